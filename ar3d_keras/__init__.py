@@ -1,0 +1,38 @@
+"""Train, judge, explain and serve video action recognisers from Keras 3.
+
+The public API is what stands in `__all__`; it is imported when it is first used (PEP 562), so
+that `import ar3d_keras` takes milliseconds and needs no backend.
+"""
+
+import importlib
+
+_HOMES = {
+    "AttentionGate": "models.layers",
+    "BestNetwork": "training.callbacks",
+    "ConfusionMatrixReport": "training.callbacks",
+    "Conv3DClassifier": "models.conv3d",
+    "CurvesPlot": "training.callbacks",
+    "DecayingAdam": "training.optimizers",
+    "Evaluation": "evaluation.metrics",
+    "HistoryCSV": "training.callbacks",
+    "SplitMetrics": "training.callbacks",
+    "UserError": "errors",
+    "evaluate": "evaluation.evaluator",
+    "load_model": "models.loading",
+    "make_demo": "videos.demo",
+    "make_split": "videos.splits",
+    "open_catalog": "videos.catalog",
+    "write_report": "evaluation.report",
+}
+__all__ = sorted(_HOMES)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__():
+    return [*globals(), *__all__]

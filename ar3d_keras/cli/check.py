@@ -1,0 +1,48 @@
+"""Decode every video of a data set once, and name what cannot be decoded.
+
+ar3d check --data data/UCF-101
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ar3d_keras.cli.console import Console
+from ar3d_keras.cli.options import parse
+from ar3d_keras.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions:
+    """Which videos."""
+
+    data: Path
+    """A folder of class folders, a CSV, or a folder with a labels.csv in it."""
+    workers: int | None = None
+    """Threads that decode. Default: one per core."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Raises UserError where a video cannot be decoded, after naming each."""
+    options = parse(CheckOptions, arguments, verb="check", text=__doc__)
+    from ar3d_keras.training.hardware import cores
+    from ar3d_keras.videos.catalog import open_catalog
+    from ar3d_keras.videos.probe import probe
+
+    console = Console()
+    catalog = open_catalog(options.data)
+    with console.bar("checking", len(catalog), "videos") as update:
+        probed = probe(catalog, workers=options.workers or cores(), progress=update)
+    for path, reason in probed.unreadable.items():
+        console.say(f"{path!r}: {reason}")
+    lengths = sorted(probed.frames.values())
+    if lengths:
+        console.say(
+            f"{len(lengths)} videos, {len(catalog.classes)} classes; frames: shortest {lengths[0]}, "
+            f"median {lengths[len(lengths) // 2]}, longest {lengths[-1]}"
+        )
+    if probed.unreadable:
+        raise UserError(
+            f"{len(probed.unreadable)} of {len(catalog)} videos in {catalog.root} cannot be "
+            "decoded (named above): replace or remove them"
+        )

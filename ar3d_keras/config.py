@@ -1,0 +1,182 @@
+"""Every option: these dataclasses ARE the command line and run.json.
+
+A string under a field is its help. Values come from, in this order: flags, `--config`,
+`--preset`, and the defaults below, which are the paper's.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ar3d_keras.errors import UserError
+
+Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+Scheme = Literal["csv", "group", "official1", "official2", "official3", "paper"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which videos, and how clips are cut out of them."""
+
+    data: Path | None = None
+    """A folder of class folders, a CSV (path,label[,group][,split]), or a folder with a labels.csv in it. Without it: the built-in demo set."""
+    split_scheme: Scheme | None = None
+    """How train, val and test are made. Default: `csv` where the catalog has a split column, else the leak-free `group`. `paper` leaks."""
+    split_lists: Path | None = None
+    """UCF-101's ucfTrainTestlist folder, for official1..3; without it the same rule is read from the names."""
+    frames: int = 16
+    """Frames of a clip."""
+    height: int = 112
+    """Height of a clip, pixels."""
+    width: int = 112
+    """Width of a clip, pixels."""
+    resize: tuple[int, int] | None = None
+    """Height and width that frames are resized to before the crop. Default: 128 171 for 112x112, in proportion for other sizes."""
+    stride: int = 4
+    """Widest step between frames of a clip: the largest of S, S-1, ..., 1 that leaves a video more than FRAMES frames. 1 reads the paper's "consecutive" literally."""
+    flip: bool = True
+    """Mirror half of the training clips. Switch it off where left and right are different actions."""
+    workers: int | None = None
+    """Threads that decode. Default: one per core."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which network, and its sizes."""
+
+    model: Literal["conv3d"] = "conv3d"
+    """The network."""
+    attention: bool = False
+    """Multiply the convolution's features with a sigmoid gate computed from them: the paper's contribution."""
+    filters: int = 64
+    """Channels of the convolution."""
+    kernel: tuple[int, int, int] = (3, 3, 3)
+    """Kernel of the convolution (time height width)."""
+    gate_kernel: tuple[int, int, int] = (3, 3, 3)
+    """Kernel of the gate's convolution (time height width)."""
+    pool: tuple[int, int, int] = (4, 16, 16)
+    """Window of the average pooling (time height width)."""
+    dense: int = 512
+    """Units of the hidden dense layer."""
+    dropout: float = 0.25
+    """Share of the hidden units dropped in training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeConfig:
+    """How it is trained."""
+
+    epochs: int = 50
+    """Passes over the training videos, one clip a video."""
+    batch_size: int = 16
+    """Clips a training step."""
+    learning_rate: float = 1e-4
+    """Of Adam."""
+    weight_decay: float = 1e-4
+    """Strength of the weight decay; 0 switches it off."""
+    weight_decay_kind: Literal["l2", "decoupled"] = "l2"
+    """`l2`: added to the gradient, as PyTorch's Adam does. `decoupled`: shrinks the weights by learning rate x decay (AdamW, Keras); next to nothing at 1e-4."""
+    weight_decay_after: int = 4
+    """Epochs before the weight decay begins: the paper's "after 4 steps". 0: from the start."""
+    lr_step: int = 0
+    """Divide the learning rate by 10 every so many epochs: the other reading of "after 4 steps". 0: constant."""
+    seed: int = 0
+    """Of weights, order, windows, crops, flips, dropout and the `group` split."""
+    precision: Precision = "auto"
+    """`auto`: mixed_bfloat16 where the hardware is fast at it (GPU; CPU with AMX under TensorFlow), else float32. Evaluation and export are float32 always."""
+    deterministic: bool = False
+    """Ask TensorFlow on a GPU for bit-identical runs too (slower). A CPU always gives them: they cost nothing there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that makes a run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    recipe: RecipeConfig = field(default_factory=RecipeConfig)
+
+    def validate(self) -> None:
+        """Refuses values that no run can have; the network checks its own sizes.
+
+        Raises:
+            UserError: names the flag, the value, and what it may be.
+        """
+        data, recipe = self.data, self.recipe
+        for flag, value, least in (
+            ("frames", data.frames, 1), ("height", data.height, 1), ("width", data.width, 1),
+            ("stride", data.stride, 1), ("workers", data.workers, 1),
+            ("epochs", recipe.epochs, 1), ("batch-size", recipe.batch_size, 1),
+            ("weight-decay", recipe.weight_decay, 0),
+            ("weight-decay-after", recipe.weight_decay_after, 0),
+            ("lr-step", recipe.lr_step, 0), ("seed", recipe.seed, 0),
+        ):  # fmt: skip
+            if value is not None and not value >= least:
+                raise UserError(f"--{flag} {value} must be at least {least}")
+        if not 0 < recipe.learning_rate < float("inf"):
+            raise UserError(f"--learning-rate {recipe.learning_rate} must be above 0")
+        if data.resize and (data.resize[0] < data.height or data.resize[1] < data.width):
+            raise UserError(
+                f"--resize {data.resize[0]} {data.resize[1]} is smaller than the clip, "
+                f"{data.height}x{data.width}: give a larger resize or a smaller height and width"
+            )
+        if data.split_lists and not (data.split_scheme or "").startswith("official"):
+            raise UserError("--split-lists is for --split-scheme official1, official2 or official3")
+
+
+# What a preset changes against the defaults, which are the paper's.
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "paper": {},
+    # data/demo: small moving discs, some told apart by left and right, so nothing is mirrored.
+    "demo": {
+        "data": {"height": 48, "width": 48, "flip": False},
+        "model": {"pool": (4, 8, 8), "dense": 128},
+        "recipe": {"epochs": 12, "learning_rate": 1e-3},
+    },
+}
+
+
+def to_json(config: TrainConfig) -> dict[str, dict[str, Any]]:
+    """The sections and fields as JSON values; `from_json` is its inverse."""
+    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+
+
+def from_json(sections: dict, base: TrainConfig, where: str = "the config") -> TrainConfig:
+    """`base` with the values that `sections` names.
+
+    Args:
+        sections: {"data": {...}, "model": {...}, "recipe": {...}}, each partial.
+        base: what stands where `sections` says nothing.
+        where: the file's name, for the error.
+
+    Raises:
+        UserError: an unknown section or field, or a value of another type.
+    """
+    import typeguard
+
+    changes = {}
+    known = {item.name: item for item in dataclasses.fields(base)}
+    for section, values in sections.items():
+        if section not in known or not isinstance(values, dict):
+            raise UserError(f"{where} has no section {section!r}: it may have {', '.join(known)}")
+        part = getattr(base, section)
+        types = {item.name: item.type for item in dataclasses.fields(part)}
+        fields = {}
+        for name, value in values.items():
+            if name not in types:
+                raise UserError(f"{where} names an unknown option {name!r} in section {section!r}")
+            fields[name] = _parsed(value, types[name])
+            try:
+                typeguard.check_type(fields[name], types[name])
+            except typeguard.TypeCheckError as error:
+                raise UserError(f"{where}: {section}.{name} = {value!r}: {error}") from None
+        changes[section] = dataclasses.replace(part, **fields)
+    return dataclasses.replace(base, **changes)
+
+
+def _parsed(value: Any, kind: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return Path(value) if isinstance(value, str) and Path in (kind, *get_args(kind)) else value

@@ -1,0 +1,99 @@
+"""Judges a run on a split and writes its report: what evaluate.py does, and train.py at its end."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ar3d_keras.evaluation import plots
+from ar3d_keras.evaluation.evaluator import evaluate
+from ar3d_keras.evaluation.metrics import Evaluation
+from ar3d_keras.evaluation.report import write_report
+from ar3d_keras.models.loading import load_model
+from ar3d_keras.progress import Reporter
+from ar3d_keras.runs import Run, columns, read_history
+from ar3d_keras.videos.dataset import Dataset
+from ar3d_keras.videos.sampling import protocol
+from ar3d_keras.videos.sources import ClipSource
+
+
+def judge(
+    run: Run,
+    dataset: Dataset,
+    split: str,
+    *,
+    clips: int = 1,
+    crops: int = 1,
+    workers: int,
+    about: Mapping[str, str],
+    reporter: Reporter,
+) -> dict:
+    """Writes evaluation/SPLIT of a run: the best network, in float32, on a fixed grid of views.
+
+    Args:
+        run: a run with a best.keras.
+        dataset: its videos.
+        split: train, val or test.
+        clips: windows a video.
+        crops: crops a window, 1 or 3.
+        workers: threads that decode.
+        about: what this process is (command, backend, device), for the record.
+        reporter: draws the bar and says the result.
+
+    Returns:
+        The content of metrics.json.
+    """
+    record = run.record()
+    network = load_model(run.best)
+    source = dataset.evaluation(split, clips=clips, crops=crops)
+    evaluation = evaluate(
+        network,
+        source,
+        dataset.classes,
+        batch_size=record["config"]["recipe"]["batch_size"],
+        workers=workers,
+        skipped=dataset.skipped(split),
+        reporter=reporter,
+        description=f"judging {split}",
+    )
+    chosen = plots.choose_examples(evaluation)
+    folder = run.evaluation(split)
+    figures = write_report(
+        folder,
+        evaluation,
+        title=f"{run.name} on {split}",
+        about={
+            "dataset": f"{dataset.split.catalog.root} ({record['data']['fingerprint']})",
+            "split": split,
+            "split_scheme": record["split"]["scheme"],
+            "protocol": protocol(dataset.shape, clips=clips, crops=crops),
+            "precision": f"float32 (trained in {record['precision']})",
+            "seed": record["config"]["recipe"]["seed"],
+            "run": run.folder,
+            "network": f"{network.name}, {network.count_params():,} parameters",
+            "training_command": record["command"],
+            "versions": ", ".join(f"{k} {v}" for k, v in record["versions"].items()),
+            "git_commit": record["git_commit"],
+            **about,
+        },
+        history=columns(read_history(run.history)),
+        leak=record["split"]["leak"] + record["split"]["notes"],
+        leak_is_loud=record["split"]["leak_is_loud"],
+        example_clips=(chosen, _clips(source, evaluation, chosen)),
+    )
+    low, high = figures["top1_interval"]
+    left_out = f", {figures['skipped']} skipped" if figures["skipped"] else ""
+    reporter.say(
+        f"{split:<5} top-1 {figures['top1']:.3f} [{low:.3f}, {high:.3f}]   "
+        f"top-{figures['top5_k']} {figures['top5']:.3f}   "
+        f"class mean {figures['mean_class_accuracy']:.3f}   loss {figures['loss']:.3f}   "
+        f"{figures['videos']} videos{left_out}"
+    )
+    reporter.say(f"      {folder / 'report.html'}")
+    return figures
+
+
+def _clips(source: ClipSource, evaluation: Evaluation, chosen: np.ndarray) -> np.ndarray:
+    """The clip that stands for each chosen video: its middle view, uint8 (n, T, H, W, 3)."""
+    place = {video.path: number for number, video in enumerate(source.videos)}
+    views = source.views_per_video
+    return np.stack([source[place[evaluation.paths[i]] * views + views // 2, 0] for i in chosen])

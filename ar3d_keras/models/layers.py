@@ -1,0 +1,44 @@
+"""Layers that the networks share. Only keras.ops, so they run on every backend."""
+
+import keras
+
+PACKAGE = "ar3d_keras"
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class AttentionGate(keras.layers.Layer):
+    """Multiplies features element by element with a sigmoid gate computed from them.
+
+    The paper's attention: `features * sigmoid(Conv3D(features))`, the gate having one value for
+    every position and channel of the features.
+
+    Input and output: float (batch, time, height, width, channels). With
+    `return_attention=True` the call returns (output, attention map); the map has the features'
+    shape and lies in 0..1.
+
+    Args:
+        kernel_size: of the gate's convolution, one integer or (time, height, width).
+    """
+
+    def __init__(self, kernel_size: int | tuple[int, int, int] = 3, **kwargs):
+        super().__init__(**kwargs)
+        self.kernel_size = kernel_size
+
+    def build(self, input_shape):
+        self.convolution = keras.layers.Conv3D(
+            filters=input_shape[-1],
+            kernel_size=self.kernel_size,
+            padding="same",
+            activation="sigmoid",
+            dtype=self.dtype_policy,
+            name="convolution",
+        )
+        self.convolution.build(input_shape)
+
+    def call(self, features, return_attention=False):
+        attention = self.convolution(features)
+        gated = features * attention
+        return (gated, attention) if return_attention else gated
+
+    def get_config(self):
+        return {**super().get_config(), "kernel_size": self.kernel_size}

@@ -1,0 +1,208 @@
+"""The run folder: one training, its files, and how it is found again."""
+
+import csv
+import datetime
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ar3d_keras import atomic
+from ar3d_keras.errors import UserError
+from ar3d_keras.videos.catalog import Catalog, Video
+from ar3d_keras.videos.splits import Split
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one training; see DESIGN "A run folder" in CONTRIBUTING.md."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def best(self) -> Path:
+        """The network with the best validation accuracy, float32, as a .keras file."""
+        return self.folder / "checkpoints" / "best.keras"
+
+    @property
+    def state(self) -> Path:
+        """Everything that an exact resume needs, after the last whole epoch."""
+        return self.folder / "checkpoints" / "state.npz"
+
+    @property
+    def history(self) -> Path:
+        """One line an epoch."""
+        return self.folder / "history.csv"
+
+    @property
+    def curves(self) -> Path:
+        """The paper's Figure 3."""
+        return self.folder / "curves.png"
+
+    @property
+    def log(self) -> Path:
+        """What the commands of this run printed."""
+        return self.folder / "log.txt"
+
+    @property
+    def saved_model(self) -> Path:
+        """The folder of versions that TF Serving loads."""
+        return self.folder / "saved_model"
+
+    def evaluation(self, split: str) -> Path:
+        """The folder of the report on a split."""
+        return self.folder / "evaluation" / split
+
+    def write_record(self, record: dict[str, Any]) -> None:
+        """Writes run.json."""
+        atomic.write_json(self.folder / "run.json", record)
+
+    def record(self) -> dict[str, Any]:
+        """Reads run.json.
+
+        Raises:
+            UserError: the folder is no run, or its run.json is damaged.
+        """
+        file = self.folder / "run.json"
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.folder} is not a run ({file.name}: {error})") from None
+
+    def write_split(self, split: Split) -> None:
+        """Writes split.csv, from which alone the split can be rebuilt."""
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["path", "label", "group", "split"])
+        for video, name in zip(split.catalog.videos, split.assigned, strict=True):
+            rows.writerow([video.path, video.label, video.group or "", name or ""])
+        atomic.write_text(self.folder / "split.csv", text.getvalue())
+
+    def split(self, root: Path, scheme: str) -> Split:
+        """Rebuilds the split from split.csv, its paths taken relative to `root`.
+
+        Raises:
+            UserError: split.csv is missing or damaged.
+        """
+        file = self.folder / "split.csv"
+        try:
+            with file.open(encoding="utf-8", newline="") as lines:
+                rows = [
+                    (Video(row["path"], row["label"], row["group"] or None), row["split"] or None)
+                    for row in csv.DictReader(lines, strict=True)
+                ]
+        except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"{file} cannot be read ({error}): the run is damaged") from None
+        videos, assigned = zip(*rows, strict=True)
+        return Split(Catalog(root, videos), scheme, assigned)
+
+
+def create_run(runs_dir: Path, name: str | None, model: str) -> Run:
+    """Makes the folder of a new run.
+
+    Args:
+        runs_dir: where runs go.
+        name: exactly this folder in it; None: date, time and `model`.
+        model: the network's name, e.g. `conv3d-attention`.
+
+    Raises:
+        UserError: a name that exists or is none.
+    """
+    if name is not None and (name != Path(name).name or name in (".", "..")):
+        raise UserError(f"--name {name!r} must be a plain name; --runs-dir says where runs go")
+    for candidate in [name] if name else _dated(model):
+        folder = runs_dir / candidate
+        try:
+            folder.mkdir(parents=True)
+            return Run(folder)
+        except FileExistsError:
+            if name:
+                raise UserError(
+                    f"{folder} exists: choose another --name, or continue it with --resume {name}"
+                ) from None
+        except OSError as error:
+            raise UserError(f"{folder} cannot be made: {error.strerror}") from None
+    raise AssertionError("unreachable: dated names never end")
+
+
+def _dated(model: str) -> Iterator[str]:
+    base = f"{datetime.datetime.now():%Y%m%d-%H%M}-{model}"
+    yield base
+    number = 2
+    while True:  # two runs within a minute
+        yield f"{base}-{number}"
+        number += 1
+
+
+def find_run(run: str | None, runs_dir: Path, *, needs: Sequence[str] = ()) -> Run:
+    """The run that `--run` names.
+
+    Args:
+        run: a path, or a name under `runs_dir`; None: the one that was last begun.
+        runs_dir: where runs are.
+        needs: names of files in the run folder that must be there.
+
+    Raises:
+        UserError: there is no such run, or one of `needs` is missing.
+    """
+    if run is None:
+        found = latest(runs_dir)
+        if found is None:
+            raise UserError(
+                f"no run in {runs_dir}: train one first with `python train.py --attention`"
+            )
+    else:
+        found = next(
+            (Run(path) for path in (Path(run), runs_dir / run) if (path / "run.json").is_file()),
+            None,
+        )
+        if found is None:
+            raise UserError(
+                f"no run at {run} or {runs_dir / run} (no run.json there): "
+                f"--run takes a run folder or a name under {runs_dir}"
+            )
+    for name in needs:
+        if not (found.folder / name).exists():
+            raise UserError(
+                f"{found.folder} has no {name}: its training ended before the first epoch did; "
+                f"continue it with --resume {found.name}"
+            )
+    return found
+
+
+def latest(runs_dir: Path) -> Run | None:
+    """The run that was last begun, None where there is none."""
+    try:
+        entries = [entry.path for entry in os.scandir(runs_dir)]
+    except OSError:
+        return None
+    runs = [Path(path) for path in entries if (Path(path) / "run.json").is_file()]
+    begun = {path: json.loads((path / "run.json").read_text())["begun"] for path in runs}
+    return Run(max(runs, key=begun.__getitem__)) if runs else None
+
+
+def read_history(file: Path, epochs: int | None = None) -> list[dict[str, float]]:
+    """The lines of a history.csv, as numbers; empty where there is no file.
+
+    Args:
+        file: written by HistoryCSV.
+        epochs: no more lines than these.
+    """
+    if not file.exists():
+        return []
+    with file.open(encoding="utf-8", newline="") as lines:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+    return [{**row, "epoch": int(row["epoch"])} for row in rows[:epochs]]
+
+
+def columns(rows: Sequence[dict[str, float]]) -> dict[str, list[float]]:
+    """Lines of a history as one list a column."""
+    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}

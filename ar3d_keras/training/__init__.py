@@ -1,0 +1,1 @@
+"""From a configured network and two sources to a run folder."""

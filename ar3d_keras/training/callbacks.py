@@ -1,0 +1,221 @@
+"""Keras callbacks that anyone can put into their own `model.fit`.
+
+SplitMetrics, HistoryCSV, CurvesPlot and ConfusionMatrixReport need nothing else of this
+package: `model.fit(x, y, callbacks=[SplitMetrics({"val": batches}), CurvesPlot("curves.png")])`.
+Order matters: SplitMetrics adds to the logs that the others read.
+"""
+
+import csv
+import io
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import keras
+
+from ar3d_keras import atomic
+from ar3d_keras.errors import UserError
+from ar3d_keras.evaluation import metrics, plots, report
+from ar3d_keras.evaluation.evaluator import predict_batches
+from ar3d_keras.evaluation.metrics import Evaluation
+from ar3d_keras.progress import Reporter
+from ar3d_keras.runs import columns
+
+
+class SplitMetrics(keras.callbacks.Callback):
+    """Adds {split}_loss, {split}_accuracy and {split}_top5 to the logs of every epoch.
+
+    Args:
+        splits: name -> batches (clips, labels), any iterable that can be walked again (a
+            tf.data.Dataset, a PyDataset, a list), or a function that returns an Evaluation of
+            the model it is given.
+    """
+
+    def __init__(self, splits: Mapping[str, Iterable | Callable[[keras.Model], Evaluation]]):
+        super().__init__()
+        self.splits = splits
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, data in self.splits.items():
+            evaluation = data(self.model) if callable(data) else _evaluate(self.model, data)
+            scores = metrics.scores(evaluation)
+            logs[f"{name}_loss"] = scores["loss"]
+            logs[f"{name}_accuracy"] = scores["top1"]
+            logs[f"{name}_top5"] = scores["top5"]
+
+
+class EpochRate(keras.callbacks.Callback):
+    """Adds lr, seconds and clips_per_s (training alone) to the logs of every epoch."""
+
+    def __init__(self, clips: int):
+        super().__init__()
+        self.clips = clips
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begun = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.perf_counter() - self.begun
+        logs["lr"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        logs["seconds"] = seconds
+        logs["clips_per_s"] = self.clips / seconds
+
+
+class HistoryCSV(keras.callbacks.Callback):
+    """Writes one line an epoch: `epoch` (from 1) and every entry of the logs.
+
+    Args:
+        file: the CSV, written whole or not at all after every epoch.
+        rows: lines of earlier epochs, where a run is continued.
+    """
+
+    def __init__(self, file: str | Path, rows: Sequence[dict[str, float]] = ()):
+        super().__init__()
+        self.file, self.rows = Path(file), list(rows)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.rows.append({"epoch": epoch + 1, **logs})
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(self.rows[-1]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        atomic.write_text(self.file, text.getvalue())
+
+
+class CurvesPlot(keras.callbacks.Callback):
+    """Draws the paper's Figure 3 after every epoch: train, val and test, accuracy and loss.
+
+    Args:
+        file: the PNG, written whole or not at all.
+        name: the title over the columns.
+        rows: lines of earlier epochs, where a run is continued.
+    """
+
+    def __init__(self, file: str | Path, name: str = "", rows: Sequence[dict[str, float]] = ()):
+        super().__init__()
+        self.file, self.name, self.rows = Path(file), name, list(rows)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.rows.append({"epoch": epoch + 1, **logs})
+        plots.save(plots.curves({self.name or self.model.name: columns(self.rows)}), self.file)
+
+
+class ConfusionMatrixReport(keras.callbacks.Callback):
+    """Writes report.html, confusion.png and the tables behind them when training ends.
+
+    Args:
+        data: batches (clips, labels), any iterable that can be walked again.
+        classes: the names of the network's outputs.
+        folder: where the report goes.
+        about: what the figures stand for (dataset, split, protocol, ...), shown beside them.
+    """
+
+    def __init__(
+        self,
+        data: Iterable,
+        classes: Sequence[str],
+        folder: str | Path,
+        about: Mapping[str, str] | None = None,
+    ):
+        super().__init__()
+        self.data, self.classes, self.folder = data, classes, Path(folder)
+        self.about = dict(about or {})
+
+    def on_train_end(self, logs=None):
+        evaluation = _evaluate(self.model, self.data, self.classes)
+        report.write_report(self.folder, evaluation, about=self.about, title=self.model.name)
+
+
+class BestNetwork(keras.callbacks.Callback):
+    """Keeps the network of the epoch with the best val_accuracy (ties: the lower val_loss).
+
+    Args:
+        file: the .keras file, written whole or not at all.
+        twin: the same network in float32; it takes the weights and is what is saved, so that
+            the file computes in float32 wherever it is loaded.
+        rows: lines of earlier epochs, where a run is continued.
+    """
+
+    def __init__(self, file: str | Path, twin: keras.Model, rows: Sequence[dict[str, float]] = ()):
+        super().__init__()
+        self.file, self.twin = Path(file), twin
+        self.best = max(map(self._rank, rows), default=(-math.inf, -math.inf))
+
+    @staticmethod
+    def _rank(logs: Mapping[str, float]) -> tuple[float, float]:
+        return logs["val_accuracy"], -logs["val_loss"]
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._rank(logs) > self.best:
+            self.best = self._rank(logs)
+            self.twin.set_weights(self.model.get_weights())
+            with atomic.replacing(self.file) as temporary:
+                self.twin.save(temporary)
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Stops with a sentence when the loss is no number any more."""
+
+    def on_train_begin(self, logs=None):
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the loss became {loss} in epoch {self.epoch + 1}, step {batch + 1}: lower "
+                "--learning-rate, or train with --precision float32; what earlier epochs wrote "
+                "is kept"
+            )
+
+
+class EpochProgress(keras.callbacks.Callback):
+    """A bar while an epoch trains, and one line when it is over.
+
+    Args:
+        reporter: draws the bar and says the line.
+        clips: of one epoch.
+        batch_size: clips a step.
+        epochs: in all.
+    """
+
+    def __init__(self, reporter: Reporter, *, clips: int, batch_size: int, epochs: int):
+        super().__init__()
+        self.reporter, self.clips, self.batch_size = reporter, clips, batch_size
+        self.epochs = epochs
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.bar = self.reporter.bar(f"epoch {epoch + 1}/{self.epochs}", self.clips, "clips")
+        self.update = self.bar.__enter__()
+
+    def on_train_batch_end(self, batch, logs=None):
+        done = min((batch + 1) * self.batch_size, self.clips)
+        self.update(done, f"loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.3f}")
+        if done == self.clips:
+            self.bar.__exit__(None, None, None)
+
+    def on_epoch_end(self, epoch, logs=None):
+        told = "   ".join(
+            f"{name} {logs[prefix + 'loss']:.3f} {logs[prefix + 'accuracy']:.3f}"
+            for name, prefix in (("train", ""), ("val", "val_"), ("test", "test_"))
+            if prefix + "loss" in logs
+        )
+        self.reporter.say(f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}   {told}")
+
+
+def _evaluate(model: keras.Model, data: Iterable, classes: Sequence[str] | None = None):
+    probabilities, labels, weights = predict_batches(model, data)
+    read = weights > 0
+    number = probabilities.shape[1]
+    return Evaluation(
+        classes=tuple(classes or map(str, range(number))),
+        paths=tuple(str(place) for place in range(int(read.sum()))),
+        labels=labels[read],
+        probabilities=probabilities[read],
+        groups=(None,) * int(read.sum()),
+        skipped=(),
+    )

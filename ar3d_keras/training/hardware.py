@@ -1,0 +1,138 @@
+"""What the machine is and can do fast: devices, precision, determinism."""
+
+import os
+import platform
+from pathlib import Path
+
+import keras
+
+from ar3d_keras.errors import UserError
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def backend() -> str:
+    """tensorflow, jax or torch."""
+    return keras.backend.backend()
+
+
+def gpu_name() -> str | None:
+    """The first GPU that the backend computes on, None where it computes on the CPU."""
+    if backend() == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        return (
+            tf.config.experimental.get_device_details(gpus[0]).get("device_name") if gpus else None
+        )
+    if backend() == "jax":
+        import jax
+
+        device = jax.devices()[0]
+        return device.device_kind if device.platform == "gpu" else None
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+
+
+def device_name() -> str:
+    """What a result ran on, for the record."""
+    return gpu_name() or f"CPU, {cores()} cores ({cpu_model()})"
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def resolve_precision(precision: str) -> str:
+    """The dtype policy for `--precision`; "auto" takes the fastest that trains equally well.
+
+    mixed_bfloat16 on a GPU with bfloat16 units and, under TensorFlow, on a CPU with AMX (there
+    3.2 times as fast as float32 on the gated network, see docs/paper.md). torch on a CPU has no
+    bfloat16 average pooling in 3D.
+
+    Raises:
+        UserError: a precision that this backend cannot compute.
+    """
+    on_cpu = gpu_name() is None
+    if precision == "auto":
+        fast = (backend() == "tensorflow" and _has_amx()) if on_cpu else _gpu_has_bfloat16()
+        return "mixed_bfloat16" if fast else "float32"
+    if precision == "mixed_bfloat16" and backend() == "torch" and on_cpu:
+        raise UserError(
+            "--precision mixed_bfloat16 does not work with torch on a CPU (it has no bfloat16 "
+            "average pooling in 3D): use float32"
+        )
+    return precision
+
+
+def _has_amx() -> bool:
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+
+
+def _gpu_has_bfloat16() -> bool:
+    if backend() == "tensorflow":
+        import tensorflow as tf
+
+        gpu = tf.config.list_physical_devices("GPU")[0]
+        details = tf.config.experimental.get_device_details(gpu)
+        return details.get("compute_capability", (0, 0)) >= (8, 0)
+    if backend() == "torch":
+        import torch
+
+        return torch.cuda.get_device_capability(0) >= (8, 0)
+    import jax
+
+    return float(getattr(jax.devices()[0], "compute_capability", 0)) >= 8
+
+
+def seed_everything(seed: int, *, deterministic: bool) -> None:
+    """Seeds Python, NumPy and the backend; makes TensorFlow's ops repeat bit for bit.
+
+    On a CPU always: it was measured to cost nothing there. Without it, two runs of the same
+    seed differ in the last bits.
+    """
+    keras.utils.set_random_seed(seed)
+    if backend() == "tensorflow" and (deterministic or gpu_name() is None):
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+def compile_options() -> dict[str, bool]:
+    """Keyword arguments for `model.compile`: XLA is ten times slower on TensorFlow's CPU."""
+    if backend() == "tensorflow" and gpu_name() is None:
+        return {"jit_compile": False}
+    return {}
+
+
+def here() -> dict[str, str]:
+    """Backend and device of this process, for a report."""
+    return {"backend": backend(), "device": device_name()}
+
+
+def versions() -> dict[str, str]:
+    """The versions that made a result."""
+    import importlib.metadata as metadata
+
+    import cv2
+    import numpy
+
+    return {
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        backend(): metadata.version(backend()),
+        "opencv": cv2.__version__,
+        "numpy": numpy.__version__,
+    }

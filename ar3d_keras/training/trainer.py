@@ -1,0 +1,136 @@
+"""One training: from a configuration and a dataset to weights, curves and best.keras."""
+
+from collections.abc import Sequence
+
+import keras
+
+from ar3d_keras.config import TrainConfig
+from ar3d_keras.evaluation.evaluator import evaluate
+from ar3d_keras.models import network
+from ar3d_keras.progress import Reporter
+from ar3d_keras.runs import Run, read_history
+from ar3d_keras.training import hardware
+from ar3d_keras.training.callbacks import (
+    BestNetwork,
+    CurvesPlot,
+    EpochProgress,
+    EpochRate,
+    HistoryCSV,
+    SplitMetrics,
+    StopOnNaN,
+)
+from ar3d_keras.training.optimizers import make_optimizer
+from ar3d_keras.training.run_state import RunState, restore
+from ar3d_keras.videos.dataset import Dataset
+from ar3d_keras.videos.pipeline import ClipBatches, EpochSetter, steps_per_epoch, tf_dataset
+from ar3d_keras.videos.sources import ClipSource
+
+
+def build_network(config: TrainConfig, classes: Sequence[str], precision: str) -> keras.Model:
+    """The network of a configuration, with fresh weights.
+
+    Args:
+        config: its model section, and the clip's size from its data section.
+        classes: the names of its outputs.
+        precision: a dtype policy, never "auto".
+
+    Raises:
+        UserError: sizes that make no network.
+    """
+    sizes = {**vars(config.model)}
+    build = network(sizes.pop("model"))
+    data = config.data
+    clip = {"frames": data.frames, "height": data.height, "width": data.width}
+    return build(len(classes), **clip, **sizes, dtype=precision)
+
+
+def train(
+    run: Run, config: TrainConfig, dataset: Dataset, *, workers: int, reporter: Reporter
+) -> None:
+    """Trains until the configuration's last epoch, from the run's last state if it has one.
+
+    Writes checkpoints/state.npz, checkpoints/best.keras, history.csv and curves.png after every
+    epoch. The test split is measured for the curves and never chooses anything.
+
+    Raises:
+        UserError: the loss is no number any more, or the state cannot be continued.
+        KeyboardInterrupt: the run can be continued from its last whole epoch.
+    """
+    recipe = config.recipe
+    hardware.seed_everything(recipe.seed, deterministic=recipe.deterministic)
+    precision = hardware.resolve_precision(recipe.precision)
+    model = build_network(config, dataset.classes, precision)
+    source = dataset.training(seed=recipe.seed, flip=config.data.flip)
+    steps = steps_per_epoch(source, recipe.batch_size)
+    model.compile(
+        optimizer=make_optimizer(recipe, steps),
+        loss="sparse_categorical_crossentropy",
+        # Weighted, so that a clip that could not be read (weight 0) counts nowhere.
+        weighted_metrics=[
+            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+            keras.metrics.SparseTopKCategoricalAccuracy(min(5, len(dataset.classes)), name="top5"),
+        ],
+        **hardware.compile_options(),
+    )
+    begin = restore(run.state, model)
+    rows = read_history(run.history, epochs=begin)
+    if begin:
+        reporter.say(f"continuing after epoch {begin}")
+    if begin >= recipe.epochs:
+        return
+    twin = build_network(config, dataset.classes, "float32")
+    data, extra = _training_data(source, config, range(begin, recipe.epochs), workers)
+    model.fit(
+        data,
+        initial_epoch=begin,
+        epochs=recipe.epochs,
+        steps_per_epoch=steps if not extra else None,
+        shuffle=False,  # the order is drawn from (seed, epoch) where batches are made
+        verbose=0,
+        callbacks=[
+            *extra,
+            StopOnNaN(),
+            EpochRate(len(source)),
+            _split_metrics(config, dataset, workers, reporter),
+            EpochProgress(
+                reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
+            ),
+            HistoryCSV(run.history, rows),
+            BestNetwork(run.best, twin, rows),
+            CurvesPlot(run.curves, run.name, rows),
+            RunState(run.state),
+        ],
+    )
+
+
+def _split_metrics(
+    config: TrainConfig, dataset: Dataset, workers: int, reporter: Reporter
+) -> SplitMetrics:
+    """Val and test after every epoch, by the same code that makes the reports."""
+
+    def measure(name: str):
+        source = dataset.evaluation(name)
+        return lambda model: evaluate(
+            model,
+            source,
+            dataset.classes,
+            batch_size=config.recipe.batch_size,
+            workers=workers,
+            reporter=reporter,
+            description=name,
+        )
+
+    return SplitMetrics({name: measure(name) for name in ("val", "test")})
+
+
+def _training_data(source: ClipSource, config: TrainConfig, epochs: range, workers: int):
+    """The backend's front end and the callbacks that it needs: tf.data, or a PyDataset."""
+    recipe = config.recipe
+    if keras.backend.backend() == "tensorflow":
+        data = tf_dataset(
+            source, recipe.batch_size, seed=recipe.seed, epochs=epochs, workers=workers
+        )
+        return data, []
+    data = ClipBatches(source, recipe.batch_size, seed=recipe.seed, workers=workers)
+    data.epoch = epochs.start
+    return data, [EpochSetter(data)]

@@ -1,0 +1,211 @@
+"""Labelled videos: class folders, a CSV, or folders of frames -> Catalog."""
+
+import csv
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from ar3d_keras.errors import UserError
+
+VIDEO_SUFFIXES = frozenset(
+    [".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"]
+)
+IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
+
+# The label file that, where a folder holds one, is the catalog of that folder.
+LABELS = "labels.csv"
+
+# v_ApplyEyeMakeup_g01_c01.avi: class, source recording, clip (UCF-101's README).
+UCF_NAME = re.compile(r"v_(?P<name>\w+?)_g(?P<group>\d+)_c(?P<clip>\d+)(\.\w+)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Video:
+    """One labelled video.
+
+    Attributes:
+        path: relative to the catalog's root, with `/` between folders. A file, or a folder
+            of frames.
+        label: the class's name.
+        group: the source recording it was cut from; None where that is unknown.
+        split: "train", "val" or "test" where the catalog says so, else None.
+        extra: further columns of the CSV, by name.
+    """
+
+    path: str
+    label: str
+    group: str | None = None
+    split: str | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ucf_group(self) -> int | None:
+        """The number NN of a UCF-101 name v_Class_gNN_cNN, else None."""
+        match = UCF_NAME.fullmatch(self.path.rpartition("/")[2])
+        return int(match["group"]) if match else None
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The labelled videos of a data set, sorted by path.
+
+    Attributes:
+        root: the folder that the paths are relative to.
+        videos: sorted by path, so that no order of a file system enters a split.
+    """
+
+    root: Path
+    videos: tuple[Video, ...]
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, sorted; a class's label is its place in here."""
+        return tuple(sorted({video.label for video in self.videos}))
+
+    @cached_property
+    def is_ucf(self) -> bool:
+        """Whether every video is named as UCF-101 names them."""
+        return all(video.ucf_group is not None for video in self.videos)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits over path, label, group and size in bytes of every video."""
+        digest = hashlib.sha256()
+        for video in self.videos:
+            try:
+                size = (self.root / video.path).stat().st_size
+            except OSError:
+                size = -1
+            digest.update(repr((video.path, video.label, video.group, size)).encode())
+        return digest.hexdigest()[:16]
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+
+def open_catalog(data: str | os.PathLike) -> Catalog:
+    """Reads the labelled videos that `data` names.
+
+    Args:
+        data: a folder with one folder of videos (or of frame folders) per class; a CSV file
+            with the columns path, label and optionally group and split; or a folder with a
+            labels.csv in it, which then is the catalog.
+
+    Returns:
+        A Catalog of at least two classes. Nothing is decoded: see `probe`.
+
+    Raises:
+        UserError: nothing there, no videos, one class only, or a CSV that cannot be used.
+    """
+    data = Path(data)
+    try:
+        data.stat()
+    except OSError as error:
+        raise UserError(
+            f"no data at {data} ({error.strerror}): give --data a folder of class folders, or a CSV"
+        ) from None
+    if data.is_file():
+        root, videos = data.parent, list(_read_csv(data))
+    elif (data / LABELS).is_file():
+        root, videos = data, list(_read_csv(data / LABELS))
+    else:
+        root, videos = data, list(_scan(data))
+    if not videos:
+        raise UserError(
+            f"no videos in {data}: it needs one folder per class with videos or folders of "
+            f"frames in it ({data}/CLASS/VIDEO), or a {LABELS} with the columns path and label"
+        )
+    catalog = Catalog(root.resolve(), tuple(sorted(videos, key=lambda video: video.path)))
+    if len(catalog.classes) < 2:
+        raise UserError(
+            f"only one class, {catalog.classes[0]!r}, in {data}: "
+            "a classifier needs videos of at least two classes"
+        )
+    return catalog
+
+
+def natural_key(name: str) -> list:
+    """Sorts img_2 before img_10, unlike plain string order, which scrambles time."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The images of a folder of frames, in natural order; empty where it is none."""
+    try:
+        files = [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
+    except OSError:
+        return []
+    return sorted(files, key=lambda file: natural_key(file.name))
+
+
+def _scan(root: Path) -> Iterator[Video]:
+    """Class folders: root/CLASS/video.avi or root/CLASS/video/img_00001.jpg.
+
+    Only these two levels are visited, so a loop of symbolic links cannot catch the walk; a
+    link that leads nowhere but has a video's name is listed, and named when it is probed.
+    """
+    for class_folder in sorted(root.iterdir()):
+        if class_folder.name.startswith(".") or not _is_folder(class_folder):
+            continue
+        for entry in class_folder.iterdir():
+            if entry.name.startswith("."):
+                continue
+            if entry.suffix.lower() in VIDEO_SUFFIXES or (_is_folder(entry) and frame_files(entry)):
+                yield _video(f"{class_folder.name}/{entry.name}", class_folder.name)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a loop of symbolic links
+        return False
+
+
+def _video(path: str, label: str, group=None, split=None, extra=None) -> Video:
+    """A Video whose group, where none is given, is read from a UCF-101 name."""
+    match = UCF_NAME.fullmatch(path.rpartition("/")[2])
+    if not group and match:
+        # A UCF-101 group is (class, gNN): g01 of two classes are two recordings.
+        group = f"{label}_g{int(match['group']):02d}"
+    return Video(path, label, group or None, split or None, extra or {})
+
+
+def _read_csv(file: Path) -> Iterator[Video]:
+    """path,label[,group][,split]; paths are relative to the CSV's folder."""
+    try:
+        # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name.
+        rows = list(csv.DictReader(file.open(encoding="utf-8-sig", newline=""), strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file} cannot be read as a CSV in UTF-8: {error}") from None
+    seen: set[str] = set()
+    for number, row in enumerate(rows, start=2):
+        for column in ("path", "label"):
+            if column not in row:
+                raise UserError(
+                    f"{file} has no column {column!r} (it has {', '.join(map(str, row))}): "
+                    "its first line must name path,label and optionally group,split"
+                )
+        extra = {str(key): value or "" for key, value in row.items()}
+        path, label, group, split = (
+            (extra.pop(column, "") or "").strip() if column != "path" else extra.pop(column, "")
+            for column in ("path", "label", "group", "split")
+        )
+        where = f"{file} row {number}"
+        if not path or not label:
+            raise UserError(f"{where} has no {'label' if path else 'path'}: fill it in")
+        normal = os.path.normpath(path)
+        if Path(path).is_absolute() or normal.startswith(".."):
+            raise UserError(
+                f"{where}: {path} lies outside {file.parent}: "
+                "move the CSV above its videos and give paths relative to it"
+            )
+        if split and split not in ("train", "val", "test"):
+            raise UserError(f"{where}: split {split!r} is none of train, val, test")
+        if normal in seen:
+            raise UserError(f"{where}: {path} is listed twice: remove one of the two rows")
+        seen.add(normal)
+        yield _video(normal, label, group, split, extra)

@@ -1,0 +1,134 @@
+"""ClipSource -> batches. The only file that knows how batches are formed.
+
+A batch is (clips uint8 (B, T, H, W, 3), labels int64 (B,), weights float32 (B,)); a clip that
+could not be read weighs 0 and is black, so that batches, steps and random numbers stay the
+same. Batches depend on (seed, epoch, index) alone, never on the number of workers.
+"""
+
+import collections
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import numpy as np
+
+from ar3d_keras.videos.sampling import epoch_order
+from ar3d_keras.videos.sources import ClipSource
+
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def steps_per_epoch(source: ClipSource, batch_size: int) -> int:
+    """Batches in one epoch; the last may be smaller."""
+    return -(-len(source) // batch_size)
+
+
+def batches(source: ClipSource, batch_size: int, *, workers: int = 1) -> Iterator[Batch]:
+    """The clips of `source` in order, for evaluation: the same on every backend, no TensorFlow."""
+    groups = [
+        range(first, min(first + batch_size, len(source)))
+        for first in range(0, len(source), batch_size)
+    ]
+    with ThreadPoolExecutor(workers) as pool:
+        # One batch ahead is decoded while the network works on the one before.
+        ahead: collections.deque = collections.deque()
+        for group in itertools.chain(groups, [None]):
+            if group is not None:
+                ahead.append([pool.submit(_load, source, index, 0) for index in group])
+            while len(ahead) > (1 if group is not None else 0):
+                futures = ahead.popleft()
+                yield _stack([future.result() for future in futures])
+
+
+def tf_dataset(
+    source: ClipSource,
+    batch_size: int,
+    *,
+    seed: int,
+    epochs: range,
+    workers: int,
+):
+    """A tf.data.Dataset over all batches of all `epochs`, for `fit(steps_per_epoch=...)`.
+
+    It is one stream, so that the first clips of the next epoch are decoded while the last one
+    is evaluated. Its length is left unknown on purpose: Keras then never starts it over.
+    """
+    import tensorflow as tf
+
+    clip = source.shape.frames, source.shape.height, source.shape.width, 3
+
+    def load(index, epoch):
+        loaded, label, weight = tf.numpy_function(
+            lambda index, epoch: _load(source, int(index), int(epoch)),
+            (index, epoch),
+            (tf.uint8, tf.int64, tf.float32),
+            stateful=False,
+        )
+        # numpy_function forgets shapes.
+        return tf.ensure_shape(loaded, clip), tf.ensure_shape(label, ()), tf.ensure_shape(weight, ())
+
+    def one_epoch(epoch):
+        order = tf.numpy_function(
+            lambda epoch: epoch_order(len(source), seed=seed, epoch=int(epoch)),
+            (epoch,),
+            tf.int64,
+            stateful=False,
+        )
+        return (
+            tf.data.Dataset.from_tensor_slices(tf.ensure_shape(order, (len(source),)))
+            .map(lambda index: load(index, epoch), num_parallel_calls=workers, deterministic=True)
+            .batch(batch_size)
+        )
+
+    return (
+        tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int64)
+        .flat_map(one_epoch)
+        .prefetch(2)
+    )
+
+
+class ClipBatches(keras.utils.PyDataset):
+    """The same batches without TensorFlow, for the JAX and torch backends.
+
+    `epoch` must be set as each epoch begins (`EpochSetter` does): Keras reads ahead before the
+    first epoch and calls on_epoch_end early, so an epoch counted here would be off by one.
+    """
+
+    def __init__(self, source: ClipSource, batch_size: int, *, seed: int, workers: int):
+        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=workers + 2)
+        self.source, self.batch_size, self.seed, self.epoch = source, batch_size, seed, 0
+
+    def __len__(self) -> int:
+        return steps_per_epoch(self.source, self.batch_size)
+
+    def __getitem__(self, step: int) -> Batch:
+        order = epoch_order(len(self.source), seed=self.seed, epoch=self.epoch)
+        indices = order[step * self.batch_size : (step + 1) * self.batch_size]
+        return _stack([_load(self.source, i, self.epoch) for i in indices])
+
+
+class EpochSetter(keras.callbacks.Callback):
+    """Tells a ClipBatches which epoch it is."""
+
+    def __init__(self, batches: ClipBatches):
+        super().__init__()
+        self.batches = batches
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.epoch = epoch
+
+
+def _load(source: ClipSource, index: int, epoch: int) -> tuple[np.ndarray, np.int64, np.float32]:
+    clip = source[index, epoch]
+    shape = source.shape
+    label = source.labels[index // source.views_per_video]
+    if clip is None:
+        black = np.zeros((shape.frames, shape.height, shape.width, 3), np.uint8)
+        return black, label, np.float32(0)
+    return clip, label, np.float32(1)
+
+
+def _stack(loaded: list) -> Batch:
+    clips, labels, weights = zip(*loaded, strict=True)
+    return np.stack(clips), np.array(labels, np.int64), np.array(weights, np.float32)

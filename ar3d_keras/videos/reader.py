@@ -1,0 +1,157 @@
+"""OpenCV decoding: chosen frames of a video file or a folder of frames, as uint8 RGB."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ar3d_keras.errors import UserError
+from ar3d_keras.videos.catalog import frame_files
+
+
+class ReadError(Exception):
+    """A video that cannot be decoded; the message is the reason, without the path."""
+
+
+def load_cv2():
+    """Imports OpenCV, quiet and with one thread a call: the pipeline runs calls in parallel.
+
+    Raises:
+        UserError: OpenCV is there but its system library is not.
+    """
+    # FFmpeg writes its complaints about damaged streams straight to the terminal, where they
+    # tear the progress bar; what cannot be decoded is reported by name instead.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    try:
+        import cv2
+    except ImportError as error:
+        if "libGL" in str(error) or "libgthread" in str(error):
+            raise UserError(
+                f"OpenCV cannot load ({error}): run `apt-get install -y libgl1`, or "
+                "`pip uninstall opencv-python && pip install opencv-python-headless`"
+            ) from None
+        raise
+    cv2.setNumThreads(1)
+    return cv2
+
+
+def count_frames(path: str | os.PathLike) -> int:
+    """The number of frames that can be decoded from the front, at least 1.
+
+    Headers lie (a file may promise 311 frames and hold 310, or be cut off), so every frame is
+    grabbed; in a folder of frames every image is read.
+
+    Raises:
+        ReadError: no frame at all, or an image of a folder of frames is damaged.
+    """
+    cv2 = load_cv2()
+    path = Path(path)
+    if path.is_dir():
+        files = frame_files(path)
+        for file in files:
+            _read_image(file, cv2.IMREAD_REDUCED_GRAYSCALE_8)
+        if not files:
+            raise ReadError("a folder without images")
+        return len(files)
+    capture = _open(path)
+    try:
+        if not capture.read()[0]:
+            raise ReadError("its first frame cannot be decoded")
+        count = 1
+        while capture.grab():
+            count += 1
+        return count
+    finally:
+        capture.release()
+
+
+def read_frames(
+    path: str | os.PathLike, indices: Sequence[int], size: tuple[int, int]
+) -> np.ndarray:
+    """Decodes the frames of a video that `indices` name.
+
+    Args:
+        path: a video file, or a folder of frames in natural order of their names.
+        indices: frame numbers from 0, in any order, repeats allowed.
+        size: (height, width) that each frame is resized to, bilinearly.
+
+    Returns:
+        uint8 (len(indices), height, width, 3), RGB, upright (rotation flags are respected).
+
+    Raises:
+        ReadError: the video cannot be opened or ends before one of the frames.
+    """
+    cv2 = load_cv2()
+    path = Path(path)
+    wanted = sorted(set(map(int, indices)))
+    decoded = _from_folder(path, wanted) if path.is_dir() else _from_file(path, wanted)
+    height, width = size
+    frames = np.empty((len(indices), height, width, 3), np.uint8)
+    places: dict[int, list[int]] = {}
+    for place, index in enumerate(indices):
+        places.setdefault(int(index), []).append(place)
+    for index, frame in zip(wanted, decoded, strict=True):
+        first, *others = places[index]
+        small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
+        cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=frames[first])
+        for other in others:
+            frames[other] = frames[first]
+    return frames
+
+
+def _open(path: Path):
+    cv2 = load_cv2()
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise ReadError(f"cannot be opened: {error.strerror}") from None
+    if not size:
+        raise ReadError("the file is empty")
+    if not os.access(path, os.R_OK):
+        raise ReadError("cannot be opened: permission denied")
+    # An absolute path, so that FFmpeg takes no name with a colon for a protocol; FFmpeg by name,
+    # so that no name with a percent sign is taken for a sequence of images.
+    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    if not capture.isOpened():
+        raise ReadError("not a video that OpenCV can decode")
+    return capture
+
+
+def _from_file(path: Path, wanted: list[int]):
+    """Forward with grab(): seeking is inexact (opencv#9053) and, over one GOP, no faster."""
+    capture = _open(path)
+    try:
+        position = 0
+        for index in wanted:
+            while position <= index:
+                if not capture.grab():
+                    raise ReadError(f"it ends after {position} frames, before frame {index}")
+                position += 1
+            ok, frame = capture.retrieve()
+            if not ok:
+                raise ReadError(f"frame {index} cannot be decoded")
+            yield frame
+    finally:
+        capture.release()
+
+
+def _from_folder(path: Path, wanted: list[int]):
+    cv2 = load_cv2()
+    files = frame_files(path)
+    for index in wanted:
+        if index >= len(files):
+            raise ReadError(f"it ends after {len(files)} frames, before frame {index}")
+        yield _read_image(files[index], cv2.IMREAD_COLOR)
+
+
+def _read_image(file: Path, mode: int) -> np.ndarray:
+    """Decoded from memory: cv2.imread cannot open every name that a file system can hold."""
+    try:
+        frame = load_cv2().imdecode(np.fromfile(file, np.uint8), mode)
+    except (OSError, load_cv2().error):  # unreadable, or of zero bytes
+        frame = None
+    if frame is None:
+        raise ReadError(f"its frame {file.name} cannot be decoded")
+    return frame

@@ -1,0 +1,326 @@
+"""Which video trains, validates or tests, and how much the three share.
+
+A split scheme assigns every video of a catalog to train, val or test. Each split carries its
+leak report: how many videos of val and test were cut from a source recording (a group) that
+training has seen too.
+"""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ar3d_keras.errors import UserError
+from ar3d_keras.videos.catalog import Catalog, Video
+
+SPLITS = ("train", "val", "test")
+SCHEMES = ("csv", "group", "official1", "official2", "official3", "paper")
+
+# UCF-101's three official splits hold out these groups (ucfTrainTestlist/testlist0N.txt).
+_OFFICIAL_TEST = {1: range(1, 8), 2: range(8, 15), 3: range(15, 22)}
+_OFFICIAL_VAL = range(22, 26)  # in the train list of all three
+_GROUP_TEST, _GROUP_VAL = range(1, 6), range(6, 10)  # 2673 / 2192 / 8455 of UCF-101
+
+
+@dataclass(frozen=True)
+class Split:
+    """Every video of a catalog, assigned.
+
+    Attributes:
+        scheme: the name of the rule.
+        assigned: one of SPLITS for each video, in the catalog's order; None leaves it out
+            (a video that official lists do not name).
+        notes: sentences that a reader of the result must know.
+    """
+
+    catalog: Catalog
+    scheme: str
+    assigned: tuple[str | None, ...]
+    notes: tuple[str, ...] = ()
+
+    def videos(self, name: str) -> tuple[Video, ...]:
+        """The videos of "train", "val" or "test", in the catalog's order."""
+        return tuple(
+            video
+            for video, split in zip(self.catalog.videos, self.assigned, strict=True)
+            if split == name
+        )
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The number of videos by split."""
+        return {name: len(self.videos(name)) for name in SPLITS}
+
+    @property
+    def leak(self) -> "Leak":
+        """What val and test share with what came before them."""
+        groups = {name: [video.group for video in self.videos(name)] for name in SPLITS}
+
+        def shared(name: str, *others: str) -> int:
+            known = {group for other in others for group in groups[other]}
+            return sum(group is not None and group in known for group in groups[name])
+
+        return Leak(
+            sizes=self.sizes,
+            ungrouped=sum(group is None for name in SPLITS for group in groups[name]),
+            val_train=shared("val", "train"),
+            test_train=shared("test", "train"),
+            test_train_val=shared("test", "train", "val"),
+        )
+
+
+@dataclass(frozen=True)
+class Leak:
+    """How many videos share a source recording across splits.
+
+    Attributes:
+        sizes: videos by split.
+        ungrouped: videos whose source recording is unknown.
+        val_train: videos of val with a training video from the same recording.
+        test_train: videos of test with a training video from the same recording.
+        test_train_val: the same, with training and validation taken together.
+    """
+
+    sizes: dict[str, int]
+    ungrouped: int
+    val_train: int
+    test_train: int
+    test_train_val: int
+
+    @property
+    def is_loud(self) -> bool:
+        """Whether any recording stands in two splits."""
+        return bool(self.val_train or self.test_train_val)
+
+    def sentences(self) -> list[str]:
+        """The report: its first sentence is the verdict."""
+
+        def share(count: int, split: str) -> str:
+            total = self.sizes[split]
+            return f"{count} of {total} {split} videos ({count / max(total, 1):.1%})"
+
+        if self.is_loud:
+            lines = [
+                f"LEAK: {share(self.test_train, 'test')} share a source recording with a "
+                "training video, so the test score measures recognition of recordings too.",
+                f"{share(self.val_train, 'val')} share one with a training video; "
+                f"{share(self.test_train_val, 'test')} with a training or validation video.",
+            ]
+        elif self.ungrouped == sum(self.sizes.values()):
+            lines = [
+                "Leak unknown: no video says which source recording it was cut from; "
+                "a group column in the CSV would tell."
+            ]
+        else:
+            lines = ["No leak: no source recording stands in two splits."]
+        if 0 < self.ungrouped < sum(self.sizes.values()):
+            lines.append(
+                f"{self.ungrouped} videos name no source recording and count as their own."
+            )
+        return lines
+
+
+def default_scheme(catalog: Catalog) -> str:
+    """`csv` where the catalog assigns splits itself, else the leak-free `group`."""
+    return "csv" if any(video.split for video in catalog.videos) else "group"
+
+
+def make_split(
+    catalog: Catalog, scheme: str, *, seed: int = 0, lists: str | os.PathLike | None = None
+) -> Split:
+    """Assigns every video of `catalog`.
+
+    Args:
+        catalog: the videos.
+        scheme: `csv` (the catalog's split column), `group` (no recording in two splits, about
+            64/16/20; on UCF-101's names groups 01-05 test and 06-09 val), `official1|2|3`
+            (UCF-101's lists, validation being groups 22-25 of the train list), or `paper`
+            (per class, scikit-learn's train_test_split(0.2, random_state=42) twice; it leaks).
+        seed: shuffles the groups of scheme `group`; the other schemes draw nothing.
+        lists: the ucfTrainTestlist folder, for the official schemes; without it the same rule
+            is read from the videos' names.
+
+    Raises:
+        UserError: an unknown scheme, or data that it cannot split.
+    """
+    notes: tuple[str, ...] = ()
+    if scheme == "csv":
+        assigned = _csv(catalog)
+    elif scheme == "paper":
+        assigned = _paper(catalog)
+    elif scheme == "group":
+        assigned = _group(catalog, seed)
+    elif scheme.startswith("official") and scheme in SCHEMES:
+        number = int(scheme[-1])
+        if lists is None:
+            assigned = _official(catalog, number)
+        else:
+            assigned, notes = _official_lists(catalog, number, Path(lists))
+    else:
+        raise UserError(f"no split scheme {scheme!r}: choose from {', '.join(SCHEMES)}")
+    split = Split(catalog, scheme, tuple(assigned), notes)
+    _refuse_empty(split)
+    return split
+
+
+def _refuse_empty(split: Split) -> None:
+    for name in SPLITS:
+        if not split.sizes[name]:
+            raise UserError(
+                f"split scheme {split.scheme} puts no video of {split.catalog.root} into {name}: "
+                "add videos, or choose another --split-scheme"
+            )
+    trained = {video.label for video in split.videos("train")}
+    if missing := [name for name in split.catalog.classes if name not in trained]:
+        raise UserError(
+            f"split scheme {split.scheme} leaves class {missing[0]!r} without a training video: "
+            "add videos of it from further recordings, or choose another --split-scheme"
+        )
+
+
+def _csv(catalog: Catalog) -> list[str | None]:
+    for video in catalog.videos:
+        if video.split is None:
+            raise UserError(
+                f"{video.path} has no split: fill the CSV's split column with train, val or test "
+                "for every video, or choose another --split-scheme"
+            )
+    return [video.split for video in catalog.videos]
+
+
+def _paper(catalog: Catalog) -> list[str | None]:
+    """jfzhang95/pytorch-video-recognition, dataloaders/dataset.py, on sorted names.
+
+    Per class 20 % test, then 20 % of the rest val: 8460 / 2159 / 2701 on UCF-101 (the paper
+    prints 2156, which leaves three videos out of 13,320).
+    """
+    from sklearn.model_selection import train_test_split
+
+    members: dict[str, list[int]] = defaultdict(list)
+    for index, video in enumerate(catalog.videos):
+        members[video.label].append(index)
+    assigned: list[str | None] = ["train"] * len(catalog)
+    for label, indices in members.items():
+        if len(indices) < 3:
+            raise UserError(
+                f"class {label!r} has {len(indices)} video(s) in {catalog.root}, and split scheme "
+                "paper needs at least 3 of each class: add videos or remove the class"
+            )
+        rest, test = train_test_split(indices, test_size=0.2, random_state=42)
+        _, val = train_test_split(rest, test_size=0.2, random_state=42)
+        for index in test:
+            assigned[index] = "test"
+        for index in val:
+            assigned[index] = "val"
+    return assigned
+
+
+def _by_ucf_group(catalog: Catalog, test: range, val: range) -> list[str | None]:
+    return [
+        "test" if video.ucf_group in test else "val" if video.ucf_group in val else "train"
+        for video in catalog.videos
+    ]
+
+
+def _official(catalog: Catalog, number: int) -> list[str | None]:
+    if not catalog.is_ucf:
+        stranger = next(video for video in catalog.videos if video.ucf_group is None)
+        raise UserError(
+            f"split scheme official{number} needs UCF-101's names v_Class_gNN_cNN.avi, and "
+            f"{stranger.path} has none: choose another --split-scheme"
+        )
+    return _by_ucf_group(catalog, _OFFICIAL_TEST[number], _OFFICIAL_VAL)
+
+
+def _official_lists(
+    catalog: Catalog, number: int, folder: Path
+) -> tuple[list[str | None], tuple[str, ...]]:
+    """From trainlist0N.txt and testlist0N.txt: `Class/v_Class_gNN_cNN.avi [label]` lines.
+
+    The label is in the train lists only (and 1-based), so the folder's name is the class; the
+    folder HandstandPushups holds v_HandStandPushups_*, so names compare without case.
+    """
+    listed: dict[str, str] = {}
+    for name in ("train", "test"):
+        file = folder / f"{name}list{number:02d}.txt"
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"{file} cannot be read ({error}): --split-lists must name UCF-101's "
+                "ucfTrainTestlist folder"
+            ) from None
+        for line in lines:
+            if line.strip():
+                listed[line.split()[0].casefold()] = name
+    assigned: list[str | None] = []
+    for video in catalog.videos:
+        name = listed.pop(video.path.casefold(), None)
+        assigned.append("val" if name == "train" and video.ucf_group in _OFFICIAL_VAL else name)
+    notes = []
+    if absent := assigned.count(None):
+        notes.append(f"{absent} videos of the folder are in neither list and are left out.")
+    if listed:
+        notes.append(f"{len(listed)} videos of the lists are not in the folder.")
+    return assigned, tuple(notes)
+
+
+def _group(catalog: Catalog, seed: int) -> list[str | None]:
+    """No group in two splits; classes balanced; about 64/16/20."""
+    if catalog.is_ucf:
+        assigned = _by_ucf_group(catalog, _GROUP_TEST, _GROUP_VAL)
+        found = Counter(
+            (video.label, split) for video, split in zip(catalog.videos, assigned, strict=True)
+        )
+        if all(found[label, split] for label in catalog.classes for split in SPLITS):
+            return assigned
+    return _draw_groups(catalog, seed)
+
+
+def _draw_groups(catalog: Catalog, seed: int) -> list[str | None]:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    labels = np.array([catalog.classes.index(video.label) for video in catalog.videos])
+    groups = np.array(
+        # A video without a group is its own; the path cannot be the name of a group by accident.
+        [f"group {v.group}" if v.group else f"video {v.path}" for v in catalog.videos]
+    )
+    for label, name in enumerate(catalog.classes):
+        recordings = len(set(groups[labels == label]))
+        if recordings < 3:
+            raise UserError(
+                f"class {name!r} has videos from {recordings} source recording(s), and a "
+                "leak-free split needs at least 3, one each for train, val and test: "
+                "add videos of it, or give a split column in a CSV"
+            )
+    assigned = np.array(["train"] * len(catalog), dtype=object)
+    rest = np.arange(len(catalog))
+    for name in ("test", "val"):
+        folds = min(5, len(set(groups[rest])), int(np.bincount(labels[rest]).max()))
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        candidates = [
+            rest[fold] for _, fold in _quietly(splitter.split(rest, labels[rest], groups[rest]))
+        ]
+        chosen = min(candidates, key=lambda fold: _imbalance(labels, rest, fold))
+        assigned[chosen] = name
+        rest = np.setdiff1d(rest, chosen)
+    return list(assigned)
+
+
+def _imbalance(labels: np.ndarray, rest: np.ndarray, fold: np.ndarray) -> float:
+    """Distance of a fold's class counts from one fifth of each class; a class left out costs most."""
+    wanted = np.bincount(labels[rest], minlength=labels.max() + 1) / 5
+    counts = np.bincount(labels[fold], minlength=labels.max() + 1)
+    return float(np.abs(counts - wanted).sum() + len(labels) * (counts == 0).sum())
+
+
+def _quietly(folds) -> Sequence:
+    """scikit-learn warns where a class has fewer videos than folds; the split is checked after."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return list(folds)
