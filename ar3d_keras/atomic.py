@@ -28,7 +28,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         if temporary.is_dir() and path.exists():
             shutil.rmtree(path)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # "no space left on device" does not say for what
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:

@@ -107,13 +107,13 @@ class TrainConfig:
         data, recipe = self.data, self.recipe
         for flag, value, least in (
             ("frames", data.frames, 1), ("height", data.height, 1), ("width", data.width, 1),
-            ("stride", data.stride, 1), ("workers", data.workers, 1),
+            ("stride", data.stride, 1),
             ("epochs", recipe.epochs, 1), ("batch-size", recipe.batch_size, 1),
             ("weight-decay", recipe.weight_decay, 0),
             ("weight-decay-after", recipe.weight_decay_after, 0),
             ("lr-step", recipe.lr_step, 0), ("seed", recipe.seed, 0),
         ):  # fmt: skip
-            if value is not None and not value >= least:
+            if not value >= least:
                 raise UserError(f"--{flag} {value} must be at least {least}")
         if not 0 < recipe.learning_rate < float("inf"):
             raise UserError(f"--learning-rate {recipe.learning_rate} must be above 0")

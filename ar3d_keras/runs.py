@@ -5,6 +5,7 @@ import datetime
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,25 @@ def create_run(runs_dir: Path, name: str | None, model: str) -> Run:
         except OSError as error:
             raise UserError(f"{folder} cannot be made: {error.strerror}") from None
     raise AssertionError("unreachable: dated names never end")
+
+
+def refuse_full_disk(runs_dir: Path, parameters: int) -> None:
+    """Refuses a training whose weights would not fit, before hours of work.
+
+    A run keeps float32 weights three times over in its state (Adam's two moments), once in
+    best.keras and once in the SavedModel; each is written beside the old one before it replaces
+    it.
+
+    Raises:
+        UserError: the disk of `runs_dir` has no room for that.
+    """
+    there = next(path for path in (runs_dir, *runs_dir.absolute().parents) if path.exists())
+    free, need = shutil.disk_usage(there).free, parameters * 4 * 9
+    if free < need:
+        raise UserError(
+            f"{runs_dir} has {free / 1e6:.0f} MB free and this run needs about "
+            f"{need / 1e6:.0f} MB: make room, or choose another --runs-dir"
+        )
 
 
 def _dated(model: str) -> Iterator[str]:

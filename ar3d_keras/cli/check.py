@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ar3d_keras.cli.console import Console
+from ar3d_keras.cli.console import Console, start_backend
 from ar3d_keras.cli.options import parse
 from ar3d_keras.errors import UserError
 
@@ -25,14 +25,15 @@ class CheckOptions:
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError where a video cannot be decoded, after naming each."""
     options = parse(CheckOptions, arguments, verb="check", text=__doc__)
-    from ar3d_keras.training.hardware import cores
+    start_backend()
+    from ar3d_keras.training.hardware import decoding_threads
     from ar3d_keras.videos.catalog import open_catalog
     from ar3d_keras.videos.probe import probe
 
     console = Console()
     catalog = open_catalog(options.data)
     with console.bar("checking", len(catalog), "videos") as update:
-        probed = probe(catalog, workers=options.workers or cores(), progress=update)
+        probed = probe(catalog, workers=decoding_threads(options.workers), progress=update)
     for path, reason in probed.unreadable.items():
         console.say(f"{path!r}: {reason}")
     lengths = sorted(probed.frames.values())

@@ -37,8 +37,8 @@ class EvaluateOptions:
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can put right."""
     options = parse(EvaluateOptions, arguments, verb="evaluate", text=__doc__)
-    if options.clips < 1 or (options.workers or 1) < 1:
-        raise UserError("--clips and --workers must be at least 1")
+    if options.clips < 1:
+        raise UserError(f"--clips {options.clips} must be at least 1")
     from ar3d_keras.runs import find_run
 
     run = find_run(options.run, options.runs_dir, needs=["split.csv", "checkpoints/best.keras"])
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
 
     console = Console()
     console.log_to(run.log)
-    workers = options.workers or hardware.cores()
+    workers = hardware.decoding_threads(options.workers)
     config = from_json(record["config"], TrainConfig(), str(run.folder))
     split = run.split(root.resolve(), record["split"]["scheme"])
     dataset = open_dataset(

@@ -80,7 +80,7 @@ def _read_config(file: Path) -> dict:
 
 def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) -> None:
     from ar3d_keras.cli.demo import make
-    from ar3d_keras.runs import create_run
+    from ar3d_keras.runs import create_run, refuse_full_disk
     from ar3d_keras.training import hardware
     from ar3d_keras.training.trainer import build_network
     from ar3d_keras.videos.catalog import open_catalog
@@ -88,10 +88,12 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
     from ar3d_keras.videos.splits import default_scheme, make_split
 
     data = options.data
+    workers = hardware.decoding_threads(data.workers)
     # At the door: sizes and names are refused before videos are read.
     catalog = open_catalog(data.data if data.data else make(DEMO, console))
     precision = hardware.resolve_precision(options.recipe.precision)
-    network = build_network(options, catalog.classes, precision)
+    parameters = build_network(options, catalog.classes, precision).count_params()
+    refuse_full_disk(options.runs_dir, parameters)
     split = make_split(
         catalog,
         data.split_scheme or default_scheme(catalog),
@@ -99,12 +101,10 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
         lists=data.split_lists,
     )
     _tell_split(split, console)
-    workers = data.workers or hardware.cores()
     dataset = open_dataset(split, clip_shape(data), workers=workers, reporter=console)
     name = options.model.model + ("-attention" if options.model.attention else "")
     run = create_run(options.runs_dir, options.name, name)
     console.log_to(run.log)
-    parameters = network.count_params()
     run.write_split(split)
     run.write_record(
         {
@@ -164,7 +164,7 @@ def _resume(options: TrainOptions, arguments: Sequence[str], console: Console) -
             "--workers may change: leave the other options out, or begin a new run with --config"
         )
     console.log_to(run.log)
-    workers = options.data.workers or hardware.cores()
+    workers = hardware.decoding_threads(options.data.workers)
     split = run.split(Path(record["data"]["root"]), record["split"]["scheme"])
     dataset = open_dataset(split, clip_shape(now.data), workers=workers, reporter=console)
     run.write_record({**record, "config": to_json(now)})

@@ -88,6 +88,7 @@ class Conv3DClassifier(keras.Model):
         x = layers.Dense(dense, activation="relu", dtype=dtype, name="dense")(x)
         x = layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
         output = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)
+        kwargs.setdefault("name", "conv3d_attention" if attention else "conv3d")
         super().__init__(clip, output, **kwargs)
         self.sizes = sizes
 

@@ -12,9 +12,7 @@ class AttentionGate(keras.layers.Layer):
     The paper's attention: `features * sigmoid(Conv3D(features))`, the gate having one value for
     every position and channel of the features.
 
-    Input and output: float (batch, time, height, width, channels). With
-    `return_attention=True` the call returns (output, attention map); the map has the features'
-    shape and lies in 0..1.
+    Input and output: float (batch, time, height, width, channels).
 
     Args:
         kernel_size: of the gate's convolution, one integer or (time, height, width).
@@ -35,10 +33,16 @@ class AttentionGate(keras.layers.Layer):
         )
         self.convolution.build(input_shape)
 
-    def call(self, features, return_attention=False):
-        attention = self.convolution(features)
-        gated = features * attention
-        return (gated, attention) if return_attention else gated
+    def call(self, features):
+        return features * self.attention_map(features)
+
+    def attention_map(self, features):
+        """The gate's values for `features`: the same shape, in 0..1.
+
+        With the symbolic features of a network this gives a symbolic map, so
+        `keras.Model(network.input, gate.attention_map(features))` reads it out.
+        """
+        return self.convolution(features)
 
     def get_config(self):
         return {**super().get_config(), "kernel_size": self.kernel_size}

@@ -55,8 +55,11 @@ class EpochRate(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.begun = time.perf_counter()
 
+    def on_train_batch_end(self, batch, logs=None):
+        self.ended = time.perf_counter()
+
     def on_epoch_end(self, epoch, logs=None):
-        seconds = time.perf_counter() - self.begun
+        seconds = self.ended - self.begun
         logs["lr"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         logs["seconds"] = seconds
         logs["clips_per_s"] = self.clips / seconds
@@ -75,7 +78,7 @@ class HistoryCSV(keras.callbacks.Callback):
         self.file, self.rows = Path(file), list(rows)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.rows.append({"epoch": epoch + 1, **logs})
+        self.rows.append({"epoch": epoch + 1, "loss": logs["loss"], **logs})
         text = io.StringIO()
         writer = csv.DictWriter(text, list(self.rows[-1]), lineterminator="\n")
         writer.writeheader()

@@ -14,6 +14,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def decoding_threads(asked: int | None) -> int:
+    """`--workers`, or one per core.
+
+    Raises:
+        UserError: fewer than one.
+    """
+    if asked is not None and asked < 1:
+        raise UserError(f"--workers {asked} must be at least 1")
+    return asked or cores()
+
+
 def backend() -> str:
     """tensorflow, jax or torch."""
     return keras.backend.backend()

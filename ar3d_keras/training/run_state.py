@@ -46,7 +46,7 @@ def restore(file: Path, model: keras.Model) -> int:
     model.optimizer.build(model.trainable_variables)
     variables = dict(_variables(model))
     try:
-        with np.load(file) as saved:
+        with file.open("rb") as handle, np.load(handle) as saved:
             arrays = {name: saved[name] for name in saved.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{file} is damaged ({error}): train again under another --name") from None

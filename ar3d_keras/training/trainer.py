@@ -90,8 +90,8 @@ def train(
         callbacks=[
             *extra,
             StopOnNaN(),
-            EpochRate(len(source)),
             _split_metrics(config, dataset, workers, reporter),
+            EpochRate(len(source)),
             EpochProgress(
                 reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
             ),

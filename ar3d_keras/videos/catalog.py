@@ -12,7 +12,21 @@ from pathlib import Path
 from ar3d_keras.errors import UserError
 
 VIDEO_SUFFIXES = frozenset(
-    [".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"]
+    [
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".ogv",
+        ".ts",
+        ".webm",
+        ".wmv",
+    ]
 )
 IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
 
@@ -108,12 +122,18 @@ def open_catalog(data: str | os.PathLike) -> Catalog:
         raise UserError(
             f"no data at {data} ({error.strerror}): give --data a folder of class folders, or a CSV"
         ) from None
-    if data.is_file():
-        root, videos = data.parent, list(_read_csv(data))
-    elif (data / LABELS).is_file():
-        root, videos = data, list(_read_csv(data / LABELS))
-    else:
-        root, videos = data, list(_scan(data))
+    try:
+        if data.is_file():
+            root, videos = data.parent, list(_read_csv(data))
+        elif (data / LABELS).is_file():
+            root, videos = data, list(_read_csv(data / LABELS))
+        else:
+            root, videos = data, list(_scan(data))
+    except OSError as error:  # no permission, or neither a folder nor a plain file
+        raise UserError(
+            f"{error.filename} cannot be read ({error.strerror}): "
+            "give --data a folder of class folders, or a CSV, that you may read"
+        ) from None
     if not videos:
         raise UserError(
             f"no videos in {data}: it needs one folder per class with videos or folders of "
@@ -130,16 +150,22 @@ def open_catalog(data: str | os.PathLike) -> Catalog:
 
 def natural_key(name: str) -> list:
     """Sorts img_2 before img_10, unlike plain string order, which scrambles time."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+    # isdecimal is what \d matches; isdigit is also true of "²", which int() refuses.
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def frame_files(folder: Path) -> list[Path]:
     """The images of a folder of frames, in natural order; empty where it is none."""
     try:
-        files = [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
+        files = [
+            file
+            for file in folder.iterdir()
+            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+        ]
     except OSError:
         return []
-    return sorted(files, key=lambda file: natural_key(file.name))
+    # The name itself decides between 1.jpg and 01.jpg, which the file system lists in any order.
+    return sorted(files, key=lambda file: (natural_key(file.name), file.name))
 
 
 def _scan(root: Path) -> Iterator[Video]:
@@ -149,19 +175,20 @@ def _scan(root: Path) -> Iterator[Video]:
     link that leads nowhere but has a video's name is listed, and named when it is probed.
     """
     for class_folder in sorted(root.iterdir()):
-        if class_folder.name.startswith(".") or not _is_folder(class_folder):
+        if class_folder.name.startswith(".") or not is_folder(class_folder):
             continue
         for entry in class_folder.iterdir():
             if entry.name.startswith("."):
                 continue
-            if entry.suffix.lower() in VIDEO_SUFFIXES or (_is_folder(entry) and frame_files(entry)):
+            if entry.suffix.lower() in VIDEO_SUFFIXES or (is_folder(entry) and frame_files(entry)):
                 yield _video(f"{class_folder.name}/{entry.name}", class_folder.name)
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Path.is_dir, also where the way to `path` is closed or a loop of symbolic links."""
     try:
         return path.is_dir()
-    except OSError:  # a loop of symbolic links
+    except OSError:
         return False
 
 
@@ -178,9 +205,15 @@ def _read_csv(file: Path) -> Iterator[Video]:
     """path,label[,group][,split]; paths are relative to the CSV's folder."""
     try:
         # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name.
-        rows = list(csv.DictReader(file.open(encoding="utf-8-sig", newline=""), strict=True))
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            rows = list(csv.DictReader(lines, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file} cannot be read as a CSV in UTF-8: {error}") from None
+    if not rows:
+        raise UserError(
+            f"{file} lists no videos: its first line must name path,label and optionally "
+            "group,split, and each further line is one video"
+        )
     seen: set[str] = set()
     for number, row in enumerate(rows, start=2):
         for column in ("path", "label"):
@@ -189,16 +222,23 @@ def _read_csv(file: Path) -> Iterator[Video]:
                     f"{file} has no column {column!r} (it has {', '.join(map(str, row))}): "
                     "its first line must name path,label and optionally group,split"
                 )
-        extra = {str(key): value or "" for key, value in row.items()}
+        where = f"{file} row {number}"
+        if None in row:
+            raise UserError(
+                f"{where} has more cells than the first line has columns: "
+                'put a value that holds a comma in double quotes (")'
+            )
+        extra = {key: value or "" for key, value in row.items()}
         path, label, group, split = (
             (extra.pop(column, "") or "").strip() if column != "path" else extra.pop(column, "")
             for column in ("path", "label", "group", "split")
         )
-        where = f"{file} row {number}"
         if not path or not label:
             raise UserError(f"{where} has no {'label' if path else 'path'}: fill it in")
+        if "\0" in path:
+            raise UserError(f"{where}: {path!r} holds a zero byte, which no file's name can")
         normal = os.path.normpath(path)
-        if Path(path).is_absolute() or normal.startswith(".."):
+        if Path(path).is_absolute() or Path(normal).parts[0] == "..":
             raise UserError(
                 f"{where}: {path} lies outside {file.parent}: "
                 "move the CSV above its videos and give paths relative to it"

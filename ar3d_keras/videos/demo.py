@@ -193,12 +193,12 @@ def draw_shot(group: int, clip: int, *, seed: int = 0) -> Shot:
         frames=int(rng.choice([35, 37, 39, 41, 43])),
         x=WIDTH / 2 + orbit * np.cos(phase) + rng.uniform(-2, 2),
         y=HEIGHT / 2 + orbit * np.sin(phase) + rng.uniform(-2, 2),
-        radius=rng.uniform(6, 9),
-        speed=rng.uniform(0.55, 0.85),
+        radius=rng.uniform(8, 11),
+        speed=rng.uniform(0.8, 1.1),
         growth=rng.uniform(0.022, 0.032),
         orbit=orbit,
         phase=phase,
-        turn=rng.uniform(0.10, 0.14),
+        turn=rng.uniform(0.12, 0.16),
     )
 
 
@@ -234,16 +234,16 @@ def draw_scene(group: int, *, seed: int = 0) -> Scene:
 
 
 def _draw_background(rng: np.random.Generator) -> np.ndarray:
-    """Blurred noise with shapes on it, all darker than the disc."""
+    """Blurred noise with shapes on it, all much darker than the disc."""
     import cv2
 
-    coarse = rng.uniform(20, 100, (6, 8, 3)).astype(np.float32)
+    coarse = rng.uniform(10, 50, (6, 8, 3)).astype(np.float32)
     picture = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-    picture = picture.clip(0, 130).astype(np.uint8)
+    picture = picture.clip(0, 65).astype(np.uint8)
     for _ in range(14):
         x, y = int(rng.integers(WIDTH)), int(rng.integers(HEIGHT))
         across, down = (int(side) for side in rng.integers(2, 12, 2))
-        colour = [int(value) for value in rng.integers(10, 130, 3)]
+        colour = [int(value) for value in rng.integers(5, 65, 3)]
         if rng.random() < 0.5:
             cv2.rectangle(picture, (x, y), (x + across, y + down), colour, -1)
         else:

@@ -66,7 +66,11 @@ def tf_dataset(
             stateful=False,
         )
         # numpy_function forgets shapes.
-        return tf.ensure_shape(loaded, clip), tf.ensure_shape(label, ()), tf.ensure_shape(weight, ())
+        return (
+            tf.ensure_shape(loaded, clip),
+            tf.ensure_shape(label, ()),
+            tf.ensure_shape(weight, ()),
+        )
 
     def one_epoch(epoch):
         order = tf.numpy_function(

@@ -1,9 +1,8 @@
 """How many frames each video really has, and which cannot be decoded: known before training."""
 
 import contextlib
-import csv
 import hashlib
-import io
+import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,8 +35,9 @@ def probe(
 ) -> Probe:
     """Grabs every frame of every video once (about 10 ms for a UCF-101 video, one thread).
 
-    What was found is remembered under the user's cache folder by path, size and time of
-    change, so the second run of a data set starts at once.
+    What was counted is remembered under the user's cache folder by path, size and time of
+    change, so the second run of a data set starts at once. A failure is never remembered: a
+    permission, a disk or an OpenCV may be mended without the file changing.
 
     Args:
         catalog: the videos.
@@ -47,34 +47,34 @@ def probe(
     cache = _cache_file(catalog)
     known = _load(cache)
     stamps = {video.path: _stamp(catalog.root / video.path) for video in catalog.videos}
-    found: dict[str, str] = {}  # path -> "164" or a reason
-    todo = []
-    for path, stamp in stamps.items():
-        if (path, stamp) in known:
-            found[path] = known[path, stamp]
-        else:
-            todo.append(path)
+    frames = {path: known[path][1] for path in stamps if known.get(path, ("",))[0] == stamps[path]}
+    unreadable: dict[str, str] = {}
+    todo = [path for path in stamps if path not in frames]
 
-    def look(path: str) -> str:
+    def look(path: str) -> int | str:
         try:
-            return str(count_frames(catalog.root / path))
+            return count_frames(catalog.root / path)
         except ReadError as error:
             return str(error)
 
-    with ThreadPoolExecutor(workers) as pool:
-        for done, (path, answer) in enumerate(zip(todo, pool.map(look, todo), strict=True), 1):
-            found[path] = answer
-            progress(len(catalog) - len(todo) + done)
-    if todo:
-        _store(cache, [(path, stamps[path], found[path]) for path in stamps])
-    return Probe(
-        frames={path: int(answer) for path, answer in found.items() if answer.isdigit()},
-        unreadable={path: answer for path, answer in found.items() if not answer.isdigit()},
-    )
+    progress(len(frames))
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            for path, answer in zip(todo, pool.map(look, todo), strict=True):
+                if isinstance(answer, int):
+                    frames[path] = answer
+                else:
+                    unreadable[path] = answer
+                progress(len(frames) + len(unreadable))
+    finally:
+        # Ctrl-C keeps what was counted so far, and a probe of one split keeps the others'.
+        if todo:
+            _store(cache, known | {path: (stamps[path], frames[path]) for path in frames})
+    return Probe(frames, unreadable)
 
 
 def _stamp(path: Path) -> str:
-    """Size and time of change: of the file, or of a folder of frames (its newest entry)."""
+    """Size and time of change; a folder of frames changes as a frame is added or taken away."""
     try:
         status = path.stat()
     except OSError:
@@ -85,20 +85,24 @@ def _stamp(path: Path) -> str:
 def _cache_file(catalog: Catalog) -> Path:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = hashlib.sha256(os.fsencode(catalog.root)).hexdigest()[:16]
-    return home / "ar3d_keras" / f"frames-{name}.csv"
+    return home / "ar3d_keras" / f"frames-{name}.json"
 
 
-def _load(file: Path) -> dict[tuple[str, str], str]:
+def _load(file: Path) -> dict[str, tuple[str, int]]:
+    """path -> (stamp, frames); empty where there is no cache, or none that makes sense."""
     try:
-        rows = list(csv.reader(file.open(encoding="utf-8", newline="")))
-    except (OSError, UnicodeDecodeError, csv.Error):
+        entries = json.loads(file.read_text(encoding="utf-8"))
+        return {
+            path: (stamp, frames)
+            for path, (stamp, frames) in entries.items()
+            if isinstance(frames, int) and frames >= 1
+        }
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
-    return {(row[0], row[1]): row[2] for row in rows if len(row) == 3}
 
 
-def _store(file: Path, rows: list[tuple[str, str, str]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    # A cache that cannot be written only costs the next run its time.
+def _store(file: Path, known: dict[str, tuple[str, int]]) -> None:
+    # A cache that cannot be written only costs the next run its time. JSON's escapes hold any
+    # name that a file system can, line breaks and bytes that are not UTF-8 included.
     with contextlib.suppress(OSError):
-        atomic.write_text(file, text.getvalue())
+        atomic.write_text(file, json.dumps(known))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.videos.catalog import frame_files
+from ar3d_keras.videos.catalog import frame_files, is_folder
 
 
 class ReadError(Exception):
@@ -48,7 +48,7 @@ def count_frames(path: str | os.PathLike) -> int:
     """
     cv2 = load_cv2()
     path = Path(path)
-    if path.is_dir():
+    if is_folder(path):
         files = frame_files(path)
         for file in files:
             _read_image(file, cv2.IMREAD_REDUCED_GRAYSCALE_8)
@@ -86,7 +86,7 @@ def read_frames(
     cv2 = load_cv2()
     path = Path(path)
     wanted = sorted(set(map(int, indices)))
-    decoded = _from_folder(path, wanted) if path.is_dir() else _from_file(path, wanted)
+    decoded = _from_folder(path, wanted) if is_folder(path) else _from_file(path, wanted)
     height, width = size
     frames = np.empty((len(indices), height, width, 3), np.uint8)
     places: dict[int, list[int]] = {}
@@ -104,16 +104,16 @@ def read_frames(
 def _open(path: Path):
     cv2 = load_cv2()
     try:
-        size = path.stat().st_size
+        if not path.stat().st_size:
+            raise ReadError("the file is empty")
+        path.open("rb").close()  # OpenCV does not say why it fails
     except OSError as error:
         raise ReadError(f"cannot be opened: {error.strerror}") from None
-    if not size:
-        raise ReadError("the file is empty")
-    if not os.access(path, os.R_OK):
-        raise ReadError("cannot be opened: permission denied")
     # An absolute path, so that FFmpeg takes no name with a colon for a protocol; FFmpeg by name,
-    # so that no name with a percent sign is taken for a sequence of images.
-    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    # so that no name with a percent sign is taken for a sequence of images; as bytes, because
+    # OpenCV 5.0 ends the process (SIGSEGV) on a str whose file name is not UTF-8.
+    name = os.fsencode(path.absolute())
+    capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     if not capture.isOpened():
         raise ReadError("not a video that OpenCV can decode")
     return capture

@@ -275,7 +275,9 @@ def _group(catalog: Catalog, seed: int) -> list[str | None]:
         found = Counter(
             (video.label, split) for video, split in zip(catalog.videos, assigned, strict=True)
         )
-        if all(found[label, split] for label in catalog.classes for split in SPLITS):
+        full = all(found[label, split] for label in catalog.classes for split in SPLITS)
+        # A CSV may give such names groups of its own, which the numbers would tear apart.
+        if full and not Split(catalog, "group", tuple(assigned)).leak.is_loud:
             return assigned
     return _draw_groups(catalog, seed)
 
@@ -288,8 +290,7 @@ def _draw_groups(catalog: Catalog, seed: int) -> list[str | None]:
         # A video without a group is its own; the path cannot be the name of a group by accident.
         [f"group {v.group}" if v.group else f"video {v.path}" for v in catalog.videos]
     )
-    for label, name in enumerate(catalog.classes):
-        recordings = len(set(groups[labels == label]))
+    for name, recordings in zip(catalog.classes, _recordings(labels, groups), strict=True):
         if recordings < 3:
             raise UserError(
                 f"class {name!r} has videos from {recordings} source recording(s), and a "
@@ -298,16 +299,31 @@ def _draw_groups(catalog: Catalog, seed: int) -> list[str | None]:
             )
     assigned = np.array(["train"] * len(catalog), dtype=object)
     rest = np.arange(len(catalog))
-    for name in ("test", "val"):
+
+    def leaves(fold: np.ndarray, recordings: int) -> bool:
+        kept = np.setdiff1d(rest, fold)
+        found = _recordings(labels[kept], groups[kept])
+        return len(found) == len(catalog.classes) and min(found) >= recordings
+
+    for name, left in (("test", 2), ("val", 1)):  # recordings that each class has left after it
         folds = min(5, len(set(groups[rest])), int(np.bincount(labels[rest]).max()))
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
         candidates = [
             rest[fold] for _, fold in _quietly(splitter.split(rest, labels[rest], groups[rest]))
         ]
-        chosen = min(candidates, key=lambda fold: _imbalance(labels, rest, fold))
+        if not (allowed := [fold for fold in candidates if leaves(fold, left)]):
+            # Few recordings, some of several classes: to take a single one always leaves enough.
+            allowed = [rest[groups[rest] == group] for group in np.unique(groups[rest])]
+        chosen = min(allowed, key=lambda fold: _imbalance(labels, rest, fold))
         assigned[chosen] = name
         rest = np.setdiff1d(rest, chosen)
     return list(assigned)
+
+
+def _recordings(labels: np.ndarray, groups: np.ndarray) -> list[int]:
+    """The number of source recordings of each class that occurs, by label."""
+    pairs = Counter(label for label, _ in set(zip(labels.tolist(), groups.tolist(), strict=True)))
+    return [pairs[label] for label in sorted(pairs)]
 
 
 def _imbalance(labels: np.ndarray, rest: np.ndarray, fold: np.ndarray) -> float:

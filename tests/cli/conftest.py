@@ -1,0 +1,62 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ar3d_keras.cli import main
+from ar3d_keras.videos.demo import make_demo
+
+ROOT = Path(__file__).parents[2]
+# The demo network at a size that trains in a second.
+TINY = (
+    "--preset demo --height 16 --width 16 --filters 4 --gate-kernel 1 1 1 --dense 8 "
+    "--batch-size 8 --epochs 2"
+).split()
+
+
+def python(*arguments, **options):
+    """A real process of this project, its output captured."""
+    environment = {**os.environ, **options.pop("environment", {})}
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=options.pop("cwd", ROOT),
+        env=environment,
+        capture_output=True,
+        text=True,
+        **options,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_demo(tmp_path_factory):
+    """The demo set with 12 groups of one clip: 24 train, 32 val, 40 test videos."""
+    return make_demo(tmp_path_factory.mktemp("data") / "demo", groups=12, clips=1)
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_demo, tmp_path_factory):
+    """The run folder of `python train.py --attention` in a process of its own."""
+    runs = tmp_path_factory.mktemp("runs")
+    done = python(
+        "train.py", "--attention", "--data", tiny_demo, "--name", "tiny", "--runs-dir", runs, *TINY
+    )
+    assert done.returncode == 0, done.stderr
+    (runs / "tiny" / "stdout.txt").write_text(done.stdout)
+    (runs / "tiny" / "stderr.txt").write_text(done.stderr)
+    return runs / "tiny"
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs a command in this process; it must fail with exit code 2 and one sentence."""
+
+    def run(*arguments):
+        assert main([str(argument) for argument in arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert len(error.splitlines()) == 1
+        return error
+
+    return run

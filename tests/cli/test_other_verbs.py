@@ -1,0 +1,56 @@
+"""ar3d demo, check, export and the help."""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from ar3d_keras.cli import VERBS, main
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_that_shows_commands(verb, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert "usage" in out and (f"ar3d {verb}" in out or f"python {verb}.py" in out)
+
+
+def test_help_needs_no_backend():
+    code = (
+        "import sys; sys.argv=['train.py']; from ar3d_keras.cli import main\n"
+        "try: main(['train', '--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'keras', 'tensorflow', 'jax', 'torch', 'sklearn', 'cv2', 'matplotlib'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_demo_is_made_once(tmp_path, capsys, monkeypatch):
+    assert main(["demo", "--to", str(tmp_path / "demo")]) == 0
+    assert "made the demo set, 600 videos" in capsys.readouterr().out
+    assert main(["demo", "--to", str(tmp_path / "demo")]) == 0
+    assert "made the" not in capsys.readouterr().out
+
+
+def test_check_names_what_cannot_be_decoded(tiny_demo, tmp_path, capsys):
+    for name in ("MoveUp", "MoveDown"):
+        (tmp_path / name).mkdir()
+        video = next((tiny_demo / name).iterdir())
+        (tmp_path / name / video.name).symlink_to(video)
+    assert main(["check", "--data", str(tmp_path)]) == 0
+    assert "2 videos, 2 classes" in capsys.readouterr().out
+    (tmp_path / "MoveUp/broken.avi").write_bytes(b"RIFF")
+    assert main(["check", "--data", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert "'MoveUp/broken.avi'" in captured.out
+    assert "1 of 3 videos" in captured.err
+
+
+def test_export_writes_the_next_version(trained, tmp_path, capsys):
+    for version in ("1", "2"):
+        assert main(["export", "--run", str(trained), "--to", str(tmp_path)]) == 0
+        assert (tmp_path / version / "saved_model.pb").is_file()

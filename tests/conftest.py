@@ -1,0 +1,169 @@
+"""Small real videos, encoded on the spot, whose pictures say which frame they are."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ar3d_keras.errors import UserError
+from ar3d_keras.videos.reader import load_cv2
+
+# Videos for development that are no part of the project: see DESIGN.md, and skip without them.
+REALDATA = Path(__file__).resolve().parents[2] / "shared" / "realdata"
+
+# Frame n has red 30 + 12 (n mod 16) and blue 30 + 12 (n div 16) all over; steps of 12 survive the
+# codec. Green is bright in the left half and dark in the right, which tells a mirrored clip.
+STEP, BASE, NUMBERS = 12, 30, 256
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache_of_the_user(tmp_path_factory):
+    """Fixtures wider than a function are kept from the user's cache folder too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def cache_home(tmp_path, monkeypatch):
+    """An empty cache folder for every test; hidden, so that a catalog of tmp_path ignores it."""
+    home = tmp_path / ".cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    return home
+
+
+def _picture(number: int, size: tuple[int, int]) -> np.ndarray:
+    """Frame `number` as BGR uint8 (height, width, 3)."""
+    height, width = size
+    picture = np.empty((height, width, 3), np.uint8)
+    picture[:] = BASE + STEP * (number // 16), 60, BASE + STEP * (number % 16)
+    picture[:, : width // 2, 1] = 160
+    return picture
+
+
+@pytest.fixture(scope="session")
+def write_video():
+    """write_video(path, frames=20, first=0, size=(48, 64)): frames numbered from `first` on."""
+    cv2 = load_cv2()
+
+    def write(path, frames=20, first=0, size=(48, 64), codec="XVID") -> Path:
+        assert first + frames <= NUMBERS
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Written under a plain name: OpenCV's writer knows fewer names than its reader.
+        with tempfile.TemporaryDirectory() as folder:
+            plain = Path(folder) / f"video{path.suffix}"
+            writer = cv2.VideoWriter(
+                str(plain), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), 25, size[::-1]
+            )
+            assert writer.isOpened()
+            for number in range(first, first + frames):
+                writer.write(_picture(number, size))
+            writer.release()
+            shutil.copyfile(plain, path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_frames():
+    """write_frames(folder, frames=20, first=0): the same as a folder img_1.png, img_2.png, ..."""
+    cv2 = load_cv2()
+
+    def write(folder, frames=20, first=0, size=(48, 64)) -> Path:
+        folder = Path(folder)
+        folder.mkdir(parents=True)
+        for number in range(first, first + frames):
+            image = cv2.imencode(".png", _picture(number, size))[1]
+            image.tofile(folder / f"img_{number - first + 1}.png")
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def frame_numbers():
+    """frame_numbers(clip): which frames of the video a uint8 RGB (T, H, W, 3) clip shows."""
+
+    def numbers(clip) -> list[int]:
+        red, _, blue = np.moveaxis(np.mean(clip, axis=(1, 2)), -1, 0)
+        low, high = (np.rint((colour - BASE) / STEP).astype(int) for colour in (red, blue))
+        assert np.abs(red - BASE - STEP * low).max() < 5  # else the codec spoilt the numbers
+        assert np.abs(blue - BASE - STEP * high).max() < 5
+        return (16 * high + low).tolist()
+
+    return numbers
+
+
+@pytest.fixture(scope="session")
+def make_ucf(write_video):
+    """make_ucf(root, ...): class folders of tiny videos with UCF-101's names, all different."""
+
+    def make(root, classes=("Archery", "HandstandPushups"), groups=3, clips=1, frames=20) -> Path:
+        made = 0
+        for name in classes:
+            spelled = name.replace("Handstand", "HandStand")  # as UCF-101 itself does
+            for group in range(1, groups + 1):
+                for clip in range(1, clips + 1):
+                    file = Path(root, name, f"v_{spelled}_g{group:02d}_c{clip:02d}.avi")
+                    write_video(file, frames, first=(made * frames) % (NUMBERS - frames))
+                    made += 1
+        return Path(root)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ucf_set(make_ucf, tmp_path_factory):
+    """2 classes x 5 groups, 20 frames each. Shared: a test that changes files copies it first."""
+    return make_ucf(tmp_path_factory.mktemp("ucf"), groups=5)
+
+
+@pytest.fixture
+def realdata():
+    """realdata("odd/video_90.mov"): the real file, or the test is skipped and says why."""
+
+    def find(name: str) -> Path:
+        if not (REALDATA / name).exists():
+            pytest.skip(f"{REALDATA / name} is not there: it is no part of the project")
+        return REALDATA / name
+
+    return find
+
+
+@pytest.fixture
+def unprivileged(tmp_path):
+    """A folder, entered as a user to whom permissions apply: root gives up its power."""
+    if os.geteuid():
+        yield tmp_path
+        return
+    folder = Path(tempfile.mkdtemp())
+    os.chown(folder, 65534, 65534)
+    os.seteuid(65534)
+    try:
+        yield folder
+    finally:
+        os.seteuid(0)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def user_error():
+    """`with user_error("part", ...)`: one UserError, of one line, that says all the parts."""
+
+    @contextlib.contextmanager
+    def expect(*parts: str):
+        with pytest.raises(UserError) as caught:
+            yield
+        message = str(caught.value)
+        assert "\n" not in message
+        assert not message.endswith(".")  # a sentence in a line of ours
+        for part in parts:
+            assert part in message, message
+
+    return expect

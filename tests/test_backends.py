@@ -1,0 +1,23 @@
+"""Everything marked `every_backend` runs again on JAX and torch, each in a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_on(backend):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("started from the TensorFlow run only")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-m", "every_backend and not campaign", "tests"],
+        cwd=ROOT, env={**os.environ, "KERAS_BACKEND": backend}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert " passed" in done.stdout

@@ -1,0 +1,105 @@
+"""What may import what: light at the top, one backend at the bottom."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ar3d_keras
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted((ROOT / "ar3d_keras").rglob("*.py"))
+BACKENDS = {"tensorflow", "jax", "torch"}
+MAY_IMPORT_BACKENDS = (
+    "videos/pipeline.py",
+    "training/hardware.py",
+    "serving/",
+    "inference/gradients.py",
+)
+# Floors from the ground up; a file imports from its own floor and those below.
+FLOORS = [
+    "errors",
+    "atomic",
+    "progress",
+    "config",
+    "models",
+    "videos",
+    "runs",
+    "evaluation",
+    "training",
+    "serving",
+    "cli",
+]
+
+
+def run(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **environment},
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def imports(file):
+    """(module, whether it stands at the top level) of every import in a file."""
+    tree = ast.parse(file.read_text())
+    top = set(map(id, tree.body))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module, id(node) in top
+
+
+def test_importing_the_package_brings_nothing_heavy():
+    done = run(
+        "import sys, ar3d_keras\n"
+        "heavy = {'keras', 'tensorflow', 'jax', 'torch', 'sklearn', 'cv2', 'matplotlib', 'numpy'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_backends_are_imported_in_few_files_and_inside_functions(file):
+    name = str(file.relative_to(ROOT / "ar3d_keras"))
+    for module, at_top in imports(file):
+        if module.split(".")[0] in BACKENDS:
+            assert name.startswith(MAY_IMPORT_BACKENDS), f"{name} imports {module}"
+            assert not at_top, f"{name} imports {module} at its top level"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_lower_floors_know_nothing_of_higher_ones(file):
+    place = file.relative_to(ROOT / "ar3d_keras").parts[0].removesuffix(".py")
+    if place not in FLOORS:  # __init__ and __main__ stand at the door
+        return
+    for module, _ in imports(file):
+        if module.startswith("ar3d_keras."):
+            floor = module.split(".")[1]
+            assert FLOORS.index(floor) <= FLOORS.index(place), f"{place} imports {module}"
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_every_module_and_network_works_without_tensorflow(backend):
+    done = run(
+        "import sys\n"
+        "sys.modules['tensorflow'] = sys.modules['tensorboard'] = None  # not installed\n"
+        "import ar3d_keras, numpy as np\n"
+        "for name in ar3d_keras.__all__: getattr(ar3d_keras, name)\n"
+        "m = ar3d_keras.Conv3DClassifier(2, attention=True, frames=2, height=4, width=4, filters=2,"
+        " pool=2, dense=3)\n"
+        "assert m.predict_on_batch(np.zeros((1, 2, 4, 4, 3), 'uint8')).shape == (1, 2)",
+        KERAS_BACKEND=backend,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_public_names_are_there():
+    for name in ar3d_keras.__all__:
+        assert getattr(ar3d_keras, name).__doc__
+    assert set(ar3d_keras.__all__) <= set(dir(ar3d_keras))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        ar3d_keras.nothing  # noqa: B018

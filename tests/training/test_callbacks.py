@@ -1,0 +1,164 @@
+"""The callbacks in somebody else's model.fit, with nothing else of this package."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from ar3d_keras import (
+    BestNetwork,
+    ConfusionMatrixReport,
+    Conv3DClassifier,
+    CurvesPlot,
+    HistoryCSV,
+    SplitMetrics,
+    UserError,
+    load_model,
+)
+from ar3d_keras.training.callbacks import StopOnNaN
+from ar3d_keras.training.run_state import RunState, restore
+
+pytestmark = pytest.mark.every_backend
+NAMES = ["dark", "middle", "bright"]
+
+
+def data(videos=24, seed=0):
+    """Clips that their brightness classifies."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(videos) % 3
+    clips = random.integers(0, 60, (videos, 2, 4, 4, 3)) + 90 * labels[:, None, None, None, None]
+    return clips.astype(np.uint8), labels
+
+
+def batches(videos, seed):
+    clips, labels = data(videos, seed)
+    return [(clips[i : i + 5], labels[i : i + 5]) for i in range(0, videos, 5)]
+
+
+def network(dropout=0.0):
+    model = Conv3DClassifier(
+        3, frames=2, height=4, width=4, filters=4, pool=(2, 4, 4), dense=8, dropout=dropout
+    )
+    model.compile(
+        keras.optimizers.Adam(1e-2),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+    return model
+
+
+def rows(file):
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_curves_history_and_report_from_a_plain_fit(tmp_path):
+    model = network()
+    model.fit(
+        *data(),
+        epochs=3,
+        verbose=0,
+        callbacks=[
+            SplitMetrics({"val": batches(12, 1), "test": batches(9, 2)}),
+            HistoryCSV(tmp_path / "history.csv"),
+            CurvesPlot(tmp_path / "curves.png"),
+            ConfusionMatrixReport(batches(9, 2), NAMES, tmp_path / "report", {"dataset": "made"}),
+        ],
+    )
+    history = rows(tmp_path / "history.csv")
+    assert [row["epoch"] for row in history] == ["1", "2", "3"]
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    metrics = json.loads((tmp_path / "report/metrics.json").read_text())
+    assert metrics["videos"] == 9 and metrics["dataset"] == "made"
+    assert (tmp_path / "report/report.html").is_file()
+    assert (tmp_path / "report/confusion.png").is_file()
+    # The last line of the history, the report, and Keras's own evaluate say the same.
+    loss, accuracy = model.evaluate(*data(9, 2), verbose=0)
+    assert float(history[-1]["test_loss"]) == pytest.approx(loss, rel=1e-4)
+    assert float(history[-1]["test_accuracy"]) == metrics["top1"] == pytest.approx(accuracy)
+
+
+def test_the_logs_reach_keras_history():
+    history = network().fit(
+        *data(), epochs=2, verbose=0, callbacks=[SplitMetrics({"val": batches(6, 1)})]
+    )
+    assert len(history.history["val_top5"]) == 2
+
+
+def test_the_best_network_by_val_accuracy_is_kept_in_float32(tmp_path):
+    model = network()
+    twin = network()
+    scores = iter([(0.5, 1.0), (0.7, 0.9), (0.7, 0.8), (0.6, 0.1)])
+    kept = []
+
+    class Script(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_accuracy"], logs["val_loss"] = next(scores)
+
+    class Spy(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            kept.append(model.get_weights())
+
+    file = tmp_path / "best.keras"
+    model.fit(*data(), epochs=4, verbose=0, callbacks=[Script(), Spy(), BestNetwork(file, twin)])
+    for best, expected in zip(load_model(file).get_weights(), kept[2], strict=True):
+        np.testing.assert_array_equal(best, expected)  # the tie goes to the lower loss
+
+
+def test_a_continued_run_remembers_the_best(tmp_path):
+    model = network()
+    file = tmp_path / "best.keras"
+    callback = BestNetwork(file, network(), rows=[{"val_accuracy": 0.9, "val_loss": 0.1}])
+    callback.set_model(model)
+    callback.on_epoch_end(1, {"val_accuracy": 0.8, "val_loss": 0.1})
+    assert not file.exists()
+    callback.on_epoch_end(2, {"val_accuracy": 0.9, "val_loss": 0.05})
+    assert file.exists()
+
+
+def test_a_loss_that_is_no_number_names_epoch_and_step():
+    clips, labels = data()
+    model = network()
+    model.optimizer.learning_rate = 1e30
+    with pytest.raises(UserError, match="in epoch [12], step"):
+        model.fit(clips, labels, batch_size=4, epochs=2, verbose=0, callbacks=[StopOnNaN()])
+
+
+def fit(model, epochs, initial_epoch=0, callbacks=()):
+    model.fit(
+        *data(), epochs=epochs, initial_epoch=initial_epoch, shuffle=False, verbose=0,
+        callbacks=list(callbacks),
+    )  # fmt: skip
+
+
+def test_state_restores_weights_optimizer_and_dropout(tmp_path):
+    keras.utils.set_random_seed(3)
+    whole = network(dropout=0.5)
+    fit(whole, 4)
+    keras.utils.set_random_seed(3)
+    fit(network(dropout=0.5), 2, callbacks=[RunState(tmp_path / "state.npz")])
+    keras.utils.set_random_seed(99)  # another process has other seeds
+    resumed = network(dropout=0.5)
+    assert restore(tmp_path / "state.npz", resumed) == 2
+    fit(resumed, 4, initial_epoch=2)
+    for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_no_state_means_from_the_start(tmp_path):
+    assert restore(tmp_path / "state.npz", network()) == 0
+
+
+def test_a_damaged_state_and_one_of_another_network_are_refused(tmp_path):
+    file = tmp_path / "state.npz"
+    fit(network(), 1, callbacks=[RunState(file)])
+    other = Conv3DClassifier(4, frames=2, height=4, width=4, filters=4, pool=(2, 4, 4), dense=8)
+    other.compile("adam", "sparse_categorical_crossentropy")
+    with pytest.raises(UserError, match="another network"):
+        restore(file, other)
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(UserError, match="damaged"):
+        restore(file, network())

@@ -1,0 +1,71 @@
+import keras
+import numpy as np
+import pytest
+
+from ar3d_keras import DecayingAdam
+from ar3d_keras.config import RecipeConfig
+from ar3d_keras.training.optimizers import make_optimizer
+
+pytestmark = pytest.mark.every_backend
+X = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+Y = X[:, :3] * 2
+START = np.random.default_rng(1).normal(size=(4, 3)).astype("float32")
+
+
+def trained(optimizer, steps):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, use_bias=False)])
+    model.set_weights([START])
+    model.compile(optimizer, "mse", jit_compile=False)
+    for _ in range(steps):
+        model.train_on_batch(X, Y)
+    return model.get_weights()[0]
+
+
+def adam_by_hand(steps, *, rate, l2=0.0, decoupled=0.0, after=0):
+    """Kingma and Ba with torch.optim.Adam's L2 (in the gradient) or AdamW's shrinking."""
+    w, m, v = START.astype("float64"), 0.0, 0.0
+    for step in range(steps):
+        gradient = 2 * X.T @ (X @ w - Y) / Y.size
+        if step >= after:
+            gradient = gradient + l2 * w
+            w = w * (1 - rate * decoupled)
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        w = w - rate * (m / (1 - 0.9 ** (step + 1))) / (
+            np.sqrt(v / (1 - 0.999 ** (step + 1))) + 1e-7
+        )
+    return w
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_l2_goes_into_the_gradient_as_in_torch(after):
+    got = trained(DecayingAdam(1e-2, decay=0.5, decay_after=after), 6)
+    np.testing.assert_allclose(got, adam_by_hand(6, rate=1e-2, l2=0.5, after=after), rtol=1e-3)
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_decoupled_shrinks_the_weights(after):
+    got = trained(DecayingAdam(1e-2, decay=0.5, decay_kind="decoupled", decay_after=after), 6)
+    expected = adam_by_hand(6, rate=1e-2, decoupled=0.5, after=after)
+    np.testing.assert_allclose(got, expected, rtol=1e-3)
+
+
+def test_no_decay_is_adam():
+    np.testing.assert_allclose(
+        trained(DecayingAdam(1e-2), 5), trained(keras.optimizers.Adam(1e-2), 5), atol=1e-6
+    )
+
+
+def test_the_learning_rate_falls_by_ten_every_step_epochs():
+    optimizer = make_optimizer(
+        RecipeConfig(epochs=9, lr_step=4, learning_rate=1.0), steps_per_epoch=5
+    )
+    schedule = keras.optimizers.schedules.deserialize(optimizer.get_config()["learning_rate"])
+    rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in range(45)]
+    expected = np.repeat([1.0, 0.1, 0.01], [20, 20, 5])
+    np.testing.assert_allclose(rates, expected, rtol=1e-5)
+
+
+def test_config_round_trip():
+    optimizer = DecayingAdam(1e-3, decay=0.1, decay_kind="decoupled", decay_after=7)
+    twin = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert twin.get_config() == optimizer.get_config()

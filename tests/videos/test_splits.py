@@ -1,0 +1,397 @@
+import math
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ar3d_keras.videos.catalog import Catalog, Video, open_catalog
+from ar3d_keras.videos.splits import SCHEMES, SPLITS, Split, default_scheme, make_split
+
+ROOT = Path("/somewhere")
+
+
+def catalog_of(videos):
+    return Catalog(ROOT, tuple(sorted(videos, key=lambda video: video.path)))
+
+
+def ucf_video(path):
+    """As open_catalog makes it: the group is the class and gNN."""
+    label, name = path.split("/")
+    return Video(path, label, f"{label}_g{int(name.split('_')[-2][1:]):02d}")
+
+
+def ucf_like(classes, groups=25):
+    """Names as UCF-101 has them, 4 to 7 clips a group."""
+    return catalog_of(
+        ucf_video(f"Class{c:03d}/v_Class{c:03d}_g{g:02d}_c{k:02d}.avi")
+        for c in range(classes)
+        for g in range(1, groups + 1)
+        for k in range(1, 5 + (7 * c + 3 * g) % 4)
+    )
+
+
+def leak_by_hand(split):
+    """Every pair of videos compared: (val-train, test-train, test-train+val)."""
+    parts = {name: split.videos(name) for name in SPLITS}
+
+    def shared(name, known):
+        return sum(
+            any(video.group is not None and video.group == other.group for other in known)
+            for video in parts[name]
+        )
+
+    train, val = parts["train"], parts["val"]
+    return shared("val", train), shared("test", train), shared("test", train + val)
+
+
+def splits_of_groups(split):
+    found = defaultdict(set)
+    for video, name in zip(split.catalog.videos, split.assigned, strict=True):
+        if video.group:
+            found[video.group].add(name)
+    return found
+
+
+@st.composite
+def catalogs(draw, least_groups=3, ungrouped=True):
+    """Two to five classes; groups in one class or shared by all; few or many videos a group."""
+    shared = draw(st.booleans())
+    videos = []
+    for label in range(draw(st.integers(2, 5))):
+        sizes = draw(st.lists(st.integers(1, 7), min_size=least_groups, max_size=12))
+        for group, size in enumerate(sizes):
+            name = f"r{group}" if shared else f"c{label} r{group}"
+            known = not ungrouped or draw(st.booleans())
+            videos += [
+                Video(f"c{label}/{group}_{k}.avi", f"c{label}", name if known else None)
+                for k in range(size)
+            ]
+    return catalog_of(videos)
+
+
+# UCF-101
+
+
+@pytest.fixture(scope="module")
+def ucf101():
+    folder = Path(__file__).resolve().parents[3] / "shared/realdata/ucfTrainTestlist"
+    if not folder.exists():
+        pytest.skip(f"{folder} with UCF-101's names is not there: it is no part of the project")
+    lines = [
+        line.split()[0]
+        for name in ("trainlist01.txt", "testlist01.txt")
+        for line in (folder / name).read_text().splitlines()
+        if line.strip()
+    ]
+    assert len(lines) == len(set(lines)) == 13_320
+    return catalog_of(ucf_video(line) for line in lines), folder
+
+
+def sizes(split):
+    return tuple(split.sizes[name] for name in SPLITS)
+
+
+def test_ucf101_paper_has_the_papers_sizes_and_its_leak(ucf101):
+    split = make_split(ucf101[0], "paper")
+    assert sizes(split) == (8460, 2159, 2701)
+    leak = split.leak
+    assert round(leak.test_train / 2701, 3) == 0.989
+    assert round(leak.val_train / 2159, 3) == 0.985
+    assert round(leak.test_train_val / 2701, 4) == 0.9985
+    assert leak.is_loud
+    assert leak.sentences()[0].startswith("LEAK: ")
+    assert "(98.9%)" in leak.sentences()[0]
+
+
+def test_ucf101_official1_by_rule_and_by_list_agree(ucf101):
+    catalog, folder = ucf101
+    by_list = make_split(catalog, "official1", lists=folder)
+    assert by_list == make_split(catalog, "official1")
+    assert by_list.notes == ()
+
+
+@pytest.mark.parametrize(("number", "test"), [(1, 3783), (2, 3734), (3, 3696)])
+def test_ucf101_official(ucf101, number, test):
+    split = make_split(ucf101[0], f"official{number}")
+    assert split.sizes["test"] == test
+    assert sum(sizes(split)) == 13_320
+    assert {video.ucf_group for video in split.videos("val")} == {22, 23, 24, 25}
+    assert not split.leak.is_loud
+
+
+def test_ucf101_group(ucf101):
+    split = make_split(ucf101[0], "group")
+    assert sizes(split) == (8455, 2192, 2673)
+    assert split.leak.sentences() == ["No leak: no source recording stands in two splits."]
+    assert split == make_split(ucf101[0], "group", seed=5)  # the names decide, nothing is drawn
+
+
+def test_ucf_like_names_split_as_ucf101_does():
+    catalog = ucf_like(12)
+    paper = make_split(catalog, "paper")
+    assert paper.leak.test_train / paper.sizes["test"] > 0.9
+    group = make_split(catalog, "group")
+    assert {video.ucf_group for video in group.videos("test")} == set(range(1, 6))
+    assert {video.ucf_group for video in group.videos("val")} == set(range(6, 10))
+    for number, first in ((1, 1), (2, 8), (3, 15)):
+        official = make_split(catalog, f"official{number}")
+        held_out = {video.ucf_group for video in official.videos("test")}
+        assert held_out == set(range(first, first + 7))
+        assert {video.ucf_group for video in official.videos("val")} == {22, 23, 24, 25}
+        assert not official.leak.is_loud
+    assert not group.leak.is_loud
+
+
+def write_lists(folder, catalog, split, number=1, end="\r\n"):
+    folder.mkdir()
+    train = [f"{video.path} 1" for name in ("train", "val") for video in split.videos(name)]
+    test = [video.path for video in split.videos("test")]
+    for name, lines in (("train", train), ("test", test)):
+        file = folder / f"{name}list{number:02d}.txt"
+        file.write_bytes("".join(line + end for line in lines).encode())
+    return folder
+
+
+def test_lists_decide_over_the_rule_and_say_what_differs(tmp_path):
+    catalog = ucf_like(3)
+    rule = make_split(catalog, "official2")
+    lists = write_lists(tmp_path / "lists", catalog, rule, number=2)
+    assert make_split(catalog, "official2", lists=lists) == rule
+    # Two videos that no list names, one that is missing, and HandStandPushups' two spellings.
+    gone = catalog.videos[0].path
+    stranger = [ucf_video(f"Class000/v_Class000_g01_c{k}.avi") for k in (90, 91)]
+    renamed = [
+        Video(video.path.replace("v_Class001", "v_CLASS001"), video.label, video.group)
+        for video in catalog.videos
+        if video.path != gone
+    ]
+    split = make_split(catalog_of(renamed + stranger), "official2", lists=str(lists))
+    assert split.assigned.count(None) == 2
+    assert sum(sizes(split)) == len(catalog) - 1
+    assert len(split.notes) == 2
+    assert split.notes[0].startswith("2 videos of the folder")
+    assert split.notes[1].startswith("1 videos of the lists")
+
+
+# The paper's rule
+
+
+@given(catalogs())
+def test_paper_takes_a_fifth_of_each_class_and_a_fifth_of_the_rest(catalog):
+    members = defaultdict(list)
+    for video in catalog.videos:
+        members[video.label].append(video)
+    split = make_split(catalog, "paper")
+    assert split == make_split(catalog, "paper", seed=7)
+    for label, videos in members.items():
+        test = math.ceil(len(videos) / 5)
+        val = math.ceil((len(videos) - test) / 5)
+        found = [sum(v.label == label for v in split.videos(name)) for name in SPLITS]
+        assert found == [len(videos) - test - val, val, test]
+
+
+def test_paper_needs_three_videos_of_each_class(user_error):
+    names = ["a/1.avi", "a/2.avi", "b/1.avi", "b/2.avi", "b/3.avi"]
+    with user_error("class 'a' has 2 video", "at least 3"):
+        make_split(catalog_of(Video(name, name[0]) for name in names), "paper")
+
+
+# The leak-free rule
+
+
+@settings(deadline=None, max_examples=50)
+@given(catalogs(), st.integers(0, 2**31))
+def test_group_never_lets_a_group_stand_in_two_splits(catalog, seed):
+    split = make_split(catalog, "group", seed=seed)
+    assert all(len(names) == 1 for names in splits_of_groups(split).values())
+    assert not split.leak.is_loud
+    assert None not in split.assigned
+    assert {video.label for video in split.videos("train")} == set(catalog.classes)
+    assert split == make_split(catalog, "group", seed=seed)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.data(), st.integers(0, 99))
+def test_group_does_not_depend_on_the_order_of_the_videos(tmp_path_factory, data, seed):
+    catalog = data.draw(catalogs())
+    rows = [f"{v.path},{v.label},{v.group or ''}\n" for v in catalog.videos]
+    split = make_split(catalog, "group", seed=seed)
+    file = tmp_path_factory.getbasetemp() / "shuffled.csv"
+    file.write_text("path,label,group\n" + "".join(data.draw(st.permutations(rows))))
+    assert make_split(open_catalog(file), "group", seed=seed).assigned == split.assigned
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    classes=st.integers(2, 6),
+    groups=st.integers(20, 40),
+    size=st.integers(1, 6),
+    seed=st.integers(0, 2**31),
+)
+def test_group_is_about_64_16_20(classes, groups, size, seed):
+    catalog = catalog_of(
+        Video(f"c{c}/{g}_{k}.avi", f"c{c}", f"c{c} r{g}")
+        for c in range(classes)
+        for g in range(groups)
+        for k in range(size)
+    )
+    split = make_split(catalog, "group", seed=seed)
+    for label in catalog.classes:
+        found = [sum(v.label == label for v in split.videos(name)) for name in SPLITS]
+        share = [count / (groups * size) for count in found]
+        assert share == pytest.approx([0.64, 0.16, 0.2], abs=0.06)
+
+
+def test_group_follows_the_seed():
+    catalog = catalog_of(Video(f"{c}/{n}.avi", c, f"{c}{n}") for c in "ab" for n in range(20))
+    splits = {make_split(catalog, "group", seed=seed).assigned for seed in range(5)}
+    assert len(splits) == 5
+
+
+def test_group_of_few_ucf_groups_is_drawn():
+    catalog = ucf_like(2, groups=4)  # by number all four would be test
+    split = make_split(catalog, "group")
+    assert all(sizes(split))
+    assert not split.leak.is_loud
+
+
+def test_group_follows_the_csv_where_ucf_names_say_otherwise():
+    """Recordings of one person, say, joined in the group column: g01 and g10 go together."""
+    videos = [
+        Video(video.path, video.label, f"{video.label} {video.ucf_group % 9}")
+        for video in ucf_like(3).videos
+    ]
+    split = make_split(catalog_of(videos), "group")
+    assert not split.leak.is_loud
+    assert all(len(names) == 1 for names in splits_of_groups(split).values())
+
+
+def test_videos_without_a_group_count_as_their_own():
+    catalog = catalog_of(
+        [Video(f"a/{n}.avi", "a") for n in range(10)]
+        + [Video(f"b/{n}.avi", "b", f"r{n // 2}") for n in range(10)]
+    )
+    split = make_split(catalog, "group")
+    assert all(sizes(split))
+    assert split.leak.ungrouped == 10
+    assert split.leak.sentences()[0].startswith("No leak")
+    assert split.leak.sentences()[1].startswith("10 videos name no source recording")
+
+
+def test_group_needs_three_recordings_of_each_class(user_error):
+    videos = [Video(f"a/{n}.avi", "a", f"r{n % 2}") for n in range(10)]
+    videos += [Video(f"b/{n}.avi", "b", f"s{n}") for n in range(10)]
+    with user_error("class 'a'", "2 source recording", "at least 3"):
+        make_split(catalog_of(videos), "group")
+
+
+# The catalog's own split
+
+
+def csv_catalog(*splits):
+    return catalog_of(
+        Video(f"{label}/{n}.avi", label, split=split)
+        for label in "ab"
+        for n, split in enumerate(splits)
+    )
+
+
+@given(st.lists(st.sampled_from(SPLITS), max_size=10))
+def test_csv_is_respected(names):
+    catalog = csv_catalog("train", "val", "test", *names)
+    split = make_split(catalog, "csv")
+    assert split.assigned == tuple(video.split for video in catalog.videos)
+    assert default_scheme(catalog) == "csv"
+
+
+def test_the_default_scheme_is_free_of_leaks():
+    assert default_scheme(csv_catalog(None, None)) == "group"
+    assert default_scheme(csv_catalog(None, "val")) == "csv"
+
+
+def test_csv_needs_a_split_for_every_video(user_error):
+    with user_error("a/3.avi has no split", "train, val or test"):
+        make_split(csv_catalog("train", "val", "test", None), "csv")
+
+
+@pytest.mark.parametrize("missing", SPLITS)
+def test_a_split_without_videos(user_error, missing):
+    with user_error("split scheme csv", f"into {missing}"):
+        make_split(csv_catalog(*(name for name in SPLITS if name != missing)), "csv")
+
+
+def test_a_class_without_a_training_video(user_error):
+    catalog = csv_catalog("train", "val", "test")
+    videos = [*catalog.videos, Video("c/1.avi", "c", split="test")]
+    with user_error("class 'c'", "without a training video"):
+        make_split(catalog_of(videos), "csv")
+
+
+# The official rule on other data
+
+
+def test_official_needs_ucf_names(user_error):
+    videos = [*ucf_like(2).videos, Video("Class000/mine.avi", "Class000")]
+    with user_error("official2", "Class000/mine.avi", "v_Class_gNN_cNN"):
+        make_split(catalog_of(videos), "official2")
+
+
+def test_official_lists_missing(user_error, tmp_path):
+    with user_error("trainlist01.txt", "--split-lists", "ucfTrainTestlist"):
+        make_split(ucf_like(2), "official1", lists=tmp_path / "nowhere")
+    (tmp_path / "trainlist01.txt").write_bytes(b"\xff\xfe\xff")
+    with user_error("trainlist01.txt", "--split-lists"):
+        make_split(ucf_like(2), "official1", lists=tmp_path)
+
+
+def test_official_lists_of_other_videos(user_error, tmp_path):
+    catalog = ucf_like(2)
+    lists = write_lists(tmp_path / "lists", catalog, make_split(catalog, "official1"))
+    other = csv_catalog("train", "val", "test")
+    with user_error("official1", "into train"):
+        make_split(other, "official1", lists=lists)
+
+
+@pytest.mark.parametrize("scheme", ["", "random", "official", "official4", "Paper"])
+def test_an_unknown_scheme(user_error, scheme):
+    with user_error("no split scheme", *SCHEMES):
+        make_split(ucf_like(2), scheme)
+
+
+# The leak report
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+def test_leak_counts_agree_with_a_count_by_hand(data):
+    catalog = data.draw(catalogs())
+    choices = st.sampled_from([*SPLITS, None])
+    count = len(catalog)
+    assigned = data.draw(st.lists(choices, min_size=count, max_size=count))
+    leak = Split(catalog, "csv", tuple(assigned)).leak
+    split = Split(catalog, "csv", tuple(assigned))
+    assert (leak.val_train, leak.test_train, leak.test_train_val) == leak_by_hand(split)
+    torn = [names - {None} for names in splits_of_groups(split).values()]
+    assert leak.is_loud == any(len(names) > 1 for names in torn)
+    assert leak.sizes == {name: assigned.count(name) for name in SPLITS}
+    text = leak.sentences()
+    if leak.is_loud:
+        assert text[0].startswith("LEAK: ")
+        assert f"{leak.test_train} of {leak.sizes['test']} test videos" in text[0]
+    else:
+        assert text[0].startswith(("No leak", "Leak unknown"))
+
+
+def test_a_leak_that_nobody_can_see_is_not_called_none():
+    split = make_split(csv_catalog("train", "val", "test"), "csv")
+    assert split.leak.sentences()[0].startswith("Leak unknown")
+    assert not split.leak.is_loud
+
+
+def test_videos_come_in_the_catalogs_order():
+    catalog = csv_catalog("test", "train", "val", "train")
+    split = make_split(catalog, "csv")
+    assert [v.path for v in split.videos("train")] == ["a/1.avi", "a/3.avi", "b/1.avi", "b/3.avi"]
+    assert split.sizes == {"train": 4, "val": 2, "test": 2}
