@@ -8,7 +8,7 @@ same. Batches depend on (seed, epoch, index) alone, never on the number of worke
 import collections
 import itertools
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -95,21 +95,38 @@ def tf_dataset(
 class ClipBatches(keras.utils.PyDataset):
     """The same batches without TensorFlow, for the JAX and torch backends.
 
+    The threads are ours, and Keras is told of one worker: with more, its enqueuer hands what it
+    had read ahead when an epoch ended (or when fit peeked at the first batch) to the next epoch,
+    which repeats and shifts the batches (Keras 3.15, PyDatasetEnqueuer.stop).
+
     `epoch` must be set as each epoch begins (`EpochSetter` does): Keras reads ahead before the
     first epoch and calls on_epoch_end early, so an epoch counted here would be off by one.
     """
 
     def __init__(self, source: ClipSource, batch_size: int, *, seed: int, workers: int):
-        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=workers + 2)
+        super().__init__(workers=1, use_multiprocessing=False)
         self.source, self.batch_size, self.seed, self.epoch = source, batch_size, seed, 0
+        self._pool = ThreadPoolExecutor(workers)
+        self._ahead: dict[tuple[int, int], list[Future]] = {}  # by epoch and step
 
     def __len__(self) -> int:
         return steps_per_epoch(self.source, self.batch_size)
 
     def __getitem__(self, step: int) -> Batch:
-        order = epoch_order(len(self.source), seed=self.seed, epoch=self.epoch)
+        known, epoch = self._ahead, self.epoch
+        # Two batches ahead are decoded while the network works on this one.
+        steps = range(step, min(step + 3, len(self)))
+        self._ahead = {
+            (epoch, s): known.pop((epoch, s), None) or self._begin(epoch, s) for s in steps
+        }
+        for future in itertools.chain.from_iterable(known.values()):
+            future.cancel()
+        return _stack([future.result() for future in self._ahead.pop((epoch, step))])
+
+    def _begin(self, epoch: int, step: int) -> list[Future]:
+        order = epoch_order(len(self.source), seed=self.seed, epoch=epoch)
         indices = order[step * self.batch_size : (step + 1) * self.batch_size]
-        return _stack([_load(self.source, i, self.epoch) for i in indices])
+        return [self._pool.submit(_load, self.source, int(index), epoch) for index in indices]
 
 
 class EpochSetter(keras.callbacks.Callback):

@@ -89,7 +89,7 @@ def _cache_file(catalog: Catalog) -> Path:
 
 
 def _load(file: Path) -> dict[str, tuple[str, int]]:
-    """path -> (stamp, frames); empty where there is no cache, or none that makes sense."""
+    """What is known, path -> (stamp, frames); empty where there is no cache, or none that makes sense."""
     try:
         entries = json.loads(file.read_text(encoding="utf-8"))
         return {

@@ -73,9 +73,7 @@ def test_names_with_odd_characters(tmp_path, name):
 
 
 def test_a_name_that_is_not_utf8(tmp_path):
-    folder = os.fsencode(touch(tmp_path, "a/1.avi", "b/1.avi"))
-    with open(folder + b"/a/caf\xe9.avi", "wb"):
-        pass
+    touch(tmp_path, "a/1.avi", "b/1.avi", os.fsdecode(b"a/caf\xe9.avi"))
     catalog = open_catalog(tmp_path)
     assert os.fsencode(paths(catalog)[1]) == b"a/caf\xe9.avi"
     assert len(catalog.fingerprint) == 16

@@ -143,7 +143,7 @@ def test_an_offset_without_room_is_zero():
 def test_a_view_is_a_function_of_seed_epoch_and_index(seed, epoch, index):
     where = {"seed": seed, "epoch": epoch, "index": index}
     first = view(164, **where)
-    np.random.seed(1)  # noqa: NPY002 - whatever state the process is in
+    np.random.seed(1)  # whatever state the process is in
     assert same(first, view(164, **where))
     numpy_numbers = {"seed": seed, "epoch": np.int64(epoch), "index": np.int64(index)}
     assert same(first, view(164, **numpy_numbers))
