@@ -8,9 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.reader import load_cv2
+
+# A machine that is busy with other work must not fail a property.
+settings.register_profile("ar3d", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ar3d")
 
 # Videos for development that are no part of the project: see DESIGN.md, and skip without them.
 REALDATA = Path(__file__).resolve().parents[2] / "shared" / "realdata"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ar3d_keras.evaluation import plots
+from ar3d_keras.evaluation import examples
 from ar3d_keras.evaluation.evaluator import evaluate
 from ar3d_keras.evaluation.metrics import Evaluation
 from ar3d_keras.evaluation.report import write_report
@@ -55,7 +55,7 @@ def judge(
         reporter=reporter,
         description=f"judging {split}",
     )
-    chosen = plots.choose_examples(evaluation)
+    chosen = examples.choose_examples(evaluation)
     folder = run.evaluation(split)
     figures = write_report(
         folder,

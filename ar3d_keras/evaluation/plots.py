@@ -1,23 +1,17 @@
-"""The pictures of a report: learning curves, confusion matrix, examples with their answers.
+"""The curves and the confusion matrix: the pictures that sum a run up.
 
-Every function builds a matplotlib Figure of its own and touches no global state, so it can
-be called from a server or a thread. `save` writes one to a file, `png_bytes` to memory.
+Every function builds a matplotlib Figure of its own; `drawing.save` writes one to a file.
 """
 
 from __future__ import annotations
 
-import functools
-import io
-import os
-import unicodedata
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ar3d_keras.atomic import replacing
-from ar3d_keras.evaluation.metrics import Evaluation, top_k
+from ar3d_keras.evaluation import drawing
+from ar3d_keras.evaluation.drawing import INK, PALE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,12 +21,7 @@ History = Mapping[str, Sequence[float]]
 
 ROWS = (("train", "", "#2f6db3"), ("val", "val_", "#d9822b"), ("test", "test_", "#3a8f5c"))
 QUANTITIES = ("accuracy", "loss")
-RIGHT, WRONG, OTHER = "#7cc694", "#ef8a80", "#d3dae3"
-INK, PALE = "#1f2933", "#6b7785"
-# DejaVu Sans has no Hangul, kana or Han; the first of these that is installed lends them.
-CJK_FAMILIES = ("Noto Sans CJK", "NanumGothic", "Noto Sans KR", "Malgun Gothic", "Apple SD Gothic")
 DETAILED = 25  # up to so many classes, counts are printed in the confusion matrix's cells
-FRAMES = 4  # shown of each example, as in the paper's Figure 2
 
 
 def curves(histories: Mapping[str, History]) -> Figure:
@@ -52,14 +41,16 @@ def curves(histories: Mapping[str, History]) -> Figure:
     rows = [row for row in ROWS if any(_measured(h, row[1]) for h in histories.values())]
     if not rows:
         raise ValueError("The histories hold neither accuracy nor loss of any epoch.")
-    figure = _figure(4.6 * 2 * len(histories), 0.7 + 2.25 * len(rows), layout="constrained")
+    figure = drawing.new_figure(
+        4.6 * 2 * len(histories), 0.7 + 2.25 * len(rows), layout="constrained"
+    )
     grid = figure.subplots(len(rows), 2 * len(histories), squeeze=False, sharex="col")
     for m, (name, history) in enumerate(histories.items()):
         best = _best_epoch(history)
         for r, (row, prefix, colour) in enumerate(rows):
             for q, quantity in enumerate(QUANTITIES):
                 axes = grid[r, 2 * m + q]
-                title = f"{_clean(name, 44)}\n{quantity}" if len(histories) > 1 else quantity
+                title = f"{drawing.clean(name, 44)}\n{quantity}" if len(histories) > 1 else quantity
                 axes.set_title(title if r == 0 else "", fontsize=11, fontweight="bold")
                 axes.set_ylim(0, _top(histories, quantity))
                 _curve(axes, history, prefix + quantity, colour, best)
@@ -68,7 +59,7 @@ def curves(histories: Mapping[str, History]) -> Figure:
             axes.set_xlabel(
                 "epoch" + (f"  (dashed: best val, {best:g})" if best is not None else "")
             )
-    return _finish(figure)
+    return drawing.finish(figure)
 
 
 def drawable(history: History | None) -> bool:
@@ -94,13 +85,13 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], title: str = "") -> Fi
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     cell = max(0.19 if large else 0.46 if n > 12 else 0.62, 3.4 / n)  # inches
     size = 9.5 if large else 10
-    names = [_clean(name, 26) for name in classes]
+    names = [drawing.clean(name, 26) for name in classes]
     # Placed in inches, not by a layout engine: that takes seconds for two hundred names.
-    label = 0.2 + max(map(_width, names), default=0) * size * 0.57 / 72
+    label = 0.2 + max(map(drawing.display_width, names), default=0) * size * 0.57 / 72
     left = bottom = label + 0.35
     right, top = (label + 1.1, label + 0.55) if large else (1.15, 0.6)
     width, height = left + n * cell + right, bottom + n * cell + top
-    figure = _figure(width, height)
+    figure = drawing.new_figure(width, height)
 
     def place(x: float, y: float, w: float, h: float) -> Axes:
         """New axes whose top left corner is x, y inches from the figure's."""
@@ -124,144 +115,8 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], title: str = "") -> Fi
     _name_axes(axes, names, size, large)
     if not large:
         _print_counts(axes, matrix, shares, diagonal)
-    figure.text(left / width, 1 - 0.35 / height, _clean(title, 90), size=13, weight="bold")
-    return _finish(figure)
-
-
-def examples(
-    clips: np.ndarray,
-    paths: Sequence[str],
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    classes: Sequence[str],
-) -> Figure:
-    """Draws the paper's Figure 2: frames of some videos beside the five likeliest classes.
-
-    Green is the true class, red the first answer where it is wrong.
-
-    Args:
-        clips: (n, T, H, W, 3) uint8 RGB, n >= 1.
-        paths: (n,) names of the videos.
-        labels: (n,) indices into `classes`.
-        probabilities: (n, classes) in 0..1.
-        classes: the names.
-    """
-    rows, columns = -(-len(clips) // 2), min(2, len(clips))
-    strips = [_strip(clip) for clip in clips]
-    aspect = strips[0].shape[1] / strips[0].shape[0]
-    figure = _figure(6.3 * columns, (0.42 + 4.3 / aspect) * rows + 0.1, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.06, wspace=0.01, hspace=0.01)
-    # The bars are as wide as nearly two of the four frames.
-    grid = figure.subplots(
-        rows, 2 * columns, squeeze=False, width_ratios=[aspect, aspect / FRAMES * 1.8] * columns
-    )
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for i, (strip, path, label, answer) in enumerate(
-        zip(strips, paths, labels, probabilities, strict=True)
-    ):
-        # Down the columns, so that the right ones stand left and the wrong ones right.
-        film, bars = grid[i % rows, 2 * (i // rows) : 2 * (i // rows) + 2]
-        right = top_k(answer[None], 1)[0, 0] == label
-        name = _clean(classes[label], 24)
-        film.imshow(strip, interpolation="bilinear")
-        film.set_title(
-            f"{'✓' if right else '✗'} {name}",
-            loc="left",
-            fontsize=11,
-            fontweight="bold",
-            color="#1f7a3f" if right else "#b3261e",
-        )
-        room = 62 - int(1.65 * _width(name))
-        film.set_title(_clean(path, room, keep_end=True), loc="right", fontsize=7, color=PALE)
-        _bars(bars, answer, int(label), classes)
-    return _finish(figure)
-
-
-def choose_examples(evaluation: Evaluation, right: int = 6, wrong: int = 6) -> np.ndarray:
-    """Chooses the videos to show: the surest right answers, then the surest wrong ones.
-
-    Each kind is spread over the true classes: the surest of every class comes before the
-    second surest of any. Fewer are returned where there are fewer.
-
-    Returns:
-        (at most right + wrong,) int64 indices of videos; the same for the same evaluation.
-    """
-    sureness = evaluation.probabilities.max(axis=1) if len(evaluation.paths) else np.empty(0)
-    chosen = []
-    for correct, count in ((True, right), (False, wrong)):
-        candidates = np.flatnonzero(evaluation.correct == correct)
-        candidates = candidates[np.argsort(-sureness[candidates], kind="stable")]
-        seen: dict[int, int] = {}
-        turns = []
-        for label in evaluation.labels[candidates]:
-            turns.append(seen.get(label, 0))
-            seen[label] = turns[-1] + 1
-        chosen.append(candidates[np.argsort(turns, kind="stable")[:count]])
-    return np.concatenate(chosen).astype(np.int64)
-
-
-def png_bytes(figure: Figure) -> bytes:
-    """Renders `figure` as a PNG; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # A class name in a script no installed font has shows as boxes; it is no error.
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def save(figure: Figure, path: str | os.PathLike) -> None:
-    """Writes `figure` as a PNG to `path`, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(png_bytes(figure))
-
-
-def _figure(width: float, height: float, layout: str | None = None) -> Figure:
-    """Returns an empty figure of `width` x `height` inches that draws without a display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=120, layout=layout, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _finish(figure: Figure) -> Figure:
-    """Gives every text the fonts that know its script (without touching rcParams)."""
-    from matplotlib.text import Text
-
-    for text in figure.findobj(Text):
-        text.set_fontfamily(_families())
-    return figure
-
-
-@functools.cache
-def _families() -> list[str]:
-    """The fonts to look a glyph up in, in order; only installed ones, or matplotlib complains."""
-    from matplotlib import font_manager
-
-    installed = sorted({font.name for font in font_manager.fontManager.ttflist})
-    return ["DejaVu Sans"] + [
-        next(name for name in installed if name.startswith(family))
-        for family in CJK_FAMILIES
-        if any(name.startswith(family) for name in installed)
-    ]
-
-
-def _width(text: str) -> int:
-    """The width of `text` in Latin letters; a Hangul or Han sign takes two."""
-    return sum(1 + (unicodedata.east_asian_width(sign) in "WF") for sign in text)
-
-
-def _clean(text: str, limit: int, keep_end: bool = False) -> str:
-    """One printable line of at most `limit` Latin letters' width, safe from mathtext."""
-    text = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
-    if _width(text) > limit:
-        while _width(text) > limit - 1:
-            text = text[1:] if keep_end else text[:-1]
-        text = "…" + text if keep_end else text + "…"
-    return text.replace("$", r"\$")
+    figure.text(left / width, 1 - 0.35 / height, drawing.clean(title, 90), size=13, weight="bold")
+    return drawing.finish(figure)
 
 
 def _series(history: History, key: str) -> tuple[np.ndarray, np.ndarray]:
@@ -367,36 +222,3 @@ def _print_counts(axes: Axes, matrix: np.ndarray, shares: np.ndarray, diagonal: 
             fontweight="bold" if diagonal[row, column] else "normal",
             color="white" if shares[row, column] > 0.3 else INK,
         )
-
-
-def _strip(clip: np.ndarray) -> np.ndarray:
-    """Joins the first, two middle and the last frame side by side: (H, ~4 W, 3) uint8."""
-    chosen = np.linspace(0, len(clip) - 1, FRAMES).round().astype(int)
-    gap = np.full((clip.shape[1], max(1, clip.shape[2] // 40), 3), 255, np.uint8)
-    pieces = [piece for index in chosen for piece in (clip[index], gap)]
-    return np.concatenate(pieces[:-1], axis=1)
-
-
-def _bars(axes: Axes, probabilities: np.ndarray, label: int, classes: Sequence[str]) -> None:
-    """Draws the five likeliest classes as bars with their names written on them."""
-    best = top_k(probabilities[None], 5)[0]
-    colours = [
-        RIGHT if c == label else WRONG if rank == 0 else OTHER for rank, c in enumerate(best)
-    ]
-    axes.barh(range(len(best)), probabilities[best], color=colours, height=0.82)
-    for rank, c in enumerate(best):
-        weight = "bold" if c == label else "normal"
-        axes.text(
-            0.035, rank, _clean(classes[c], 22), va="center", fontsize=8.5, color=INK, weight=weight
-        )
-        axes.text(
-            1.02,
-            rank,
-            f"{100 * probabilities[c]:.1f} %",
-            va="center",
-            ha="left",
-            fontsize=8,
-            color=PALE,
-        )
-    axes.set_xlim(0, 1)
-    axes.set_ylim(4.5, -0.5)

@@ -16,7 +16,7 @@ import keras
 
 from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
-from ar3d_keras.evaluation import metrics, plots, report
+from ar3d_keras.evaluation import drawing, metrics, plots, report
 from ar3d_keras.evaluation.evaluator import predict_batches
 from ar3d_keras.evaluation.metrics import Evaluation
 from ar3d_keras.progress import Reporter
@@ -101,7 +101,7 @@ class CurvesPlot(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({"epoch": epoch + 1, **logs})
-        plots.save(plots.curves({self.name or self.model.name: columns(self.rows)}), self.file)
+        drawing.save(plots.curves({self.name or self.model.name: columns(self.rows)}), self.file)
 
 
 class ConfusionMatrixReport(keras.callbacks.Callback):

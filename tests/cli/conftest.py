@@ -1,32 +1,8 @@
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from processes import TINY, python  # tests/cli/processes.py
 
 from ar3d_keras.cli import main
 from ar3d_keras.videos.demo import make_demo
-
-ROOT = Path(__file__).parents[2]
-# The demo network at a size that trains in a second.
-TINY = (
-    "--preset demo --height 16 --width 16 --filters 4 --gate-kernel 1 1 1 --dense 8 "
-    "--batch-size 8 --epochs 2"
-).split()
-
-
-def python(*arguments, **options):
-    """A real process of this project, its output captured."""
-    environment = {**os.environ, **options.pop("environment", {})}
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=options.pop("cwd", ROOT),
-        env=environment,
-        capture_output=True,
-        text=True,
-        **options,
-    )
 
 
 @pytest.fixture(scope="session")

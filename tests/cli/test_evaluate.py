@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import python  # tests/cli/conftest.py
+from processes import python  # tests/cli/processes.py
 
 from ar3d_keras.cli import main
 

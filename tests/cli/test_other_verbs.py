@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from processes import ROOT  # tests/cli/processes.py
 
 from ar3d_keras.cli import VERBS, main
 

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, TINY, python  # tests/cli/conftest.py
+from processes import ROOT, TINY, python  # tests/cli/processes.py
 
 from ar3d_keras.cli import main
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ar3d_keras.evaluation import plots
+from ar3d_keras.evaluation import drawing, examples, plots
 from ar3d_keras.evaluation.metrics import Evaluation
 
 NAMES = ("밀기", "ᚠᚢᚦ", "costs $5 or $6", "line\nbreak", "a_very_long_name_" * 5, "go", "", "왼손")
@@ -20,7 +20,7 @@ def history(epochs, prefixes=("", "val_", "test_")):
 
 def rendered(figure):
     """The picture as (height, width, 3) uint8; any warning of matplotlib fails the test."""
-    return np.asarray(Image.open(io.BytesIO(plots.png_bytes(figure))).convert("RGB"))
+    return np.asarray(Image.open(io.BytesIO(drawing.png_bytes(figure))).convert("RGB"))
 
 
 def texts(figure):
@@ -111,7 +111,7 @@ def test_a_confusion_matrix_of_any_size_without_any_video_is_drawn(count):
 def test_examples_show_the_name_the_frames_and_the_five_likeliest(count, frames, classes):
     random = np.random.default_rng(0)
     answers = random.dirichlet(np.ones(classes), count).astype(np.float32)
-    figure = plots.examples(
+    figure = examples.draw_examples(
         random.integers(0, 256, (count, frames, 20, 24, 3), dtype=np.uint8),
         [f"{'밀기/' * 20}video{i}.avi" for i in range(count)],
         random.integers(0, classes, count),
@@ -130,17 +130,19 @@ def test_examples_paint_the_true_class_green_and_a_wrong_first_answer_red():
     from matplotlib.colors import to_hex
 
     answers = np.array([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1]], np.float32)
-    figure = plots.examples(np.zeros((2, 8, 4, 4, 3), np.uint8), "ab", [0, 1], answers, "xyz")
+    figure = examples.draw_examples(
+        np.zeros((2, 8, 4, 4, 3), np.uint8), "ab", [0, 1], answers, "xyz"
+    )
     colours = [[to_hex(bar.get_facecolor()) for bar in a.patches] for a in figure.axes if a.patches]
     assert colours == [
-        [plots.RIGHT, plots.OTHER, plots.OTHER],
-        [plots.WRONG, plots.RIGHT, plots.OTHER],
+        [examples.RIGHT, examples.OTHER, examples.OTHER],
+        [examples.WRONG, examples.RIGHT, examples.OTHER],
     ]
 
 
 def test_a_strip_is_the_first_two_middle_and_the_last_frame():
     clip = np.arange(16, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
-    assert [int(v) for v in plots._strip(clip)[0, :, 0] if v != 255][::2] == [0, 5, 10, 15]
+    assert [int(v) for v in examples._strip(clip)[0, :, 0] if v != 255][::2] == [0, 5, 10, 15]
 
 
 def judged(labels, sureness):
@@ -155,19 +157,19 @@ def judged(labels, sureness):
 
 def test_examples_are_the_surest_and_spread_over_the_classes():
     evaluation = judged([0, 0, 0, 1, 1, 2, 3], [0.5, 0.9, 0.7, 0.99, 0.98, 0.6, 0.8])
-    chosen = plots.choose_examples(evaluation, right=2, wrong=4)
+    chosen = examples.choose_examples(evaluation, right=2, wrong=4)
     assert chosen.tolist() == [1, 2, 3, 6, 5, 4]
     assert chosen.dtype == np.int64
-    assert plots.choose_examples(evaluation).tolist() == [1, 2, 0, 3, 6, 5, 4]
-    assert plots.choose_examples(evaluation, right=0, wrong=0).tolist() == []
+    assert examples.choose_examples(evaluation).tolist() == [1, 2, 0, 3, 6, 5, 4]
+    assert examples.choose_examples(evaluation, right=0, wrong=0).tolist() == []
 
 
 def test_a_saved_picture_is_whole_and_the_same_each_time(tmp_path):
     figure = plots.curves({"run": history(3)})
-    plots.save(figure, tmp_path / "deep" / "curves.png")
+    drawing.save(figure, tmp_path / "deep" / "curves.png")
     content = (tmp_path / "deep" / "curves.png").read_bytes()
     assert content.startswith(b"\x89PNG")
-    assert content == plots.png_bytes(plots.curves({"run": history(3)}))
+    assert content == drawing.png_bytes(plots.curves({"run": history(3)}))
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["curves.png"]
 
 
@@ -175,5 +177,5 @@ def test_drawing_leaves_the_global_state_of_matplotlib_alone():
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    plots.png_bytes(plots.confusion(np.eye(2, dtype=int), "ab"))
+    drawing.png_bytes(plots.confusion(np.eye(2, dtype=int), "ab"))
     assert dict(matplotlib.rcParams) == before

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.evaluation import Evaluation, plots, write_report
+from ar3d_keras.evaluation import Evaluation, drawing, examples, write_report
 from ar3d_keras.evaluation.metrics import confusion_matrix, metrics, per_class
 
 ODD = '밀기/<script>alert("1")</script>\n\udcff\u202e $x,.avi'
@@ -73,7 +73,7 @@ def page_of(folder):
 
 def test_the_folder_holds_every_part_and_returns_what_it_wrote(tmp_path, evaluation):
     clips = np.zeros((3, 8, 16, 16, 3), np.uint8)
-    chosen = plots.choose_examples(evaluation, 1, 2)
+    chosen = examples.choose_examples(evaluation, 1, 2)
     written = write_report(
         tmp_path / "new" / "test",
         evaluation,
@@ -227,7 +227,7 @@ def test_an_old_page_does_not_stand_beside_new_numbers(tmp_path, evaluation, mon
     def fail(figure):
         raise OSError("disk full")
 
-    monkeypatch.setattr(plots, "png_bytes", fail)
+    monkeypatch.setattr(drawing, "png_bytes", fail)
     with pytest.raises(OSError, match="disk full"):
         write_report(tmp_path, evaluation, about={}, title="new")
     assert not (tmp_path / "report.html").exists()

@@ -1,6 +1,7 @@
 import itertools
 import shutil
 import threading
+import time
 
 import keras
 import numpy as np
@@ -28,10 +29,11 @@ on_tensorflow = pytest.mark.skipif(
 
 
 class Asked:
-    """A source that remembers which clips were asked for."""
+    """A source that remembers which clips were asked for, and is slow at every other one."""
 
-    def __init__(self, source):
+    def __init__(self, source, delay=0.0):
         self._source, self._lock, self.places = source, threading.Lock(), []
+        self._delay = delay
 
     def __getattr__(self, name):
         return getattr(self._source, name)
@@ -42,6 +44,7 @@ class Asked:
     def __getitem__(self, place):
         with self._lock:
             self.places.append(place)
+        time.sleep(self._delay * (place[0] % 2))
         return self._source[place]
 
 
@@ -176,7 +179,16 @@ def test_tensorflow_batches_are_what_the_parts_make(source, size):
 
 @on_tensorflow
 def test_workers_do_not_change_the_batches(source):
-    assert equal(from_tf(source, 4, range(3), 1), from_tf(source, 4, range(3), 4))
+    """Nor do clips that are slow to come and could be overtaken."""
+    slow = Asked(source, delay=0.03)
+    assert equal(from_tf(source, 4, range(3), 1), from_tf(slow, 4, range(3), 4))
+
+
+@pytest.mark.every_backend
+def test_workers_do_not_change_the_keras_and_the_evaluation_batches(source):
+    slow = Asked(source, delay=0.03)
+    assert equal(from_keras(source, 4, range(3)), from_keras(slow, 4, range(3), workers=4))
+    assert equal(batches(source, 4), batches(slow, 4, workers=4))
 
 
 @on_tensorflow

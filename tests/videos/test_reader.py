@@ -43,7 +43,7 @@ def unreadable(path, *parts):
 # Frames by number
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(wanted=st.lists(st.integers(0, 59), min_size=1, max_size=20))
 def test_frames_of_a_file_in_any_order_with_repeats(video, frame_numbers, wanted):
     frames = read_frames(video, wanted, SIZE)
@@ -52,7 +52,7 @@ def test_frames_of_a_file_in_any_order_with_repeats(video, frame_numbers, wanted
     assert frame_numbers(frames) == wanted
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(wanted=st.lists(st.integers(0, 29), min_size=1, max_size=20))
 def test_frames_of_a_folder_in_any_order_with_repeats(folder, frame_numbers, wanted):
     assert frame_numbers(read_frames(folder, np.array(wanted), SIZE)) == wanted

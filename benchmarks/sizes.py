@@ -1,0 +1,90 @@
+"""What do the sizes cost that the paper leaves open: gate kernel, pool, dense units, batch?
+
+python benchmarks/sizes.py [--repeats 3]
+
+Each row changes one size of the default network. Seconds are medians over repeats that visit
+all rows in turn, so that a slow minute of the machine falls on all of them; compare ratios.
+"""
+
+import argparse
+import resource
+import time
+
+import keras
+import numpy as np
+
+from ar3d_keras import Conv3DClassifier
+from ar3d_keras.training import hardware
+
+CLASSES = 101
+BASE = {"attention": True}
+ROWS = {
+    "default": {},
+    "no gate": {"attention": False},
+    "gate kernel 1 1 1": {"gate_kernel": 1},
+    "gate kernel 3 1 1": {"gate_kernel": (3, 1, 1)},
+    "gate kernel 1 3 3": {"gate_kernel": (1, 3, 3)},
+    "pool 4 8 8": {"pool": (4, 8, 8)},
+    "pool 8 16 16": {"pool": (8, 16, 16)},
+    "pool 4 28 28": {"pool": (4, 28, 28)},
+    "dense 128": {"dense": 128},
+    "dense 1024": {"dense": 1024},
+}
+
+
+def gflops(model: keras.Model) -> float:
+    """Multiply-adds of the convolutions and dense layers for one clip, times 2, in 1e9."""
+    total = 0
+    for layer in model.layers:
+        for part in (getattr(layer, "convolution", None), layer):
+            if hasattr(part, "kernel"):
+                positions = np.prod(layer.output.shape[1:-1]) if len(layer.output.shape) > 2 else 1
+                total += 2 * positions * np.prod(part.kernel.shape)
+    return float(total / 1e9)
+
+
+def main() -> None:
+    """Prints a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=4)
+    options = parser.parse_args()
+    precision = hardware.resolve_precision("auto")
+    clips = np.random.default_rng(0).integers(
+        0, 256, (options.batch_size, 16, 112, 112, 3), np.uint8
+    )
+    labels = np.zeros(options.batch_size, np.int64)
+    models, seconds = {}, {}
+    for name, sizes in ROWS.items():
+        models[name] = Conv3DClassifier(CLASSES, **{**BASE, **sizes}, dtype=precision)
+        models[name].compile(
+            "adam", "sparse_categorical_crossentropy", **hardware.compile_options()
+        )
+        models[name].train_on_batch(clips, labels)  # traces
+        seconds[name] = []
+    for _ in range(options.repeats):
+        for name, model in models.items():
+            begun = time.perf_counter()
+            model.train_on_batch(clips, labels)
+            seconds[name].append((time.perf_counter() - begun) / options.batch_size)
+    print(
+        f"{hardware.device_name()}, {hardware.versions()}, {precision}, batch {options.batch_size}"
+    )
+    base = np.median(seconds["default"])
+    print("\n| network | parameters | GFLOPs forward | training step, ms a clip | ratio |")
+    print("|---|---:|---:|---:|---:|")
+    for name, model in models.items():
+        middle = np.median(seconds[name])
+        print(
+            f"| {name} | {model.count_params():,} | {gflops(model):.1f} | {middle * 1e3:.0f} "
+            f"| {middle / base:.2f} |"
+        )
+    # Only counted: a head of that size fits no laptop.
+    features = 8 * 56 * 56 * 64
+    head = features * 512
+    print(f"\npool 2 2 2 leaves {features:,} features: a dense layer of 512 has {head:,} weights")
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB")
+
+
+if __name__ == "__main__":
+    main()

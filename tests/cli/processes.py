@@ -1,0 +1,26 @@
+"""Real processes of this project, and the options that make them quick."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+# The demo network at a size that trains in a second.
+TINY = (
+    "--preset demo --height 16 --width 16 --filters 4 --gate-kernel 1 1 1 --dense 8 "
+    "--batch-size 8 --epochs 2"
+).split()
+
+
+def python(*arguments, **options):
+    """Runs Python with `arguments` in the project's folder, its output captured."""
+    environment = {**os.environ, **options.pop("environment", {})}
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=options.pop("cwd", ROOT),
+        env=environment,
+        capture_output=True,
+        text=True,
+        **options,
+    )
