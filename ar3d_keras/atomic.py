@@ -1,10 +1,12 @@
 """Files that matter are written whole or not at all: temporary name, fsync, rename."""
 
 import contextlib
+import csv
+import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 
@@ -39,14 +41,30 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes `text` as UTF-8 to `path`, whole or not at all."""
+    """Writes `text` as UTF-8 to `path`, whole or not at all.
+
+    A file name that is no UTF-8 is written as the bytes that it has (`surrogateescape`).
+    """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
 def write_json(path: str | os.PathLike, value: object) -> None:
     """Writes `value` as indented JSON to `path`, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # What is no UTF-8 becomes \udcNN, which JSON reads back.
+    write_text(path, text.encode("utf-8", "backslashreplace").decode())
+
+
+def write_csv(path: str | os.PathLike, header: Sequence, rows: Iterable[Iterable]) -> None:
+    """Writes a header and rows as CSV, whole or not at all; any text can be read back."""
+    table = [list(header), *map(list, rows)]
+    # csv leaves a lone carriage return unquoted when lines end in "\n", and cannot read it back.
+    odd = any("\r" in cell for row in table for cell in row if isinstance(cell, str))
+    text = io.StringIO(newline="")
+    quoting = csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL
+    csv.writer(text, lineterminator="\n", quoting=quoting).writerows(table)
+    write_text(path, text.getvalue())
 
 
 def _flush(path: Path) -> None:

@@ -132,8 +132,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # data/demo: small moving discs, some told apart by left and right, so nothing is mirrored.
     "demo": {
         "data": {"height": 48, "width": 48, "flip": False},
-        "model": {"pool": (4, 8, 8), "dense": 128},
-        "recipe": {"epochs": 12, "learning_rate": 1e-3},
+        "model": {"pool": (4, 8, 8), "dense": 256},
+        "recipe": {"epochs": 8, "batch_size": 8, "learning_rate": 1e-3},
     },
 }
 

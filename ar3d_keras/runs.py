@@ -2,7 +2,6 @@
 
 import csv
 import datetime
-import io
 import json
 import os
 import shutil
@@ -80,12 +79,11 @@ class Run:
 
     def write_split(self, split: Split) -> None:
         """Writes split.csv, from which alone the split can be rebuilt."""
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["path", "label", "group", "split"])
-        for video, name in zip(split.catalog.videos, split.assigned, strict=True):
-            rows.writerow([video.path, video.label, video.group or "", name or ""])
-        atomic.write_text(self.folder / "split.csv", text.getvalue())
+        rows = (
+            (video.path, video.label, video.group or "", name or "")
+            for video, name in zip(split.catalog.videos, split.assigned, strict=True)
+        )
+        atomic.write_csv(self.folder / "split.csv", ["path", "label", "group", "split"], rows)
 
     def split(self, root: Path, scheme: str) -> Split:
         """Rebuilds the split from split.csv, its paths taken relative to `root`.
@@ -95,12 +93,12 @@ class Run:
         """
         file = self.folder / "split.csv"
         try:
-            with file.open(encoding="utf-8", newline="") as lines:
+            with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
                 rows = [
                     (Video(row["path"], row["label"], row["group"] or None), row["split"] or None)
                     for row in csv.DictReader(lines, strict=True)
                 ]
-        except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        except (OSError, KeyError, csv.Error) as error:
             raise UserError(f"{file} cannot be read ({error}): the run is damaged") from None
         videos, assigned = zip(*rows, strict=True)
         return Split(Catalog(root, videos), scheme, assigned)

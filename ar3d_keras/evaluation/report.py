@@ -4,16 +4,14 @@
 mailed. It is written last: where it stands, everything it speaks of is there.
 """
 
-import csv
 import dataclasses
-import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ar3d_keras.atomic import replacing, write_json, write_text
+from ar3d_keras.atomic import replacing, write_csv, write_json, write_text
 from ar3d_keras.evaluation import drawing, examples, page, plots
 from ar3d_keras.evaluation.metrics import (
     Evaluation,
@@ -101,17 +99,17 @@ def _write_tables(folder: Path, evaluation: Evaluation) -> None:
     """Writes confusion.csv, per_class.csv and predictions.csv."""
     classes = evaluation.classes
     counts = confusion_matrix(evaluation)
-    _write_csv(
+    write_csv(
         folder / "confusion.csv",
         ["true \\ predicted", *classes],
         ([name, *row] for name, row in zip(classes, counts.tolist(), strict=True)),
     )
     rows = per_class(evaluation)
-    _write_csv(folder / "per_class.csv", list(rows[0]), (row.values() for row in rows))
+    write_csv(folder / "per_class.csv", list(rows[0]), (row.values() for row in rows))
     best = top_k(evaluation.probabilities, min(5, len(classes)))
     shares = np.take_along_axis(evaluation.probabilities, best, axis=1)
     ranks = range(1, best.shape[1] + 1)
-    _write_csv(
+    write_csv(
         folder / "predictions.csv",
         ["path", "label", "predicted", "correct", "group"]
         + [name for k in ranks for name in (f"top{k}", f"top{k}_probability")],
@@ -123,17 +121,6 @@ def _write_tables(folder: Path, evaluation: Evaluation) -> None:
             )
         ),
     )
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable]) -> None:
-    """Writes a header and rows; fields with commas, quotes or line breaks are quoted."""
-    table = [list(header), *map(list, rows)]
-    # csv leaves a lone carriage return unquoted when lines end in "\n", and cannot read it back.
-    odd = any("\r" in cell for row in table for cell in row if isinstance(cell, str))
-    buffer = io.StringIO(newline="")
-    quoting = csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL
-    csv.writer(buffer, lineterminator="\n", quoting=quoting).writerows(table)
-    write_text(path, buffer.getvalue())
 
 
 def _draw(

@@ -5,8 +5,6 @@ package: `model.fit(x, y, callbacks=[SplitMetrics({"val": batches}), CurvesPlot(
 Order matters: SplitMetrics adds to the logs that the others read.
 """
 
-import csv
-import io
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -79,11 +77,8 @@ class HistoryCSV(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({"epoch": epoch + 1, "loss": logs["loss"], **logs})
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.rows[-1]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        atomic.write_text(self.file, text.getvalue())
+        header = list(self.rows[-1])
+        atomic.write_csv(self.file, header, ([row[name] for name in header] for row in self.rows))
 
 
 class CurvesPlot(keras.callbacks.Callback):

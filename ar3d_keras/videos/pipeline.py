@@ -85,10 +85,14 @@ def tf_dataset(
             .batch(batch_size)
         )
 
+    options = tf.data.Options()
+    # Else tf.data runs no more calls at once than there are cores, whatever `workers` says.
+    options.threading.private_threadpool_size = workers + 2
     return (
         tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int64)
         .flat_map(one_epoch)
         .prefetch(2)
+        .with_options(options)
     )
 
 

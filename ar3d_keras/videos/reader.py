@@ -27,7 +27,7 @@ def load_cv2():
     try:
         import cv2
     except ImportError as error:
-        if "libGL" in str(error) or "libgthread" in str(error):
+        if "cannot open shared object file" in str(error):
             raise UserError(
                 f"OpenCV cannot load ({error}): run `apt-get install -y libgl1`, or "
                 "`pip uninstall opencv-python && pip install opencv-python-headless`"

@@ -105,6 +105,8 @@ def grid_view(available: int, shape: ClipShape, *, clips: int, crops: int, index
         crops: 1 (centre) or 3 (both ends and the centre of the longer side).
         index: 0 .. clips * crops - 1; crops vary fastest.
     """
+    if crops not in (1, 3):
+        raise ValueError(f"crops must be 1 or 3, not {crops}.")
     clip, crop = divmod(index, crops)
     stride = stride_for(available, shape)
     span = last_start(available, stride, shape.frames)

@@ -7,7 +7,7 @@ training has seen too.
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,9 +161,17 @@ def make_split(
             assigned, notes = _official_lists(catalog, number, Path(lists))
     else:
         raise UserError(f"no split scheme {scheme!r}: choose from {', '.join(SCHEMES)}")
-    split = Split(catalog, scheme, tuple(assigned), notes)
+    split = Split(catalog, scheme, tuple(assigned), (*notes, *_lacking(catalog, assigned)))
     _refuse_empty(split)
     return split
+
+
+def _lacking(catalog: Catalog, assigned: Sequence[str | None]) -> Iterator[str]:
+    """A sentence for val and test where a class has no video in them."""
+    pairs = {(v.label, name) for v, name in zip(catalog.videos, assigned, strict=True)}
+    for name in ("val", "test"):
+        if lacking := [label for label in catalog.classes if (label, name) not in pairs]:
+            yield f"{len(lacking)} of {len(catalog.classes)} classes have no {name} video: {', '.join(lacking)}."
 
 
 def _refuse_empty(split: Split) -> None:
@@ -255,10 +263,10 @@ def _official_lists(
             ) from None
         for line in lines:
             if line.strip():
-                listed[line.split()[0].casefold()] = name
+                listed[_listed_name(line.split()[0])] = name
     assigned: list[str | None] = []
     for video in catalog.videos:
-        name = listed.pop(video.path.casefold(), None)
+        name = listed.pop(_listed_name(video.path), None)
         assigned.append("val" if name == "train" and video.ucf_group in _OFFICIAL_VAL else name)
     notes = []
     if absent := assigned.count(None):
@@ -268,9 +276,14 @@ def _official_lists(
     return assigned, tuple(notes)
 
 
+def _listed_name(path: str) -> str:
+    """Without case and suffix: UCF-101 as folders of frames has the lists' names too."""
+    return path.casefold().removesuffix(".avi")
+
+
 def _group(catalog: Catalog, seed: int) -> list[str | None]:
     """No group in two splits; classes balanced; about 64/16/20."""
-    if catalog.is_ucf:
+    if catalog.is_ucf and max(video.ucf_group for video in catalog.videos) <= 25:
         assigned = _by_ucf_group(catalog, _GROUP_TEST, _GROUP_VAL)
         found = Counter(
             (video.label, split) for video, split in zip(catalog.videos, assigned, strict=True)
