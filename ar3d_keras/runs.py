@@ -1,9 +1,9 @@
 """The run folder: one training, its files, and how it is found again."""
 
+import contextlib
 import csv
 import datetime
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -73,8 +73,10 @@ class Run:
         """
         file = self.folder / "run.json"
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            record = json.loads(file.read_text(encoding="utf-8"))
+            record["begun"]  # a JSON file of something else
+            return record
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(f"{self.folder} is not a run ({file.name}: {error})") from None
 
     def write_split(self, split: Split) -> None:
@@ -98,9 +100,9 @@ class Run:
                     (Video(row["path"], row["label"], row["group"] or None), row["split"] or None)
                     for row in csv.DictReader(lines, strict=True)
                 ]
-        except (OSError, KeyError, csv.Error) as error:
+            videos, assigned = zip(*rows, strict=True)
+        except (OSError, KeyError, ValueError, csv.Error) as error:
             raise UserError(f"{file} cannot be read ({error}): the run is damaged") from None
-        videos, assigned = zip(*rows, strict=True)
         return Split(Catalog(root, videos), scheme, assigned)
 
 
@@ -198,13 +200,12 @@ def find_run(run: str | None, runs_dir: Path, *, needs: Sequence[str] = ()) -> R
 
 def latest(runs_dir: Path) -> Run | None:
     """The run that was last begun, None where there is none."""
-    try:
-        entries = [entry.path for entry in os.scandir(runs_dir)]
-    except OSError:
-        return None
-    runs = [Path(path) for path in entries if (Path(path) / "run.json").is_file()]
-    begun = {path: json.loads((path / "run.json").read_text())["begun"] for path in runs}
-    return Run(max(runs, key=begun.__getitem__)) if runs else None
+    begun = {}
+    for file in runs_dir.glob("*/run.json"):
+        # A run that was damaged must not hide the others.
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            begun[file.parent] = json.loads(file.read_text(encoding="utf-8"))["begun"]
+    return Run(max(begun, key=begun.__getitem__)) if begun else None
 
 
 def read_history(file: Path, epochs: int | None = None) -> list[dict[str, float]]:

@@ -187,18 +187,18 @@ def draw_video(action: str, group: int, clip: int, *, seed: int = 0) -> np.ndarr
 def draw_shot(group: int, clip: int, *, seed: int = 0) -> Shot:
     """How clip `clip` of group `group` is filmed; the same for every action."""
     rng = np.random.default_rng([seed, group, clip])
-    orbit, phase = rng.uniform(10, 13), rng.uniform(0, 2 * np.pi)
+    orbit, phase = rng.uniform(11, 14), rng.uniform(0, 2 * np.pi)
     return Shot(
         # Stride 2 is the largest at which 16 frames leave room for a choice of window.
         frames=int(rng.choice([35, 37, 39, 41, 43])),
-        x=WIDTH / 2 + orbit * np.cos(phase) + rng.uniform(-2, 2),
-        y=HEIGHT / 2 + orbit * np.sin(phase) + rng.uniform(-2, 2),
-        radius=rng.uniform(8, 11),
+        x=WIDTH / 2 + orbit * np.cos(phase) + rng.uniform(-1, 1),
+        y=HEIGHT / 2 + orbit * np.sin(phase) + rng.uniform(-1, 1),
+        radius=rng.uniform(9, 12),
         speed=rng.uniform(0.8, 1.1),
-        growth=rng.uniform(0.022, 0.032),
+        growth=rng.uniform(0.026, 0.034),
         orbit=orbit,
         phase=phase,
-        turn=rng.uniform(0.12, 0.16),
+        turn=rng.uniform(0.14, 0.18),
     )
 
 
@@ -237,13 +237,13 @@ def _draw_background(rng: np.random.Generator) -> np.ndarray:
     """Blurred noise with shapes on it, all much darker than the disc."""
     import cv2
 
-    coarse = rng.uniform(10, 50, (6, 8, 3)).astype(np.float32)
+    coarse = rng.uniform(6, 30, (6, 8, 3)).astype(np.float32)
     picture = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-    picture = picture.clip(0, 65).astype(np.uint8)
+    picture = picture.clip(0, 40).astype(np.uint8)
     for _ in range(14):
         x, y = int(rng.integers(WIDTH)), int(rng.integers(HEIGHT))
         across, down = (int(side) for side in rng.integers(2, 12, 2))
-        colour = [int(value) for value in rng.integers(5, 65, 3)]
+        colour = [int(value) for value in rng.integers(3, 40, 3)]
         if rng.random() < 0.5:
             cv2.rectangle(picture, (x, y), (x + across, y + down), colour, -1)
         else:

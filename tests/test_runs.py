@@ -1,0 +1,70 @@
+import os
+
+import pytest
+
+from ar3d_keras.errors import UserError
+from ar3d_keras.runs import Run, create_run, find_run, latest, read_history
+from ar3d_keras.videos.catalog import Catalog, Video
+from ar3d_keras.videos.splits import Split
+
+ODD = [
+    "a b.avi",
+    "걷기.avi",
+    'quo"te,.avi',
+    "line\nbreak.avi",
+    "return\r.avi",
+    os.fsdecode(b"\xff.avi"),
+]
+
+
+def test_a_split_comes_back_whatever_the_names(tmp_path):
+    videos = tuple(
+        Video(f"x/{name}", "걷기, x", "g\r1" if i % 2 else None) for i, name in enumerate(ODD)
+    )
+    assigned = ("train", "val", "test", None, "train", "test")
+    split = Split(Catalog(tmp_path, videos), "csv", assigned)
+    run = create_run(tmp_path, "r", "conv3d")
+    run.write_split(split)
+    again = run.split(tmp_path, "csv")
+    assert again.catalog.videos == videos
+    assert again.assigned == assigned
+    assert again.leak == split.leak
+
+
+@pytest.mark.parametrize("content", [None, "path,label\nx,y\n", ""])
+def test_a_damaged_split_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "split.csv").write_text(content)
+    with pytest.raises(UserError, match=r"split\.csv"):
+        Run(tmp_path).split(tmp_path, "csv")
+
+
+def test_a_record_with_odd_names_comes_back(tmp_path):
+    run = create_run(tmp_path, "r", "conv3d")
+    run.write_record({"begun": "1", "skipped": ODD})
+    assert run.record()["skipped"] == ODD
+
+
+def test_the_latest_run_is_the_one_begun_last(tmp_path):
+    assert latest(tmp_path) is None
+    for name, begun in (("b", "2026-01-02"), ("a", "2026-01-03"), ("c", "2026-01-01")):
+        create_run(tmp_path, name, "conv3d").write_record({"begun": begun})
+    (tmp_path / "no run").mkdir()
+    assert latest(tmp_path).name == "a"
+    assert find_run(None, tmp_path).name == "a"
+    assert find_run("c", tmp_path).folder == find_run(str(tmp_path / "c"), tmp_path).folder
+
+
+@pytest.mark.parametrize("record", ["{", "[]", '{"other": 1}'])
+def test_a_damaged_record_does_not_hide_other_runs(tmp_path, record):
+    create_run(tmp_path, "good", "conv3d").write_record({"begun": "2026"})
+    (create_run(tmp_path, "bad", "conv3d").folder / "run.json").write_text(record)
+    assert latest(tmp_path).name == "good"
+
+
+def test_history_is_read_up_to_an_epoch(tmp_path):
+    file = tmp_path / "history.csv"
+    assert read_history(file) == []
+    file.write_text("epoch,loss\n1,0.5\n2,0.25\n")
+    assert read_history(file, epochs=1) == [{"epoch": 1, "loss": 0.5}]
+    assert read_history(file)[-1] == {"epoch": 2, "loss": 0.25}
