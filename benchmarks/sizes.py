@@ -7,7 +7,6 @@ all rows in turn, so that a slow minute of the machine falls on all of them; com
 """
 
 import argparse
-import resource
 import time
 
 import keras
@@ -30,6 +29,7 @@ ROWS = {
     "dense 128": {"dense": 128},
     "dense 1024": {"dense": 1024},
 }
+BATCHES = (1, 4, 8, 16)
 
 
 def gflops(model: keras.Model) -> float:
@@ -47,33 +47,23 @@ def main() -> None:
     """Prints a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--batch-size", type=int, default=4)
     options = parser.parse_args()
     precision = hardware.resolve_precision("auto")
-    clips = np.random.default_rng(0).integers(
-        0, 256, (options.batch_size, 16, 112, 112, 3), np.uint8
-    )
-    labels = np.zeros(options.batch_size, np.int64)
-    models, seconds = {}, {}
-    for name, sizes in ROWS.items():
-        models[name] = Conv3DClassifier(CLASSES, **{**BASE, **sizes}, dtype=precision)
-        models[name].compile(
-            "adam", "sparse_categorical_crossentropy", **hardware.compile_options()
-        )
-        models[name].train_on_batch(clips, labels)  # traces
-        seconds[name] = []
+    cases = {name: (sizes, 4) for name, sizes in ROWS.items()}
+    cases |= {f"batch {size}": ({}, size) for size in BATCHES if size != 4}
+    steps = {name: step(sizes, batch, precision) for name, (sizes, batch) in cases.items()}
+    seconds = {name: [] for name in cases}
     for _ in range(options.repeats):
-        for name, model in models.items():
+        for name, (_, train) in steps.items():
             begun = time.perf_counter()
-            model.train_on_batch(clips, labels)
-            seconds[name].append((time.perf_counter() - begun) / options.batch_size)
-    print(
-        f"{hardware.device_name()}, {hardware.versions()}, {precision}, batch {options.batch_size}"
-    )
-    base = np.median(seconds["default"])
-    print("\n| network | parameters | GFLOPs forward | training step, ms a clip | ratio |")
+            train()
+            seconds[name].append((time.perf_counter() - begun) / cases[name][1])
+    versions = ", ".join(f"{name} {version}" for name, version in hardware.versions().items())
+    print(f"{hardware.device_name()}; {versions}; {precision}; batch 4 where not said\n")
+    print("| network | parameters | GFLOP forward | training step, ms a clip | ratio |")
     print("|---|---:|---:|---:|---:|")
-    for name, model in models.items():
+    base = np.median(seconds["default"])
+    for name, (model, _) in steps.items():
         middle = np.median(seconds[name])
         print(
             f"| {name} | {model.count_params():,} | {gflops(model):.1f} | {middle * 1e3:.0f} "
@@ -81,9 +71,19 @@ def main() -> None:
         )
     # Only counted: a head of that size fits no laptop.
     features = 8 * 56 * 56 * 64
-    head = features * 512
-    print(f"\npool 2 2 2 leaves {features:,} features: a dense layer of 512 has {head:,} weights")
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB")
+    print(
+        f"\npool 2 2 2 leaves {features:,} features: dense 512 over them has {features * 512:,} weights"
+    )
+
+
+def step(sizes: dict, batch: int, precision: str):
+    """A network and a function that trains it on one batch, compiled and warm."""
+    model = Conv3DClassifier(CLASSES, **{**BASE, **sizes}, dtype=precision)
+    model.compile("adam", "sparse_categorical_crossentropy", **hardware.compile_options())
+    clips = np.random.default_rng(0).integers(0, 256, (batch, 16, 112, 112, 3), np.uint8)
+    labels = np.zeros(batch, np.int64)
+    model.train_on_batch(clips, labels)
+    return model, lambda: model.train_on_batch(clips, labels)
 
 
 if __name__ == "__main__":
