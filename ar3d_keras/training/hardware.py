@@ -77,12 +77,20 @@ def resolve_precision(precision: str) -> str:
     if precision == "auto":
         fast = (backend() == "tensorflow" and _has_amx()) if on_cpu else _gpu_has_bfloat16()
         return "mixed_bfloat16" if fast else "float32"
-    if precision == "mixed_bfloat16" and backend() == "torch" and on_cpu:
+    lacking = _NO_CPU_POOLING.get(backend(), ())
+    if on_cpu and precision in lacking:
         raise UserError(
-            "--precision mixed_bfloat16 does not work with torch on a CPU (it has no bfloat16 "
-            "average pooling in 3D): use float32"
+            f"--precision {precision} does not work with {backend()} on a CPU (it has no average "
+            "pooling of that type in 3D): use float32, or auto"
         )
     return precision
+
+
+# Precisions whose 3D average pooling a backend's CPU does not have.
+_NO_CPU_POOLING = {
+    "tensorflow": ("mixed_float16",),
+    "torch": ("mixed_bfloat16", "mixed_float16"),
+}
 
 
 def _has_amx() -> bool:

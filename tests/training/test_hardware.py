@@ -1,0 +1,49 @@
+import keras
+import numpy as np
+import pytest
+
+from ar3d_keras import Conv3DClassifier, UserError
+from ar3d_keras.training import hardware
+
+pytestmark = pytest.mark.every_backend
+
+
+def test_auto_precision_is_one_that_this_machine_trains_in():
+    precision = hardware.resolve_precision("auto")
+    assert precision in ("float32", "mixed_bfloat16")
+    if hardware.backend() != "tensorflow" and hardware.gpu_name() is None:
+        assert precision == "float32"
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_a_precision_trains_or_is_refused_at_the_door(precision):
+    try:
+        policy = hardware.resolve_precision(precision)
+    except UserError as error:
+        assert f"--precision {precision} does not work" in str(error)
+        assert hardware.gpu_name() is None
+        return
+    model = Conv3DClassifier(
+        2, attention=True, frames=2, height=4, width=4, filters=2, pool=2, dense=3, dtype=policy
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", **hardware.compile_options())
+    loss = model.train_on_batch(np.zeros((2, 2, 4, 4, 3), np.uint8), np.array([0, 1]))
+    assert np.isfinite(float(np.asarray(loss)))
+
+
+def test_xla_is_off_on_tensorflows_cpu():
+    expected = hardware.backend() == "tensorflow" and hardware.gpu_name() is None
+    assert hardware.compile_options() == ({"jit_compile": False} if expected else {})
+
+
+def test_the_record_names_machine_and_versions():
+    assert hardware.here() == {"backend": keras.backend.backend(), "device": hardware.device_name()}
+    assert {"python", "keras", "numpy", "opencv", hardware.backend()} == set(hardware.versions())
+    assert hardware.cores() >= 1
+
+
+def test_decoding_threads():
+    assert hardware.decoding_threads(3) == 3
+    assert hardware.decoding_threads(None) == hardware.cores()
+    with pytest.raises(UserError, match="--workers 0"):
+        hardware.decoding_threads(0)
