@@ -106,42 +106,52 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
     run = create_run(options.runs_dir, options.name, name)
     console.log_to(run.log)
     run.write_split(split)
-    run.write_record(
-        {
-            "begun": datetime.datetime.now().astimezone().isoformat(),
-            "command": command("train", arguments),
-            "config": to_json(TrainConfig(data=data, model=options.model, recipe=options.recipe)),
-            "classes": list(catalog.classes),
-            "data": {
-                "root": str(catalog.root),
-                "fingerprint": catalog.fingerprint,
-                "videos": len(catalog),
-            },
-            "split": {
-                "scheme": split.scheme,
-                "sizes": split.sizes,
-                "leak": split.leak.sentences(),
-                "leak_counts": dataclasses.asdict(split.leak),
-                "leak_is_loud": split.leak.is_loud,
-                "notes": list(split.notes),
-            },
-            "skipped": [
-                {"path": path, "split": name, "reason": reason}
-                for name in split.sizes
-                for path, reason in dataset.skipped(name)
-            ],
-            "precision": precision,
-            "parameters": parameters,
-            "device": hardware.device_name(),
-            "versions": hardware.versions(),
-            "git_commit": _git_commit(),
-        }
-    )
+    typed = command("train", arguments)
+    run.write_record(_record(options, typed, dataset, precision, parameters))
     console.say(
         f"{name}: {parameters:,} parameters, {precision}, {hardware.backend()}, "
         f"{hardware.device_name()}; run {run.folder}"
     )
-    _work(run, options, dataset, workers, command("train", arguments), console)
+    _work(run, options, dataset, workers, typed, console)
+
+
+def _record(
+    config: TrainConfig, typed: str, dataset, precision: str, parameters: int
+) -> dict[str, object]:
+    """run.json: everything that a reader of the result, or a repetition, must know."""
+    from ar3d_keras.training import hardware
+
+    split = dataset.split
+    catalog = split.catalog
+    return {
+        "begun": datetime.datetime.now().astimezone().isoformat(),
+        "command": typed,
+        "config": to_json(TrainConfig(data=config.data, model=config.model, recipe=config.recipe)),
+        "classes": list(catalog.classes),
+        "data": {
+            "root": str(catalog.root),
+            "fingerprint": catalog.fingerprint,
+            "videos": len(catalog),
+        },
+        "split": {
+            "scheme": split.scheme,
+            "sizes": split.sizes,
+            "leak": split.leak.sentences(),
+            "leak_counts": dataclasses.asdict(split.leak),
+            "leak_is_loud": split.leak.is_loud,
+            "notes": list(split.notes),
+        },
+        "skipped": [
+            {"path": path, "split": name, "reason": reason}
+            for name in split.sizes
+            for path, reason in dataset.skipped(name)
+        ],
+        "precision": precision,
+        "parameters": parameters,
+        "device": hardware.device_name(),
+        "versions": hardware.versions(),
+        "git_commit": _git_commit(),
+    }
 
 
 def _resume(options: TrainOptions, arguments: Sequence[str], console: Console) -> None:

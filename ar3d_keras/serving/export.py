@@ -46,7 +46,12 @@ def export_saved_model(network: Path, folder: Path, classes: Sequence[str]) -> P
 
 def _write_elsewhere(network: Path, folder: Path, classes: Sequence[str]) -> None:
     """Runs this file in a process with the TensorFlow backend."""
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",  # this process may hold the GPU's memory
+    }
     done = subprocess.run(
         [sys.executable, "-m", "ar3d_keras.serving.export", network, folder, *classes],
         env=environment,
