@@ -1,5 +1,6 @@
 """One training: from a configuration and a dataset to weights, curves and best.keras."""
 
+import contextlib
 from collections.abc import Sequence
 
 import keras
@@ -22,7 +23,7 @@ from ar3d_keras.training.callbacks import (
 from ar3d_keras.training.optimizers import make_optimizer
 from ar3d_keras.training.run_state import RunState, restore
 from ar3d_keras.videos.dataset import Dataset
-from ar3d_keras.videos.pipeline import ClipBatches, EpochSetter, steps_per_epoch, tf_dataset
+from ar3d_keras.videos.pipeline import ClipBatches, ClipStream, EpochSetter, steps_per_epoch
 from ar3d_keras.videos.sources import ClipSource
 
 
@@ -79,28 +80,32 @@ def train(
     if begin >= recipe.epochs:
         return
     twin = build_network(config, dataset.classes, "float32")
-    data, extra = _training_data(source, config, range(begin, recipe.epochs), workers)
-    model.fit(
+    with _training_data(source, config, range(begin, recipe.epochs), workers) as (
         data,
-        initial_epoch=begin,
-        epochs=recipe.epochs,
-        steps_per_epoch=steps if not extra else None,
-        shuffle=False,  # the order is drawn from (seed, epoch) where batches are made
-        verbose=0,
-        callbacks=[
-            *extra,
-            StopOnNaN(),
-            _split_metrics(config, dataset, workers, reporter),
-            EpochRate(len(source)),
-            EpochProgress(
-                reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
-            ),
-            HistoryCSV(run.history, rows),
-            BestNetwork(run.best, twin, rows),
-            CurvesPlot(run.curves, run.name, rows),
-            RunState(run.state),
-        ],
-    )
+        steps,
+        extra,
+    ):
+        model.fit(
+            data,
+            initial_epoch=begin,
+            epochs=recipe.epochs,
+            steps_per_epoch=steps,
+            shuffle=False,  # the order is drawn from (seed, epoch) where batches are made
+            verbose=0,
+            callbacks=[
+                *extra,
+                StopOnNaN(),
+                _split_metrics(config, dataset, workers, reporter),
+                EpochRate(len(source)),
+                EpochProgress(
+                    reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
+                ),
+                HistoryCSV(run.history, rows),
+                BestNetwork(run.best, twin, rows),
+                CurvesPlot(run.curves, run.name, rows),
+                RunState(run.state),
+            ],
+        )
 
 
 def _split_metrics(
@@ -123,14 +128,17 @@ def _split_metrics(
     return SplitMetrics({name: measure(name) for name in ("val", "test")})
 
 
+@contextlib.contextmanager
 def _training_data(source: ClipSource, config: TrainConfig, epochs: range, workers: int):
-    """The backend's front end and the callbacks that it needs: tf.data, or a PyDataset."""
+    """The backend's front end, its `steps_per_epoch`, and the callbacks that it needs."""
     recipe = config.recipe
     if keras.backend.backend() == "tensorflow":
-        data = tf_dataset(
+        stream = ClipStream(
             source, recipe.batch_size, seed=recipe.seed, epochs=epochs, workers=workers
         )
-        return data, []
-    data = ClipBatches(source, recipe.batch_size, seed=recipe.seed, workers=workers)
-    data.epoch = epochs.start
-    return data, [EpochSetter(data)]
+        with contextlib.closing(stream):
+            yield stream.dataset, steps_per_epoch(source, recipe.batch_size), []
+    else:
+        batches = ClipBatches(source, recipe.batch_size, seed=recipe.seed, workers=workers)
+        batches.epoch = epochs.start
+        yield batches, None, [EpochSetter(batches)]  # its length says the steps

@@ -7,6 +7,8 @@ same. Batches depend on (seed, epoch, index) alone, never on the number of worke
 
 import collections
 import itertools
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -41,59 +43,101 @@ def batches(source: ClipSource, batch_size: int, *, workers: int = 1) -> Iterato
                 yield _stack([future.result() for future in futures])
 
 
-def tf_dataset(
-    source: ClipSource,
-    batch_size: int,
-    *,
-    seed: int,
-    epochs: range,
-    workers: int,
-):
-    """A tf.data.Dataset over all batches of all `epochs`, for `fit(steps_per_epoch=...)`.
+class ClipStream:
+    """All batches of several epochs as one tf.data.Dataset, for `fit(steps_per_epoch=...)`.
 
     It is one stream, so that the first clips of the next epoch are decoded while the last one
     is evaluated. Its length is left unknown on purpose: Keras then never starts it over.
+
+    Attributes:
+        dataset: the tf.data.Dataset.
     """
-    import tensorflow as tf
 
-    clip = source.shape.frames, source.shape.height, source.shape.width, 3
+    def __init__(
+        self, source: ClipSource, batch_size: int, *, seed: int, epochs: range, workers: int
+    ):
+        self.source, self.seed = source, seed
+        self._stopped, self._calls = threading.Event(), _Calls()
+        self.dataset = self._build(batch_size, epochs, workers)
 
-    def load(index, epoch):
-        loaded, label, weight = tf.numpy_function(
-            lambda index, epoch: _load(source, int(index), int(epoch)),
-            (index, epoch),
-            (tf.uint8, tf.int64, tf.float32),
-            stateful=False,
-        )
-        # numpy_function forgets shapes.
+    def close(self) -> None:
+        """Ends the decoding and waits for it; call it when `fit` ended, however it did.
+
+        tf.data decodes ahead in threads of its own. One that is in Python while the interpreter
+        shuts down, after Ctrl-C say, hangs the process for good.
+        """
+        self._stopped.set()
+        self._calls.wait_until_quiet()
+
+    def _load(self, index, epoch):
+        with self._calls:
+            if self._stopped.is_set():
+                return _black(self.source, int(index))
+            return _load(self.source, int(index), int(epoch))
+
+    def _build(self, batch_size: int, epochs: range, workers: int):
+        import tensorflow as tf
+
+        shape = self.source.shape
+        clip = shape.frames, shape.height, shape.width, 3
+        kinds = tf.uint8, tf.int64, tf.float32
+
+        def load(index, epoch):
+            loaded, label, weight = tf.numpy_function(
+                self._load, (index, epoch), kinds, stateful=False
+            )
+            # numpy_function forgets shapes.
+            return (
+                tf.ensure_shape(loaded, clip),
+                tf.ensure_shape(label, ()),
+                tf.ensure_shape(weight, ()),
+            )
+
+        def one_epoch(epoch):
+            order = tf.numpy_function(
+                lambda epoch: epoch_order(len(self.source), seed=self.seed, epoch=int(epoch)),
+                (epoch,),
+                tf.int64,
+                stateful=False,
+            )
+            indices = tf.data.Dataset.from_tensor_slices(
+                tf.ensure_shape(order, (len(self.source),))
+            )
+            return indices.map(
+                lambda index: load(index, epoch), num_parallel_calls=workers, deterministic=True
+            ).batch(batch_size)
+
+        options = tf.data.Options()
+        # Else tf.data runs no more calls at once than there are cores, whatever `workers` says.
+        options.threading.private_threadpool_size = workers + 2
         return (
-            tf.ensure_shape(loaded, clip),
-            tf.ensure_shape(label, ()),
-            tf.ensure_shape(weight, ()),
+            tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int64)
+            .flat_map(one_epoch)
+            .prefetch(2)
+            .with_options(options)
         )
 
-    def one_epoch(epoch):
-        order = tf.numpy_function(
-            lambda epoch: epoch_order(len(source), seed=seed, epoch=int(epoch)),
-            (epoch,),
-            tf.int64,
-            stateful=False,
-        )
-        return (
-            tf.data.Dataset.from_tensor_slices(tf.ensure_shape(order, (len(source),)))
-            .map(lambda index: load(index, epoch), num_parallel_calls=workers, deterministic=True)
-            .batch(batch_size)
-        )
 
-    options = tf.data.Options()
-    # Else tf.data runs no more calls at once than there are cores, whatever `workers` says.
-    options.threading.private_threadpool_size = workers + 2
-    return (
-        tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int64)
-        .flat_map(one_epoch)
-        .prefetch(2)
-        .with_options(options)
-    )
+class _Calls:
+    """Counts the calls of a function that are running, and those that ever began."""
+
+    def __init__(self):
+        self._lock, self._running, self._begun = threading.Lock(), 0, 0
+
+    def __enter__(self):
+        with self._lock:
+            self._running, self._begun = self._running + 1, self._begun + 1
+
+    def __exit__(self, *error):
+        with self._lock:
+            self._running -= 1
+
+    def wait_until_quiet(self) -> None:
+        """Returns when nothing runs and nothing has begun for a twentieth of a second."""
+        seen = -1
+        while self._running or self._begun != seen:
+            seen = self._begun
+            time.sleep(0.05)
 
 
 class ClipBatches(keras.utils.PyDataset):
@@ -144,14 +188,21 @@ class EpochSetter(keras.callbacks.Callback):
         self.batches.epoch = epoch
 
 
-def _load(source: ClipSource, index: int, epoch: int) -> tuple[np.ndarray, np.int64, np.float32]:
+Example = tuple[np.ndarray, np.int64, np.float32]
+
+
+def _load(source: ClipSource, index: int, epoch: int) -> Example:
     clip = source[index, epoch]
-    shape = source.shape
-    label = source.labels[index // source.views_per_video]
     if clip is None:
-        black = np.zeros((shape.frames, shape.height, shape.width, 3), np.uint8)
-        return black, label, np.float32(0)
-    return clip, label, np.float32(1)
+        return _black(source, index)
+    return clip, source.labels[index // source.views_per_video], np.float32(1)
+
+
+def _black(source: ClipSource, index: int) -> Example:
+    """What stands for a clip that could not be read: it weighs nothing."""
+    shape = source.shape
+    clip = np.zeros((shape.frames, shape.height, shape.width, 3), np.uint8)
+    return clip, source.labels[index // source.views_per_video], np.float32(0)
 
 
 def _stack(loaded: list) -> Batch:

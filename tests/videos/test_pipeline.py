@@ -10,10 +10,10 @@ import pytest
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.pipeline import (
     ClipBatches,
+    ClipStream,
     EpochSetter,
     batches,
     steps_per_epoch,
-    tf_dataset,
 )
 from ar3d_keras.videos.probe import probe
 from ar3d_keras.videos.sampling import ClipShape, epoch_order
@@ -82,7 +82,7 @@ def by_hand(source, epochs, size):
 
 
 def from_tf(source, size, epochs, workers):
-    data = tf_dataset(source, size, seed=SEED, epochs=epochs, workers=workers)
+    data = ClipStream(source, size, seed=SEED, epochs=epochs, workers=workers).dataset
     return list(data.as_numpy_iterator())
 
 
@@ -204,7 +204,7 @@ def test_a_stream_that_starts_later_goes_on_as_the_whole_one(source, epoch):
 def test_the_tensorflow_stream_knows_its_shapes_but_not_its_length(source):
     import tensorflow as tf
 
-    data = tf_dataset(source, 4, seed=SEED, epochs=range(2), workers=1)
+    data = ClipStream(source, 4, seed=SEED, epochs=range(2), workers=1).dataset
     clips, labels, weights = data.element_spec
     assert (clips.shape.as_list(), clips.dtype) == ([None, *CLIP], tf.uint8)
     assert (labels.shape.as_list(), labels.dtype) == ([None], tf.int64)
@@ -320,7 +320,7 @@ def test_fit_trains_on_the_clips_of_the_epoch_it_is_in(source, epochs, workers):
 def test_fit_on_the_tensorflow_stream_equals_fit_on_keras_batches(source, epochs):
     model = network()
     model.fit(
-        tf_dataset(source, 4, seed=SEED, epochs=epochs, workers=2),
+        ClipStream(source, 4, seed=SEED, epochs=epochs, workers=2).dataset,
         initial_epoch=epochs.start, epochs=epochs.stop,
         steps_per_epoch=steps_per_epoch(source, 4), shuffle=False, verbose=0,
     )  # fmt: skip
