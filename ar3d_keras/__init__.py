@@ -8,8 +8,10 @@ import importlib
 
 _HOMES = {
     "AttentionGate": "models.layers",
+    "Batches": "videos.pipeline",
     "BestNetwork": "training.callbacks",
     "ConfusionMatrixReport": "training.callbacks",
+    "ClipShape": "videos.sampling",
     "Conv3DClassifier": "models.conv3d",
     "CurvesPlot": "training.callbacks",
     "DecayingAdam": "training.optimizers",
@@ -22,6 +24,7 @@ _HOMES = {
     "make_demo": "videos.demo",
     "make_split": "videos.splits",
     "open_catalog": "videos.catalog",
+    "open_dataset": "videos.dataset",
     "write_report": "evaluation.report",
 }
 __all__ = sorted(_HOMES)

@@ -115,6 +115,8 @@ class TrainConfig:
         ):  # fmt: skip
             if not value >= least:
                 raise UserError(f"--{flag} {value} must be at least {least}")
+        if recipe.seed >= 2**32:
+            raise UserError(f"--seed {recipe.seed} must be below {2**32}")
         if not 0 < recipe.learning_rate < float("inf"):
             raise UserError(f"--learning-rate {recipe.learning_rate} must be above 0")
         if data.resize and (data.resize[0] < data.height or data.resize[1] < data.width):

@@ -74,10 +74,23 @@ class Run:
         file = self.folder / "run.json"
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
-            record["begun"]  # a JSON file of something else
+            for key in ("begun", "config", "data", "split", "classes"):
+                record[key]  # else it is a JSON file of something else
             return record
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(f"{self.folder} is not a run ({file.name}: {error})") from None
+
+    def data_root(self, moved: Path | None) -> Path:
+        """The folder of the run's videos: where it was, or the `--data` that it moved to.
+
+        Raises:
+            UserError: it is not there.
+        """
+        root = moved or Path(self.record()["data"]["root"])
+        root = root.parent if root.is_file() else root
+        if not root.is_dir():
+            raise UserError(f"the data of {self.folder} is not at {root}: say where with --data")
+        return root.resolve()
 
     def write_split(self, split: Split) -> None:
         """Writes split.csv, from which alone the split can be rebuilt."""
@@ -117,21 +130,29 @@ def create_run(runs_dir: Path, name: str | None, model: str) -> Run:
     Raises:
         UserError: a name that exists or is none.
     """
-    if name is not None and (name != Path(name).name or name in (".", "..")):
-        raise UserError(f"--name {name!r} must be a plain name; --runs-dir says where runs go")
+    refuse_name(runs_dir, name)
     for candidate in [name] if name else _dated(model):
         folder = runs_dir / candidate
         try:
             folder.mkdir(parents=True)
             return Run(folder)
         except FileExistsError:
-            if name:
-                raise UserError(
-                    f"{folder} exists: choose another --name, or continue it with --resume {name}"
-                ) from None
+            refuse_name(runs_dir, name)
         except OSError as error:
             raise UserError(f"{folder} cannot be made: {error.strerror}") from None
     raise AssertionError("unreachable: dated names never end")
+
+
+def refuse_name(runs_dir: Path, name: str | None) -> None:
+    """Refuses a `--name` that is none, or that a run has already."""
+    if name is None:
+        return
+    if name != Path(name).name or name in ("", ".", ".."):
+        raise UserError(f"--name {name!r} must be a plain name; --runs-dir says where runs go")
+    if (runs_dir / name).exists():
+        raise UserError(
+            f"{runs_dir / name} exists: choose another --name, or continue it with --resume {name}"
+        )
 
 
 def refuse_full_disk(runs_dir: Path, parameters: int) -> None:
@@ -174,7 +195,8 @@ def find_run(run: str | None, runs_dir: Path, *, needs: Sequence[str] = ()) -> R
         UserError: there is no such run, or one of `needs` is missing.
     """
     if run is None:
-        found = latest(runs_dir)
+        # A run that was stopped early must not hide an older one that can be used.
+        found = latest(runs_dir, needs) or latest(runs_dir)
         if found is None:
             raise UserError(
                 f"no run in {runs_dir}: train one first with `python train.py --attention`"
@@ -198,13 +220,16 @@ def find_run(run: str | None, runs_dir: Path, *, needs: Sequence[str] = ()) -> R
     return found
 
 
-def latest(runs_dir: Path) -> Run | None:
-    """The run that was last begun, None where there is none."""
-    begun = {}
+def latest(runs_dir: Path, needs: Sequence[str] = ()) -> Run | None:
+    """The run that was last begun of those that have the files `needs`, None where there is none."""
+    begun: dict[Path, datetime.datetime] = {}
     for file in runs_dir.glob("*/run.json"):
+        if not all((file.parent / name).exists() for name in needs):
+            continue
         # A run that was damaged must not hide the others.
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            begun[file.parent] = json.loads(file.read_text(encoding="utf-8"))["begun"]
+            when = json.loads(file.read_text(encoding="utf-8"))["begun"]
+            begun[file.parent] = datetime.datetime.fromisoformat(when).astimezone()
     return Run(max(begun, key=begun.__getitem__)) if begun else None
 
 
@@ -218,10 +243,11 @@ def read_history(file: Path, epochs: int | None = None) -> list[dict[str, float]
     if not file.exists():
         return []
     with file.open(encoding="utf-8", newline="") as lines:
-        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+        rows = [{k: float(v or "nan") for k, v in row.items()} for row in csv.DictReader(lines)]
     return [{**row, "epoch": int(row["epoch"])} for row in rows[:epochs]]
 
 
 def columns(rows: Sequence[dict[str, float]]) -> dict[str, list[float]]:
-    """Lines of a history as one list a column."""
-    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+    """Lines of a history as one list a column, NaN where a line says nothing."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name, float("nan")) for row in rows] for name in names}

@@ -19,6 +19,7 @@ CLASSES = 101
 BASE = {"attention": True}
 ROWS = {
     "default": {},
+    "float32": {"dtype": "float32"},
     "no gate": {"attention": False},
     "gate kernel 1 1 1": {"gate_kernel": 1},
     "gate kernel 3 1 1": {"gate_kernel": (3, 1, 1)},
@@ -78,7 +79,7 @@ def main() -> None:
 
 def step(sizes: dict, batch: int, precision: str):
     """A network and a function that trains it on one batch, compiled and warm."""
-    model = Conv3DClassifier(CLASSES, **{**BASE, **sizes}, dtype=precision)
+    model = Conv3DClassifier(CLASSES, **{**BASE, "dtype": precision, **sizes})
     model.compile("adam", "sparse_categorical_crossentropy", **hardware.compile_options())
     clips = np.random.default_rng(0).integers(0, 256, (batch, 16, 112, 112, 3), np.uint8)
     labels = np.zeros(batch, np.int64)

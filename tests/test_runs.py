@@ -41,7 +41,16 @@ def test_a_damaged_split_is_refused(tmp_path, content):
 
 def test_a_record_with_odd_names_comes_back(tmp_path):
     run = create_run(tmp_path, "r", "conv3d")
-    run.write_record({"begun": "1", "skipped": ODD})
+    run.write_record(
+        {
+            "begun": "2026-01-01",
+            "config": {},
+            "data": {},
+            "split": {},
+            "classes": [],
+            "skipped": ODD,
+        }
+    )
     assert run.record()["skipped"] == ODD
 
 
@@ -57,7 +66,7 @@ def test_the_latest_run_is_the_one_begun_last(tmp_path):
 
 @pytest.mark.parametrize("record", ["{", "[]", '{"other": 1}'])
 def test_a_damaged_record_does_not_hide_other_runs(tmp_path, record):
-    create_run(tmp_path, "good", "conv3d").write_record({"begun": "2026"})
+    create_run(tmp_path, "good", "conv3d").write_record({"begun": "2026-01-01"})
     (create_run(tmp_path, "bad", "conv3d").folder / "run.json").write_text(record)
     assert latest(tmp_path).name == "good"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ar3d_keras.cli.console import Console, start_backend
+from ar3d_keras.cli.console import Console
 from ar3d_keras.cli.options import parse
 from ar3d_keras.errors import UserError
 
@@ -25,10 +25,9 @@ class CheckOptions:
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError where a video cannot be decoded, after naming each."""
     options = parse(CheckOptions, arguments, verb="check", text=__doc__)
-    start_backend()
-    from ar3d_keras.training.hardware import decoding_threads
     from ar3d_keras.videos.catalog import open_catalog
     from ar3d_keras.videos.probe import probe
+    from ar3d_keras.videos.reader import decoding_threads
 
     console = Console()
     catalog = open_catalog(options.data)

@@ -11,6 +11,7 @@ from rich.console import Console as Terminal
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter, Update
 
 
@@ -83,6 +84,12 @@ def start_backend() -> None:
         os.dup2(held.fileno(), 2)
         try:
             import keras  # noqa: F401
+        except (ModuleNotFoundError, ValueError) as error:
+            backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+            raise UserError(
+                f"Keras cannot start with the backend {backend!r} ({error}): install it with "
+                "`pip install ar3d-keras[tensorflow]`, [jax] or [torch], and name it in KERAS_BACKEND"
+            ) from None
         except BaseException:
             held.seek(0)
             os.write(terminal, held.read())

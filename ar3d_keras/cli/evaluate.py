@@ -43,22 +43,20 @@ def main(arguments: Sequence[str]) -> None:
 
     run = find_run(options.run, options.runs_dir, needs=["split.csv", "checkpoints/best.keras"])
     record = run.record()
-    root = options.data or Path(record["data"]["root"])
-    root = root.parent if root.is_file() else root
-    if not root.is_dir():
-        raise UserError(f"the data of {run.folder} is not at {root}: say where it is with --data")
-
+    root = run.data_root(options.data)
     start_backend()
     from ar3d_keras.config import TrainConfig, from_json
     from ar3d_keras.evaluation.judge import judge
     from ar3d_keras.training import hardware
     from ar3d_keras.videos.dataset import clip_shape, open_dataset
+    from ar3d_keras.videos.reader import decoding_threads
 
     console = Console()
     console.log_to(run.log)
-    workers = hardware.decoding_threads(options.workers)
+    hardware.exact_float32()
+    workers = decoding_threads(options.workers)
     config = from_json(record["config"], TrainConfig(), str(run.folder))
-    split = run.split(root.resolve(), record["split"]["scheme"])
+    split = run.split(root, record["split"]["scheme"])
     dataset = open_dataset(
         split, clip_shape(config.data), workers=workers, reporter=console, splits=[options.split]
     )

@@ -28,10 +28,12 @@ def parse(
         SystemExit: 0 after --help, 2 for a flag or value that does not exist.
     """
     given = {} if default is None else {"default": default}
+    if {"-h", "--help"} & set(arguments):
+        print(text)  # tyro would run the commands together into one paragraph
     return tyro.cli(
         tyro.conf.OmitArgPrefixes[kind],
         prog=program(verb),
-        description=text,
+        description="",
         args=list(arguments),
         **given,
     )

@@ -35,7 +35,7 @@ class TrainOptions(TrainConfig):
     runs_dir: Path = Path("runs")
     """Where runs go."""
     resume: str | None = None
-    """Continue this run (a path, or a name under RUNS_DIR) after its last whole epoch; of the other options only --epochs and --workers may change."""
+    """Continue this run (a path, or a name under RUNS_DIR) after its last whole epoch; of the other options only --epochs, --workers and --data (where it moved to) may change."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -64,32 +64,35 @@ def _defaults(arguments: Sequence[str]) -> TrainOptions:
     from ar3d_keras.videos.demo import is_demo
 
     sections = _read_config(Path(given["config"])) if given["config"] else {}
-    data = given["data"] or sections.get("data", {}).get("data")
+    data = given["data"] or from_json(sections, base, given["config"] or "").data.data
     preset = given["preset"] or ("demo" if data is None or is_demo(Path(data)) else "paper")
-    base = from_json(PRESETS.get(preset, {}), base)
+    base = from_json(PRESETS.get(preset, {}), dataclasses.replace(base, preset=preset))
     return from_json(sections, base, given["config"] or "")
 
 
 def _read_config(file: Path) -> dict:
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
-        return value.get("config", value)
-    except (OSError, ValueError, AttributeError) as error:
+        value = value.get("config", value)
+        return dict(value)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"--config {file} is not a run.json that can be read: {error}") from None
 
 
 def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) -> None:
     from ar3d_keras.cli.demo import make
-    from ar3d_keras.runs import create_run, refuse_full_disk
+    from ar3d_keras.runs import create_run, refuse_full_disk, refuse_name
     from ar3d_keras.training import hardware
     from ar3d_keras.training.trainer import build_network
     from ar3d_keras.videos.catalog import open_catalog
     from ar3d_keras.videos.dataset import clip_shape, open_dataset
+    from ar3d_keras.videos.reader import decoding_threads
     from ar3d_keras.videos.splits import default_scheme, make_split
 
     data = options.data
-    workers = hardware.decoding_threads(data.workers)
+    workers = decoding_threads(data.workers)
     # At the door: sizes and names are refused before videos are read.
+    refuse_name(options.runs_dir, options.name)
     catalog = open_catalog(data.data if data.data else make(DEMO, console))
     precision = hardware.resolve_precision(options.recipe.precision)
     parameters = build_network(options, catalog.classes, precision).count_params()
@@ -146,6 +149,7 @@ def _record(
             for name in split.sizes
             for path, reason in dataset.skipped(name)
         ],
+        "backend": hardware.backend(),
         "precision": precision,
         "parameters": parameters,
         "device": hardware.device_name(),
@@ -158,27 +162,50 @@ def _resume(options: TrainOptions, arguments: Sequence[str], console: Console) -
     from ar3d_keras.runs import find_run
     from ar3d_keras.training import hardware
     from ar3d_keras.videos.dataset import clip_shape, open_dataset
+    from ar3d_keras.videos.reader import decoding_threads
 
     run = find_run(options.resume, options.runs_dir)
     record = run.record()
     before = from_json(record["config"], TrainConfig(), str(run.folder))
+    now = TrainConfig(data=options.data, model=options.model, recipe=options.recipe)
     free = dataclasses.replace(
         before,
-        data=dataclasses.replace(before.data, workers=options.data.workers),
-        recipe=dataclasses.replace(before.recipe, epochs=options.recipe.epochs),
+        data=dataclasses.replace(before.data, workers=now.data.workers, data=now.data.data),
+        recipe=dataclasses.replace(before.recipe, epochs=now.recipe.epochs),
     )
-    now = TrainConfig(data=options.data, model=options.model, recipe=options.recipe)
     if now != free:
         raise UserError(
-            f"--resume {options.resume} continues the run as it was begun, so only --epochs and "
-            "--workers may change: leave the other options out, or begin a new run with --config"
+            f"--resume {options.resume} continues the run as it was begun, so only --epochs, "
+            "--workers and --data (where it moved to) may change: leave the other options out, "
+            "or begin a new run with --config"
         )
+    root = run.data_root(now.data.data if now.data.data != before.data.data else None)
+    workers = decoding_threads(now.data.workers)
     console.log_to(run.log)
-    workers = hardware.decoding_threads(options.data.workers)
-    split = run.split(Path(record["data"]["root"]), record["split"]["scheme"])
+    split = run.split(root, record["split"]["scheme"])
     dataset = open_dataset(split, clip_shape(now.data), workers=workers, reporter=console)
-    run.write_record({**record, "config": to_json(now)})
+    _refuse_other_conditions(record, dataset, hardware.resolve_precision(now.recipe.precision))
+    record["config"], record["data"]["root"] = to_json(now), str(root)
+    run.write_record(record)
     _work(run, now, dataset, workers, command("train", arguments), console)
+
+
+def _refuse_other_conditions(record: dict, dataset, precision: str) -> None:
+    """A run that goes on elsewhere would be no run that anybody could repeat."""
+    from ar3d_keras.training.hardware import backend
+
+    skipped = [path for name in dataset.split.sizes for path, _ in dataset.skipped(name)]
+    for what, then, today in (
+        ("backend", record["backend"], backend()),
+        ("precision", record["precision"], precision),
+        ("data's fingerprint", record["data"]["fingerprint"], dataset.split.catalog.fingerprint),
+        ("undecodable videos", [skip["path"] for skip in record["skipped"]], skipped),
+    ):
+        if then != today:
+            raise UserError(
+                f"the run was begun with {what} {then} and would go on with {today}: "
+                "put that back, or begin a new run with --config"
+            )
 
 
 def _work(run, config: TrainConfig, dataset, workers: int, typed: str, console: Console) -> None:
@@ -190,13 +217,14 @@ def _work(run, config: TrainConfig, dataset, workers: int, typed: str, console: 
 
     try:
         train(run, config, dataset, workers=workers, reporter=console)
+        hardware.exact_float32()
+        for split in ("val", "test"):
+            about = {"command": typed, **hardware.here()}
+            judge(run, dataset, split, workers=workers, about=about, reporter=console)
+        version = export_saved_model(run.best, run.saved_model, dataset.classes)
     except KeyboardInterrupt:
         console.say(f"stopped; continue with: python train.py --resume {run.folder}")
         raise
-    for split in ("val", "test"):
-        about = {"command": typed, **hardware.here()}
-        judge(run, dataset, split, workers=workers, about=about, reporter=console)
-    version = export_saved_model(run.best, run.saved_model, dataset.classes)
     console.say(f"SavedModel  {version}")
 
 
@@ -209,12 +237,18 @@ def _tell_split(split, console: Console) -> None:
 
 
 def _git_commit() -> str | None:
-    """The commit of the code, with `+` where it was changed since; None outside a checkout."""
-    here = Path(__file__).parent
+    """The commit of the code, with `+` where it was changed since; None outside its checkout."""
+    here = Path(__file__)
+    git = ["git", "-C", str(here.parent)]
+
+    def ask(*arguments: str) -> str | None:
+        done = subprocess.run([*git, *arguments], capture_output=True, text=True)
+        return None if done.returncode else done.stdout.strip()
+
     try:
-        git = ["git", "-C", str(here)]
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
-        changed = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True)
-    except OSError:
+        # Installed into an environment inside somebody's repository, git does not know this file.
+        if ask("ls-files", "--error-unmatch", here.name) is None:
+            return None
+        return ask("rev-parse", "HEAD") + ("+" if ask("status", "--porcelain", "..") else "")
+    except OSError:  # no git
         return None
-    return head.stdout.strip() + ("+" if changed.stdout else "") if not head.returncode else None

@@ -7,7 +7,7 @@ import numpy as np
 
 from ar3d_keras.evaluation.metrics import Evaluation
 from ar3d_keras.progress import Reporter
-from ar3d_keras.videos.pipeline import batches
+from ar3d_keras.videos.pipeline import Batches
 from ar3d_keras.videos.sources import ClipSource
 
 
@@ -64,7 +64,7 @@ def evaluate(
 
         def watched():
             done = 0
-            for batch in batches(source, batch_size, workers=workers):
+            for batch in Batches(source, batch_size, workers=workers):
                 yield batch
                 done += len(batch[0])
                 update(done)

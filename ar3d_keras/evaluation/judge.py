@@ -43,6 +43,11 @@ def judge(
         The content of metrics.json.
     """
     record = run.record()
+    trained_on, fingerprint = record["data"]["fingerprint"], dataset.split.catalog.fingerprint
+    warnings = record["split"]["leak"] + record["split"]["notes"]
+    if fingerprint != trained_on:
+        warnings.append(f"THE DATA CHANGED since training: {trained_on} then, {fingerprint} now.")
+        reporter.say(warnings[-1])
     network = load_model(run.best)
     source = dataset.evaluation(split, clips=clips, crops=crops)
     evaluation = evaluate(
@@ -62,7 +67,7 @@ def judge(
         evaluation,
         title=f"{run.name} on {split}",
         about={
-            "dataset": f"{dataset.split.catalog.root} ({record['data']['fingerprint']})",
+            "dataset": f"{dataset.split.catalog.root} ({fingerprint})",
             "split": split,
             "split_scheme": record["split"]["scheme"],
             "protocol": protocol(dataset.shape, clips=clips, crops=crops),
@@ -76,8 +81,8 @@ def judge(
             **about,
         },
         history=columns(read_history(run.history)),
-        leak=record["split"]["leak"] + record["split"]["notes"],
-        leak_is_loud=record["split"]["leak_is_loud"],
+        leak=warnings,
+        leak_is_loud=record["split"]["leak_is_loud"] or fingerprint != trained_on,
         example_clips=(chosen, _clips(source, evaluation, chosen)),
     )
     low, high = figures["top1_interval"]

@@ -1,7 +1,7 @@
 """The folder a person opens: figures as JSON and CSV, pictures, and one page that tells it all.
 
 `report.html` needs nothing beside it (pictures inside, no script, no network), so it can be
-mailed. It is written last: where it stands, everything it speaks of is there.
+mailed. metrics.json is written last: where it stands, the rest is there.
 """
 
 import dataclasses
@@ -60,23 +60,27 @@ def write_report(
         "leak": [_utf8(sentence) for sentence in leak or ()],
         "skipped_videos": [{"path": path, "reason": why} for path, why in evaluation.skipped],
     }
-    about = {key: _utf8(str(value)) for key, value in about.items()}
+    about = {
+        key: value if isinstance(value, int | float) else _utf8(str(value))
+        for key, value in about.items()
+        if value is not None
+    }
     if clash := sorted(about.keys() & figures.keys()):
         raise ValueError(f"about may not hold {clash}: figures have these names.")
-    # A page from an earlier evaluation must not stand beside the new numbers.
-    for stale in ("report.html", "examples.png"):
-        (folder / stale).unlink(missing_ok=True)
-
     written = figures | about
-    write_json(folder / "metrics.json", written)
-    _write_tables(folder, evaluation)
     drawn = _draw(evaluation, title, history, example_clips)
     pictures = {name: drawing.png_bytes(figure) for name, figure in drawn.items()}
+    built = page.build(evaluation, figures, about, title, leak_is_loud, pictures)
+    # All is made before anything is written, the largest first: where it fails, an older report
+    # is still there as it was.
+    write_text(folder / "report.html", built)
     for name in pictures.keys() - {"curves"}:  # the run folder has those already
         with replacing(folder / f"{name}.png") as temporary:
             temporary.write_bytes(pictures[name])
-    built = page.build(evaluation, figures, about, title, leak_is_loud, pictures)
-    write_text(folder / "report.html", built)
+    if "examples" not in pictures:
+        (folder / "examples.png").unlink(missing_ok=True)
+    _write_tables(folder, evaluation)
+    write_json(folder / "metrics.json", written)
     return written
 
 

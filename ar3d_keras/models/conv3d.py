@@ -79,11 +79,17 @@ class Conv3DClassifier(keras.Model):
         clip = keras.Input((frames, height, width, 3), dtype="float32", name="clip")
         x = layers.Rescaling(1 / 255, dtype="float32", name="rescaling")(clip)
         x = layers.Conv3D(
-            filters, kernel, padding="same", activation="relu", dtype=dtype, name="features"
+            filters,
+            kernel,
+            padding="same",
+            activation="relu",
+            dtype=dtype,
+            name="features",
+            data_format="channels_last",
         )(x)
         if attention:
             x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
-        x = layers.AveragePooling3D(pool, dtype=dtype, name="pool")(x)
+        x = layers.AveragePooling3D(pool, dtype=dtype, name="pool", data_format="channels_last")(x)
         x = layers.Flatten(dtype=dtype, name="flatten")(x)
         x = layers.Dense(dense, activation="relu", dtype=dtype, name="dense")(x)
         x = layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
@@ -94,30 +100,34 @@ class Conv3DClassifier(keras.Model):
 
     def get_config(self):
         # No dtype policy: weights are float32 under every precision, and a network that is
-        # loaded computes in float32 unless the process sets another policy.
+        # loaded computes in float32.
         return {**self.sizes, "name": self.name}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        return cls(**config)
+        return cls(**config, dtype="float32")
 
 
 def _three(sizes: Sizes3D) -> tuple[int, int, int]:
-    return (sizes,) * 3 if isinstance(sizes, int) else tuple(sizes)
+    return tuple(sizes) if isinstance(sizes, list | tuple) else (sizes,) * 3
 
 
 def _refuse_bad_sizes(
     *, classes, frames, height, width, kernel, gate_kernel, pool, dropout, filters, dense, **_
 ) -> None:
     counts = {
+        "classes": classes,
         "frames": frames, "height": height, "width": width, "filters": filters, "dense": dense,
         "kernel": kernel, "gate_kernel": gate_kernel, "pool": pool,
     }  # fmt: skip
     for name, value in counts.items():
         flag = "--" + name.replace("_", "-")
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not all(isinstance(number, int) for number in numbers):
+            raise UserError(f"{flag} {value} must be of whole numbers")
         if isinstance(value, tuple) and len(value) != 3:
             raise UserError(f"{flag} {value} must be one integer or three (time, height, width)")
-        if min(value if isinstance(value, tuple) else (value,)) < 1:
+        if min(numbers) < 1:
             raise UserError(f"{flag} {value} must be at least 1")
     if classes < 2:
         raise UserError(f"a classifier needs at least 2 classes, not {classes}")

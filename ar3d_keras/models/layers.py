@@ -28,6 +28,7 @@ class AttentionGate(keras.layers.Layer):
             kernel_size=self.kernel_size,
             padding="same",
             activation="sigmoid",
+            data_format="channels_last",
             dtype=self.dtype_policy,
             name="convolution",
         )

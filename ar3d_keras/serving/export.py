@@ -46,8 +46,10 @@ def export_saved_model(network: Path, folder: Path, classes: Sequence[str]) -> P
 
 def _write_elsewhere(network: Path, folder: Path, classes: Sequence[str]) -> None:
     """Runs this file in a process with the TensorFlow backend."""
+    here = str(Path(__file__).parents[2])  # where this package is, installed or not
     environment = {
         **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")])),
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "-1",  # this process may hold the GPU's memory
@@ -73,7 +75,8 @@ def _write(network: Path, folder: Path, classes: Sequence[str]) -> None:
     from ar3d_keras import load_model
 
     model = load_model(network)
-    names = tf.constant(list(classes), tf.string)
+    # A folder's name need not be UTF-8; a string tensor holds bytes.
+    names = tf.constant([name.encode("utf-8", "surrogateescape") for name in classes])
     top = min(5, len(classes))
 
     def classify(clip):

@@ -5,6 +5,7 @@ package: `model.fit(x, y, callbacks=[SplitMetrics({"val": batches}), CurvesPlot(
 Order matters: SplitMetrics adds to the logs that the others read.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +19,8 @@ from ar3d_keras.evaluation import drawing, metrics, plots, report
 from ar3d_keras.evaluation.evaluator import predict_batches
 from ar3d_keras.evaluation.metrics import Evaluation
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import columns
+from ar3d_keras.runs import Run, columns
+from ar3d_keras.videos.sources import ClipSource
 
 
 class SplitMetrics(keras.callbacks.Callback):
@@ -77,8 +79,10 @@ class HistoryCSV(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({"epoch": epoch + 1, "loss": logs["loss"], **logs})
-        header = list(self.rows[-1])
-        atomic.write_csv(self.file, header, ([row[name] for name in header] for row in self.rows))
+        # Some epochs may say more than others: Keras's validation_freq, for one.
+        header = list(dict.fromkeys(name for row in self.rows for name in row))
+        lines = ([row.get(name, "") for name in header] for row in self.rows)
+        atomic.write_csv(self.file, header, lines)
 
 
 class CurvesPlot(keras.callbacks.Callback):
@@ -186,15 +190,22 @@ class EpochProgress(keras.callbacks.Callback):
         self.reporter, self.clips, self.batch_size = reporter, clips, batch_size
         self.epochs = epochs
 
+        self.open_bar = contextlib.ExitStack()
+
     def on_epoch_begin(self, epoch, logs=None):
-        self.bar = self.reporter.bar(f"epoch {epoch + 1}/{self.epochs}", self.clips, "clips")
-        self.update = self.bar.__enter__()
+        self.update = self.open_bar.enter_context(
+            self.reporter.bar(f"epoch {epoch + 1}/{self.epochs}", self.clips, "clips")
+        )
 
     def on_train_batch_end(self, batch, logs=None):
         done = min((batch + 1) * self.batch_size, self.clips)
         self.update(done, f"loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.3f}")
         if done == self.clips:
-            self.bar.__exit__(None, None, None)
+            self.close()
+
+    def close(self) -> None:
+        """Takes the bar off the terminal; call it when `fit` ended, however it did."""
+        self.open_bar.close()
 
     def on_epoch_end(self, epoch, logs=None):
         told = "   ".join(
@@ -203,6 +214,33 @@ class EpochProgress(keras.callbacks.Callback):
             if prefix + "loss" in logs
         )
         self.reporter.say(f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}   {told}")
+
+
+class LostVideos(keras.callbacks.Callback):
+    """Names the training videos that could be decoded before but not any more.
+
+    Args:
+        source: its `failures` are told after the epoch in which they came up.
+        run: its record counts them, under "lost".
+        reporter: says them.
+    """
+
+    def __init__(self, source: ClipSource, run: Run, reporter: Reporter):
+        super().__init__()
+        self.source, self.run, self.reporter, self.told = source, run, reporter, set()
+
+    def on_epoch_end(self, epoch, logs=None):
+        new = {path: why for path, why in self.source.failures.items() if path not in self.told}
+        if not new:
+            return
+        for path, why in new.items():
+            self.reporter.say(f"lost (train): {path!r}: {why}; its clip weighs nothing")
+        self.told.update(new)
+        record = self.run.record()
+        lost = record.get("lost", []) + [
+            {"path": path, "epoch": epoch + 1, "reason": why} for path, why in new.items()
+        ]
+        self.run.write_record({**record, "lost": lost})
 
 
 def _evaluate(model: keras.Model, data: Iterable, classes: Sequence[str] | None = None):

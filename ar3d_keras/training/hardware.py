@@ -1,28 +1,12 @@
 """What the machine is and can do fast: devices, precision, determinism."""
 
-import os
 import platform
 from pathlib import Path
 
 import keras
 
 from ar3d_keras.errors import UserError
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def decoding_threads(asked: int | None) -> int:
-    """`--workers`, or one per core.
-
-    Raises:
-        UserError: fewer than one.
-    """
-    if asked is not None and asked < 1:
-        raise UserError(f"--workers {asked} must be at least 1")
-    return asked or cores()
+from ar3d_keras.videos.reader import cores
 
 
 def backend() -> str:
@@ -66,9 +50,8 @@ def cpu_model() -> str:
 def resolve_precision(precision: str) -> str:
     """The dtype policy for `--precision`; "auto" takes the fastest that trains equally well.
 
-    mixed_bfloat16 on a GPU with bfloat16 units and, under TensorFlow, on a CPU with AMX (there
-    3.2 times as fast as float32 on the gated network, see docs/paper.md). torch on a CPU has no
-    bfloat16 average pooling in 3D.
+    mixed_bfloat16 on a GPU with bfloat16 units and, under TensorFlow, on a CPU with AMX, where
+    the gated network trains 3.2 times as fast as in float32 (docs/paper.md, "Precision").
 
     Raises:
         UserError: a precision that this backend cannot compute.
@@ -129,6 +112,25 @@ def seed_everything(seed: int, *, deterministic: bool) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
+def exact_float32() -> None:
+    """From here on float32 means float32, on GPUs too, which else round to TensorFloat-32.
+
+    Figures, predictions and exports then agree on every machine.
+    """
+    if backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+    elif backend() == "jax":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "highest")
+    else:
+        import torch
+
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def compile_options() -> dict[str, bool]:
     """Keyword arguments for `model.compile`: XLA is ten times slower on TensorFlow's CPU."""
     if backend() == "tensorflow" and gpu_name() is None:
@@ -143,7 +145,7 @@ def here() -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """The versions that made a result."""
-    import importlib.metadata as metadata
+    import importlib
 
     import cv2
     import numpy
@@ -151,7 +153,7 @@ def versions() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "keras": keras.__version__,
-        backend(): metadata.version(backend()),
+        backend(): importlib.import_module(backend()).__version__,
         "opencv": cv2.__version__,
         "numpy": numpy.__version__,
     }

@@ -45,8 +45,14 @@ class DecayingAdam(keras.optimizers.Adam):
         }
 
 
-def make_optimizer(recipe: RecipeConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """The optimizer of a recipe, whose epochs are turned into steps here."""
+def make_optimizer(
+    recipe: RecipeConfig, steps_per_epoch: int, precision: str = "float32"
+) -> keras.optimizers.Optimizer:
+    """The optimizer of a recipe, whose epochs are turned into steps here.
+
+    Under mixed_float16 the loss is scaled, or small gradients would become zero. Keras does that
+    by itself only where the model, not just its layers, carries the policy.
+    """
     rate = recipe.learning_rate
     if recipe.lr_step:
         drops = range(recipe.lr_step, recipe.epochs, recipe.lr_step)
@@ -55,9 +61,12 @@ def make_optimizer(recipe: RecipeConfig, steps_per_epoch: int) -> keras.optimize
             boundaries=[epoch * steps_per_epoch - 1 for epoch in drops] or [2**31 - 1],
             values=[rate * 0.1**drop for drop in range(max(len(drops), 1) + 1)],
         )
-    return DecayingAdam(
+    optimizer = DecayingAdam(
         rate,
         decay=recipe.weight_decay,
         decay_kind=recipe.weight_decay_kind,
         decay_after=recipe.weight_decay_after * steps_per_epoch,
     )
+    if precision == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer

@@ -17,6 +17,7 @@ from ar3d_keras.training.callbacks import (
     EpochProgress,
     EpochRate,
     HistoryCSV,
+    LostVideos,
     SplitMetrics,
     StopOnNaN,
 )
@@ -64,9 +65,10 @@ def train(
     source = dataset.training(seed=recipe.seed, flip=config.data.flip)
     steps = steps_per_epoch(source, recipe.batch_size)
     model.compile(
-        optimizer=make_optimizer(recipe, steps),
-        loss="sparse_categorical_crossentropy",
-        # Weighted, so that a clip that could not be read (weight 0) counts nowhere.
+        optimizer=make_optimizer(recipe, steps, precision),
+        # By weight, so that a clip that could not be read (weight 0) counts nowhere: the default
+        # would divide by the whole batch.
+        loss=keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
         weighted_metrics=[
             keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
             keras.metrics.SparseTopKCategoricalAccuracy(min(5, len(dataset.classes)), name="top5"),
@@ -80,10 +82,16 @@ def train(
     if begin >= recipe.epochs:
         return
     twin = build_network(config, dataset.classes, "float32")
-    with _training_data(source, config, range(begin, recipe.epochs), workers) as (
-        data,
-        steps,
-        extra,
+    progress = EpochProgress(
+        reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
+    )
+    with (
+        contextlib.closing(progress),
+        _training_data(source, config, range(begin, recipe.epochs), workers) as (
+            data,
+            steps,
+            extra,
+        ),
     ):
         model.fit(
             data,
@@ -97,9 +105,8 @@ def train(
                 StopOnNaN(),
                 _split_metrics(config, dataset, workers, reporter),
                 EpochRate(len(source)),
-                EpochProgress(
-                    reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
-                ),
+                progress,
+                LostVideos(source, run, reporter),
                 HistoryCSV(run.history, rows),
                 BestNetwork(run.best, twin, rows),
                 CurvesPlot(run.curves, run.name, rows),

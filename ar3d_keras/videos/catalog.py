@@ -238,7 +238,7 @@ def _read_csv(file: Path) -> Iterator[Video]:
         if "\0" in path:
             raise UserError(f"{where}: {path!r} holds a zero byte, which no file's name can")
         normal = os.path.normpath(path)
-        if Path(path).is_absolute() or Path(normal).parts[0] == "..":
+        if Path(path).is_absolute() or normal == "." or Path(normal).parts[0] == "..":
             raise UserError(
                 f"{where}: {path} lies outside {file.parent}: "
                 "move the CSV above its videos and give paths relative to it"

@@ -8,6 +8,7 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.probe import probe
+from ar3d_keras.videos.reader import decoding_threads
 from ar3d_keras.videos.sampling import ClipShape, resize_for
 from ar3d_keras.videos.sources import ClipSource, GridViews, RandomViews, VideoSource
 from ar3d_keras.videos.splits import SPLITS, Split
@@ -69,8 +70,8 @@ def open_dataset(
     split: Split,
     shape: ClipShape,
     *,
-    workers: int,
-    reporter: Reporter,
+    workers: int | None = None,
+    reporter: Reporter | None = None,
     splits: Sequence[str] = SPLITS,
 ) -> Dataset:
     """Probes the videos of a split, names the ones that cannot be decoded, and goes on.
@@ -78,17 +79,18 @@ def open_dataset(
     Args:
         split: which videos.
         shape: the geometry of the clips.
-        workers: threads that decode.
+        workers: threads that decode; None: one per core.
         reporter: draws the bar and says what is skipped.
         splits: the ones to probe, where not all are needed.
 
     Raises:
         UserError: a split, or a class in training, has no decodable video left.
     """
+    reporter = reporter or Reporter()
     root = split.catalog.root
     catalog = Catalog(root, tuple(video for name in splits for video in split.videos(name)))
     with reporter.bar("checking", len(catalog), "videos") as update:
-        probed = probe(catalog, workers=workers, progress=update)
+        probed = probe(catalog, workers=decoding_threads(workers), progress=update)
     dataset = Dataset(split, probed.frames, probed.unreadable, shape)
     for name in splits:
         skipped = dataset.skipped(name)

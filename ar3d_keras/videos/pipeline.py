@@ -26,20 +26,34 @@ def steps_per_epoch(source: ClipSource, batch_size: int) -> int:
     return -(-len(source) // batch_size)
 
 
-def batches(source: ClipSource, batch_size: int, *, workers: int = 1) -> Iterator[Batch]:
-    """The clips of `source` in order, for evaluation: the same on every backend, no TensorFlow."""
-    groups = [
-        range(first, min(first + batch_size, len(source)))
-        for first in range(0, len(source), batch_size)
-    ]
-    with ThreadPoolExecutor(workers) as pool:
-        # One batch ahead is decoded while the network works on the one before.
-        ahead: collections.deque = collections.deque()
-        for group in itertools.chain(groups, [None]):
-            if group is not None:
-                ahead.append([pool.submit(_load, source, index, 0) for index in group])
-            while len(ahead) > (1 if group is not None else 0):
-                futures = ahead.popleft()
+class Batches:
+    """The clips of a source in order, as often as they are walked, for evaluation.
+
+    The same on every backend, without TensorFlow. One batch ahead is decoded while the network
+    works on the one before.
+
+    Args:
+        source: the clips.
+        batch_size: clips a batch; the last may have fewer.
+        workers: threads that decode.
+    """
+
+    def __init__(self, source: ClipSource, batch_size: int, *, workers: int = 1):
+        self.source, self.batch_size, self.workers = source, batch_size, workers
+
+    def __len__(self) -> int:
+        return steps_per_epoch(self.source, self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        with ThreadPoolExecutor(self.workers) as pool:
+            ahead: collections.deque = collections.deque()
+            for step in range(len(self)):
+                first = step * self.batch_size
+                indices = range(first, min(first + self.batch_size, len(self.source)))
+                ahead.append([pool.submit(_load, self.source, index, 0) for index in indices])
+                if len(ahead) > 1:
+                    yield _stack([future.result() for future in ahead.popleft()])
+            for futures in ahead:
                 yield _stack([future.result() for future in futures])
 
 

@@ -14,6 +14,22 @@ class ReadError(Exception):
     """A video that cannot be decoded; the message is the reason, without the path."""
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def decoding_threads(asked: int | None) -> int:
+    """`--workers`, or one per core.
+
+    Raises:
+        UserError: fewer than one.
+    """
+    if asked is not None and asked < 1:
+        raise UserError(f"--workers {asked} must be at least 1")
+    return asked or cores()
+
+
 def load_cv2():
     """Imports OpenCV, quiet and with one thread a call: the pipeline runs calls in parallel.
 

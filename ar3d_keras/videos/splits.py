@@ -102,12 +102,23 @@ class Leak:
             total = self.sizes[split]
             return f"{count} of {total} {split} videos ({count / max(total, 1):.1%})"
 
-        if self.is_loud:
+        if self.test_train:
             lines = [
                 f"LEAK: {share(self.test_train, 'test')} share a source recording with a "
                 "training video, so the test score measures recognition of recordings too.",
                 f"{share(self.val_train, 'val')} share one with a training video; "
                 f"{share(self.test_train_val, 'test')} with a training or validation video.",
+            ]
+        elif self.val_train:
+            lines = [
+                f"LEAK: {share(self.val_train, 'val')} share a source recording with a training "
+                "video, so the choice of the best epoch favours recognition of recordings.",
+                f"{share(self.test_train_val, 'test')} share one with a validation video.",
+            ]
+        elif self.test_train_val:
+            lines = [
+                f"LEAK: {share(self.test_train_val, 'test')} share a source recording with a "
+                "validation video, by which the best epoch was chosen."
             ]
         elif self.ungrouped == sum(self.sizes.values()):
             lines = [

@@ -16,6 +16,7 @@ TINY = (
 def python(*arguments, **options):
     """Runs Python with `arguments` in the project's folder, its output captured."""
     environment = {**os.environ, **options.pop("environment", {})}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # TensorFlow sets it in this process
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=options.pop("cwd", ROOT),

@@ -49,7 +49,7 @@ def test_the_data_may_have_moved(trained, tiny_demo, tmp_path, refused):
     record = json.loads((run / "run.json").read_text())
     record["data"]["root"] = str(tmp_path / "gone")
     (run / "run.json").write_text(json.dumps(record))
-    assert "say where it is with --data" in refused("evaluate", "--run", run)
+    assert "say where with --data" in refused("evaluate", "--run", run)
     assert main(["evaluate", "--run", str(run), "--data", str(moved), "--split", "test"]) == 0
     assert metrics(run, "test")["top1"] == metrics(trained, "test")["top1"]
 
@@ -96,3 +96,24 @@ def test_values_that_do_not_exist_exit_with_2(flags, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["evaluate", *flags])
     assert stop.value.code == 2
+
+
+def test_data_that_changed_since_training_is_told_loudly(trained, tiny_demo, tmp_path, capsys):
+    changed = shutil.copytree(tiny_demo, tmp_path / "changed")
+    shutil.copy(changed / "Grow/v_Grow_g01_c01.avi", changed / "Shrink/v_Shrink_g01_c01.avi")
+    run = shutil.copytree(trained, tmp_path / "run")
+    assert main(["evaluate", "--run", str(run), "--data", str(changed), "--split", "val"]) == 0
+    assert "THE DATA CHANGED since training" in capsys.readouterr().out
+    assert "THE DATA CHANGED" in (run / "evaluation/val/report.html").read_text()
+    assert metrics(run, "val")["dataset"] != metrics(trained, "val")["dataset"]
+
+
+def test_a_run_without_weights_does_not_hide_an_older_one(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "older")
+    newer = shutil.copytree(trained, tmp_path / "newer")
+    record = json.loads((newer / "run.json").read_text())
+    (newer / "run.json").write_text(json.dumps({**record, "begun": "2999-01-01T00:00:00+00:00"}))
+    (newer / "checkpoints/best.keras").unlink()
+    (tmp_path / "older/evaluation/val/report.html").unlink()
+    assert main(["evaluate", "--runs-dir", str(tmp_path), "--split", "val"]) == 0
+    assert (tmp_path / "older/evaluation/val/report.html").is_file()

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,9 @@ import pytest
 from processes import ROOT, TINY, python  # tests/cli/processes.py
 
 from ar3d_keras.cli import main
+from ar3d_keras.runs import Run
+from ar3d_keras.videos.catalog import open_catalog
+from ar3d_keras.videos.splits import make_split
 
 
 def rows(file):
@@ -77,15 +81,11 @@ def test_metrics_say_what_they_mean(trained):
     assert metrics["top1"] == pytest.approx(right)
 
 
-def test_the_split_can_be_rebuilt_from_its_csv(trained):
-    split = rows(trained / "split.csv")
-    assert list(split[0]) == ["path", "label", "group", "split"]
-    assert len(split) == 96
-    groups = {
-        name: {row["group"] for row in split if row["split"] == name}
-        for name in ("train", "val", "test")
-    }
-    assert not groups["train"] & groups["val"] | groups["train"] & groups["test"]
+def test_the_split_can_be_rebuilt_from_its_csv(trained, tiny_demo):
+    catalog = open_catalog(tiny_demo)
+    rebuilt = Run(trained).split(tiny_demo.resolve(), "group")
+    assert rebuilt == make_split(catalog, "group")
+    assert rebuilt.catalog.fingerprint == catalog.fingerprint
 
 
 def test_the_record_says_how_the_run_was_made(trained):
@@ -176,7 +176,38 @@ def test_ctrl_c_leaves_a_run_that_can_be_judged_and_resumed(tiny_demo, tmp_path)
 
 def test_resume_refuses_other_options(trained, refused):
     told = refused("train", "--resume", trained, "--batch-size", 3)
-    assert "only --epochs and --workers may change" in told
+    assert "only --epochs, --workers and --data" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"backend": "jax"}, "begun with backend jax and would go on with tensorflow"),
+        ({"precision": "mixed_float16"}, "begun with precision mixed_float16"),
+        ({"skipped": [{"path": "a.avi"}]}, "begun with undecodable videos ['a.avi']"),
+    ],
+)
+def test_resume_refuses_other_conditions(change, told, trained, tmp_path, refused):
+    run = shutil.copytree(trained, tmp_path / "run")
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**record, **change}))
+    assert told in refused("train", "--resume", run, "--epochs", 3)
+
+
+def test_resume_finds_data_that_moved_and_refuses_data_that_changed(
+    trained, tiny_demo, tmp_path, refused
+):
+    moved = shutil.copytree(tiny_demo, tmp_path / "moved")
+    run = shutil.copytree(trained, tmp_path / "run")
+    record = json.loads((run / "run.json").read_text())
+    record["data"]["root"] = str(tmp_path / "gone")
+    (run / "run.json").write_text(json.dumps(record))
+    assert "say where with --data" in refused("train", "--resume", run, "--epochs", 3)
+    assert main(["train", "--resume", str(run), "--epochs", "3", "--data", str(moved)]) == 0
+    assert len(rows(run / "history.csv")) == 3
+    (moved / "MoveUp/v_MoveUp_g10_c01.avi").write_bytes(b"")
+    told = refused("train", "--resume", run, "--epochs", 4, "--data", moved)
+    assert "begun with data's fingerprint" in told
 
 
 def test_a_name_that_exists_is_refused(trained, tiny_demo, refused):
@@ -201,6 +232,7 @@ def test_a_name_that_exists_is_refused(trained, tiny_demo, refused):
         (["--name", "a/b"], "--name 'a/b' must be a plain name"),
         (["--split-lists", "."], "--split-lists is for"),
         (["--split-scheme", "official1", "--split-lists", "nowhere"], "trainlist01.txt"),
+        (["--seed", 2**32], "--seed 4294967296 must be below 4294967296"),
         (["--config", "nowhere.json"], "--config nowhere.json is not a run.json"),
         (["--resume", "nowhere"], "no run at nowhere"),
     ],
@@ -329,3 +361,17 @@ def test_two_runs_within_a_minute_get_two_names(tmp_path):
     names = {create_run(tmp_path, None, "conv3d").name for _ in range(3)}
     assert len(names) == 3
     assert all(name.startswith(time.strftime("%Y")) for name in names)
+
+
+@pytest.mark.parametrize("text", ['{"data": "x"}', '{"config": 3}', "[]", "7", "{"])
+def test_a_config_that_is_none_is_refused(text, tmp_path, refused):
+    (tmp_path / "c.json").write_text(text)
+    assert "c.json" in refused("train", "--config", tmp_path / "c.json")
+
+
+@pytest.mark.parametrize("backend", ["foo", "openvino"])
+def test_a_backend_that_cannot_start_is_refused(backend, tiny_demo):
+    done = python("train.py", "--data", tiny_demo, environment={"KERAS_BACKEND": backend})
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: Keras cannot start with the backend '{backend}'")
+    assert len(done.stderr.splitlines()) == 1

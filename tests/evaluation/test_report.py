@@ -220,9 +220,12 @@ def test_an_entry_with_the_name_of_a_figure_is_refused(tmp_path, evaluation):
         write_report(tmp_path, evaluation, about={"top1": "0.99"}, title="t")
 
 
-def test_an_old_page_does_not_stand_beside_new_numbers(tmp_path, evaluation, monkeypatch):
+def test_a_report_that_cannot_be_drawn_leaves_the_old_one_as_it_was(
+    tmp_path, evaluation, monkeypatch
+):
     clips = (np.array([0]), np.zeros((1, 4, 8, 8, 3), np.uint8))
     write_report(tmp_path, evaluation, about={}, title="old", example_clips=clips)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
 
     def fail(figure):
         raise OSError("disk full")
@@ -230,5 +233,11 @@ def test_an_old_page_does_not_stand_beside_new_numbers(tmp_path, evaluation, mon
     monkeypatch.setattr(drawing, "png_bytes", fail)
     with pytest.raises(OSError, match="disk full"):
         write_report(tmp_path, evaluation, about={}, title="new")
-    assert not (tmp_path / "report.html").exists()
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_pictures_of_an_older_report_do_not_stay(tmp_path, evaluation):
+    clips = (np.array([0]), np.zeros((1, 4, 8, 8, 3), np.uint8))
+    write_report(tmp_path, evaluation, about={}, title="old", example_clips=clips)
+    write_report(tmp_path, evaluation, about={}, title="new")
     assert not (tmp_path / "examples.png").exists()

@@ -162,6 +162,10 @@ def test_a_saved_network_predicts_the_same_in_float32(tmp_path, dtype):
         ({"frames": 0}, "--frames 0"),
         ({"kernel": (3, 3)}, "--kernel (3, 3) must be one integer or three"),
         ({"gate_kernel": (0, 3, 3)}, "--gate-kernel"),
+        ({"kernel": 3.5}, "--kernel"),
+        ({"filters": 4.5}, "--filters 4.5 must be of whole numbers"),
+        ({"pool": (2, 2.5, 2)}, "--pool (2, 2.5, 2) must be of whole numbers"),
+        ({"classes": 3.5}, "--classes 3.5"),
         ({"dropout": 1.0}, "--dropout 1.0"),
         ({"dropout": -0.1}, "--dropout -0.1"),
         ({"classes": 1}, "at least 2 classes"),
@@ -171,6 +175,16 @@ def test_bad_sizes_are_refused_with_a_sentence(bad, told):
     with pytest.raises(UserError) as error:
         Conv3DClassifier(**{"classes": 3, **SMALL, **bad})
     assert told in str(error.value)
+
+
+def test_clips_are_channels_last_whatever_keras_is_set_to():
+    keras.config.set_image_data_format("channels_first")
+    try:
+        model = Conv3DClassifier(3, attention=True, **SMALL)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    assert model.get_layer("gate").output.shape == (None, 4, 8, 8, 6)
+    assert model.predict_on_batch(clips()).shape == (2, 3)
 
 
 def test_an_unknown_network_is_refused():

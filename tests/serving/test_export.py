@@ -74,6 +74,13 @@ def test_versions_count_up_and_older_ones_stay(exported):
     assert (version / "saved_model.pb").read_bytes() == before
 
 
+def test_it_does_not_matter_where_it_is_called_from(exported, tmp_path, monkeypatch):
+    _, folder, _ = exported
+    monkeypatch.chdir(tmp_path)
+    version = export_saved_model(folder / "network.keras", tmp_path / "served", NAMES)
+    assert (version / "saved_model.pb").is_file()
+
+
 def test_a_failed_export_leaves_nothing(exported, tmp_path):
     _, folder, _ = exported
     with pytest.raises(Exception, match="network"):

@@ -17,6 +17,7 @@ from ar3d_keras import (
     UserError,
     load_model,
 )
+from ar3d_keras.runs import columns, read_history
 from ar3d_keras.training.callbacks import StopOnNaN
 from ar3d_keras.training.run_state import RunState, restore
 
@@ -162,3 +163,16 @@ def test_a_damaged_state_and_one_of_another_network_are_refused(tmp_path):
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(UserError, match="damaged"):
         restore(file, network())
+
+
+def test_epochs_that_say_less_than_others_are_no_problem(tmp_path):
+    clips, labels = data()
+    for frequency in (2, [1, 3]):
+        network().fit(
+            clips, labels, validation_data=data(6, 1), validation_freq=frequency, epochs=3,
+            verbose=0,
+            callbacks=[HistoryCSV(tmp_path / "history.csv"), CurvesPlot(tmp_path / "curves.png")],
+        )  # fmt: skip
+        told = [bool(row["val_loss"]) for row in rows(tmp_path / "history.csv")]
+        assert told == ([False, True, False] if frequency == 2 else [True, False, True])
+        assert len(columns(read_history(tmp_path / "history.csv"))["val_loss"]) == 3

@@ -39,11 +39,3 @@ def test_xla_is_off_on_tensorflows_cpu():
 def test_the_record_names_machine_and_versions():
     assert hardware.here() == {"backend": keras.backend.backend(), "device": hardware.device_name()}
     assert {"python", "keras", "numpy", "opencv", hardware.backend()} == set(hardware.versions())
-    assert hardware.cores() >= 1
-
-
-def test_decoding_threads():
-    assert hardware.decoding_threads(3) == 3
-    assert hardware.decoding_threads(None) == hardware.cores()
-    with pytest.raises(UserError, match="--workers 0"):
-        hardware.decoding_threads(0)

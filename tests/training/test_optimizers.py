@@ -69,3 +69,9 @@ def test_config_round_trip():
     optimizer = DecayingAdam(1e-3, decay=0.1, decay_kind="decoupled", decay_after=7)
     twin = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert twin.get_config() == optimizer.get_config()
+
+
+def test_float16_scales_its_loss():
+    optimizer = make_optimizer(RecipeConfig(), 5, "mixed_float16")
+    assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    assert isinstance(make_optimizer(RecipeConfig(), 5, "mixed_bfloat16"), DecayingAdam)

@@ -9,10 +9,10 @@ import pytest
 
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.pipeline import (
+    Batches,
     ClipBatches,
     ClipStream,
     EpochSetter,
-    batches,
     steps_per_epoch,
 )
 from ar3d_keras.videos.probe import probe
@@ -117,7 +117,7 @@ def test_steps_per_epoch(source, clips, size, steps):
 @pytest.mark.parametrize("size", [1, 4, 10, 16])
 def test_evaluation_batches_come_in_order(ucf_set, workers, size):
     source = source_of(ucf_set, GridViews(clips=2, crops=1))
-    found = list(batches(source, size, workers=workers))
+    found = list(Batches(source, size, workers=workers))
     counts = [len(labels) for _, labels, _ in found]
     assert counts == [size] * (20 // size) + ([20 % size] if 20 % size else [])
     for batch, count in zip(found, counts, strict=True):
@@ -131,7 +131,7 @@ def test_evaluation_batches_come_in_order(ucf_set, workers, size):
 @pytest.mark.every_backend
 def test_evaluation_reads_no_more_than_one_batch_ahead(ucf_set):
     source, before = Asked(source_of(ucf_set, GridViews())), set(threading.enumerate())
-    stream = batches(source, 2, workers=2)
+    stream = Batches(source, 2, workers=2)
     next(stream)
     assert len(source.places) <= 4
     stream.close()
@@ -142,7 +142,7 @@ def test_evaluation_reads_no_more_than_one_batch_ahead(ucf_set):
 @pytest.mark.every_backend
 def test_no_videos_no_batches(source):
     empty = VideoSource(source.root, (), {}, ("a", "b"), SHAPE, GridViews())
-    assert list(batches(empty, 4)) == []
+    assert list(Batches(empty, 4)) == []
 
 
 # Training
@@ -188,7 +188,7 @@ def test_workers_do_not_change_the_batches(source):
 def test_workers_do_not_change_the_keras_and_the_evaluation_batches(source):
     slow = Asked(source, delay=0.03)
     assert equal(from_keras(source, 4, range(3)), from_keras(slow, 4, range(3), workers=4))
-    assert equal(batches(source, 4), batches(slow, 4, workers=4))
+    assert equal(Batches(source, 4), Batches(slow, 4, workers=4))
 
 
 @on_tensorflow
@@ -250,7 +250,7 @@ def test_a_lost_video_is_black_and_weighs_nothing(lost):
     order = epoch_order(10, seed=SEED, epoch=1).tolist()
     black_and_weightless(source, index, list(from_keras(source, 4, [1])), order)
     source.failures.clear()
-    black_and_weightless(source, index, list(batches(source, 4)), list(range(10)))
+    black_and_weightless(source, index, list(Batches(source, 4)), list(range(10)))
 
 
 @on_tensorflow

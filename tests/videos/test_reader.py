@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ar3d_keras.videos.reader import ReadError, count_frames, load_cv2, read_frames
+from ar3d_keras.errors import UserError
+from ar3d_keras.videos.reader import (
+    ReadError,
+    cores,
+    count_frames,
+    decoding_threads,
+    load_cv2,
+    read_frames,
+)
 
 cv2 = load_cv2()
 
@@ -290,3 +298,10 @@ def test_opencv_without_its_system_library(tmp_path, reason, expected):
     if expected == "UserError":
         assert "apt-get install -y libgl1" in done.stdout
         assert "opencv-python-headless" in done.stdout
+
+
+def test_decoding_threads():
+    assert decoding_threads(3) == 3
+    assert decoding_threads(None) == cores() >= 1
+    with pytest.raises(UserError, match="--workers 0"):
+        decoding_threads(0)

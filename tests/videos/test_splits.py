@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ar3d_keras.videos.catalog import Catalog, Video, open_catalog
-from ar3d_keras.videos.splits import SCHEMES, SPLITS, Split, default_scheme, make_split
+from ar3d_keras.videos.splits import SCHEMES, SPLITS, Leak, Split, default_scheme, make_split
 
 ROOT = Path("/somewhere")
 
@@ -408,3 +408,17 @@ def test_videos_come_in_the_catalogs_order():
     split = make_split(catalog, "csv")
     assert [v.path for v in split.videos("train")] == ["a/1.avi", "a/3.avi", "b/1.avi", "b/3.avi"]
     assert split.sizes == {"train": 4, "val": 2, "test": 2}
+
+
+def test_each_kind_of_leak_is_told_in_its_own_words():
+    sizes = {"train": 4, "val": 2, "test": 2}
+
+    def first(**shared):
+        counts = {"val_train": 0, "test_train": 0, "test_train_val": 0, **shared}
+        return Leak(sizes=sizes, ungrouped=0, **counts).sentences()[0]
+
+    assert "1 of 2 test videos (50.0%)" in first(test_train=1, test_train_val=1)
+    assert "training video, so the choice of the best epoch" in first(val_train=1)
+    assert first(test_train_val=1).startswith("LEAK: 1 of 2 test videos (50.0%)")
+    assert "validation video" in first(test_train_val=1)
+    assert first().startswith("No leak")
