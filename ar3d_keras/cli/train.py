@@ -62,10 +62,12 @@ def _defaults(arguments: Sequence[str]) -> TrainOptions:
         run = find_run(given["resume"], Path(given["runs-dir"] or base.runs_dir))
         return from_json(run.record()["config"], base, str(run.folder))
     from ar3d_keras.videos.demo import is_demo
+    from ar3d_keras.videos.packs import is_demo_pack
 
     sections = _read_config(Path(given["config"])) if given["config"] else {}
     data = given["data"] or sections.get("data", {}).get("data")
-    preset = given["preset"] or ("demo" if data is None or is_demo(Path(data)) else "paper")
+    demo = data is None or is_demo(Path(data)) or is_demo_pack(Path(data))
+    preset = given["preset"] or ("demo" if demo else "paper")
     base = from_json(PRESETS.get(preset, {}), base)
     return from_json(sections, base, given["config"] or "")
 
@@ -116,6 +118,9 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
                 "root": str(catalog.root),
                 "fingerprint": catalog.fingerprint,
                 "videos": len(catalog),
+                # From a pack with codec raw the clips are those of the videos, whose
+                # fingerprint it has.
+                "pack": str(dataset.pack.settings) if dataset.pack else None,
             },
             "split": {
                 "scheme": split.scheme,

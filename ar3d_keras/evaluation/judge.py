@@ -62,7 +62,8 @@ def judge(
         evaluation,
         title=f"{run.name} on {split}",
         about={
-            "dataset": f"{dataset.split.catalog.root} ({record['data']['fingerprint']})",
+            "dataset": f"{dataset.split.catalog.root} ({record['data']['fingerprint']})"
+            + (f", a pack: {dataset.pack.settings}" if dataset.pack else ""),
             "split": split,
             "split_scheme": record["split"]["scheme"],
             "protocol": protocol(dataset.shape, clips=clips, crops=crops),

@@ -1,28 +1,13 @@
 """What the machine is and can do fast: devices, precision, determinism."""
 
-import os
 import platform
 from pathlib import Path
 
 import keras
 
 from ar3d_keras.errors import UserError
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def decoding_threads(asked: int | None) -> int:
-    """`--workers`, or one per core.
-
-    Raises:
-        UserError: fewer than one.
-    """
-    if asked is not None and asked < 1:
-        raise UserError(f"--workers {asked} must be at least 1")
-    return asked or cores()
+from ar3d_keras.videos.reader import cores as cores
+from ar3d_keras.videos.reader import decoding_threads as decoding_threads
 
 
 def backend() -> str:
