@@ -5,7 +5,6 @@ python train.py --attention --data data/UCF-101-pack                  as from th
 ar3d pack --data data/UCF-101 --out data/small --codec jpeg           a quarter of the disk or less
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +60,6 @@ def main(arguments: Sequence[str]) -> None:
     shape = clip_shape(from_json(preset, TrainConfig()).data)
     size = options.resize or (shape.resize_height, shape.resize_width)
     quality = options.quality if options.codec == "jpeg" else None
-    begun = time.perf_counter()
     try:
         if options.close:
             pack = close_pack(catalog, options.out, reporter=console)
@@ -71,7 +69,7 @@ def main(arguments: Sequence[str]) -> None:
     except KeyboardInterrupt:
         console.say("stopped; the same command goes on from here")
         raise
-    _tell(pack, time.perf_counter() - begun, console)
+    _tell(pack, console)
 
 
 def _validate(options: PackOptions) -> None:
@@ -83,15 +81,23 @@ def _validate(options: PackOptions) -> None:
         raise UserError(f"--resize {options.resize[0]} {options.resize[1]} must be 1 to 8192 each")
 
 
-def _tell(pack, seconds: float, console: Console) -> None:
-    failed = [packed for packed in pack.videos if packed.reason is not None]
+def _tell(pack, console: Console) -> None:
+    from ar3d_keras.videos.pack_index import NOT_PACKED
+
+    left_out = [packed for packed in pack.videos if packed.reason is not None]
+    failed = [packed for packed in left_out if packed.reason != NOT_PACKED]
     for packed in failed:
         console.say(f"{packed.video.path!r}: {packed.reason}")
-    good = len(pack.videos) - len(failed)
+    good = len(pack.videos) - len(left_out)
     frames = sum(packed.frames for packed in pack.videos)
     console.say(
         f"{pack.root}: {good} videos, {frames:,} frames, {pack.bytes / 1e9:.2f} GB "
-        f"({pack.settings}); {seconds:.0f} s"
+        f"({pack.settings})"
     )
     if failed:
-        console.say(f"{len(failed)} of {len(pack.videos)} videos are not in it (named above)")
+        console.say(f"{len(failed)} of {len(pack.videos)} videos cannot be decoded (named above)")
+    if len(left_out) > len(failed):
+        console.say(
+            f"{len(left_out) - len(failed)} of {len(pack.videos)} videos are not packed: "
+            "the same command without --close packs them"
+        )

@@ -63,6 +63,25 @@ class EpochRate(keras.callbacks.Callback):
         logs["clips_per_s"] = self.clips / seconds
 
 
+class LostVideos(keras.callbacks.Callback):
+    """Names, as an epoch ends, the training videos that could not be read since the run began.
+
+    Args:
+        failures: path -> reason, which the source adds to.
+        reporter: says them.
+    """
+
+    def __init__(self, failures: Mapping[str, str], reporter: Reporter):
+        super().__init__()
+        self.failures, self.reporter, self.told = failures, reporter, set()
+
+    def on_epoch_end(self, epoch, logs=None):
+        for path, reason in sorted(self.failures.copy().items()):
+            if path not in self.told:
+                self.told.add(path)
+                self.reporter.say(f"lost (train): {path!r}: {reason}; its clips count nowhere")
+
+
 class HistoryCSV(keras.callbacks.Callback):
     """Writes one line an epoch: `epoch` (from 1) and every entry of the logs.
 

@@ -16,6 +16,7 @@ from ar3d_keras.training.callbacks import (
     EpochProgress,
     EpochRate,
     HistoryCSV,
+    LostVideos,
     SplitMetrics,
     StopOnNaN,
 )
@@ -90,6 +91,7 @@ def train(
         callbacks=[
             *extra,
             StopOnNaN(),
+            LostVideos(source.failures, reporter),
             _split_metrics(config, dataset, workers, reporter),
             EpochRate(len(source)),
             EpochProgress(

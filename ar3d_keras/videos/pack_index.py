@@ -27,7 +27,8 @@ from ar3d_keras.videos.catalog import Video, stamp
 
 VERSION = 1
 INDEX, JOURNAL = "pack.json", "packing.jsonl"
-CODECS = ("raw", "jpeg")
+# Why a video is not in a pack that was closed before it was finished.
+NOT_PACKED = "not packed: the pack was closed before its turn"
 
 AGAIN = "remove it and pack again"
 

@@ -1,5 +1,5 @@
-"""Making packs: every video decoded once, in the catalog's order, so that a pack made in pieces
-is the pack made in one go, byte for byte.
+"""Making packs: every video decoded once, in an order that the paths decide, so that a pack made
+in pieces is the pack made in one go, byte for byte.
 
 While it is being made, packing.jsonl takes a line as soon as a video's bytes are in its shard.
 Whoever continues cuts off what no line names, and believes the last shard, which may not have
@@ -10,11 +10,12 @@ import collections
 import contextlib
 import dataclasses
 import errno
-import json
+import hashlib
 import os
 import shutil
 import tempfile
 import threading
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
@@ -30,12 +30,13 @@ from ar3d_keras.videos.demo import is_demo
 from ar3d_keras.videos.pack_index import (
     INDEX,
     JOURNAL,
-    VERSION,
+    NOT_PACKED,
     PackedVideo,
     PackSettings,
     shard_name,
     write_index,
 )
+from ar3d_keras.videos.pack_journal import line, read_journal, write_journal
 from ar3d_keras.videos.packs import Pack, open_pack
 from ar3d_keras.videos.reader import ReadError, every_frame, load_cv2
 
@@ -43,7 +44,6 @@ SHARD_BYTES = 1 << 30
 # A decoded video waits for its turn in memory up to this size, above it in a file beside the pack.
 SPOOL_BYTES = 32 << 20
 LOCK = ".lock"
-NOT_PACKED = "not packed: the pack was closed before its turn"
 
 
 def make_pack(
@@ -59,7 +59,8 @@ def make_pack(
 
     Args:
         catalog: the videos.
-        folder: where the pack goes; a finished one of the same videos and settings is left.
+        folder: where the pack goes; in one that is there, only videos that are new, changed or
+            could not be decoded are packed, and what nothing names any more keeps its bytes.
         settings: codec and size.
         workers: threads that decode; OpenCV does so without Python's global lock.
         reporter: draws the bar and says what cannot be decoded.
@@ -68,19 +69,13 @@ def make_pack(
 
     Raises:
         UserError: the folder holds something else, a pack with other settings or of other
-            videos, the disk is full, or no video can be decoded.
+            videos altogether, the disk is full, or no video can be decoded.
     """
     with _only_one(folder, reporter):
-        if (folder / INDEX).is_file():
-            pack = open_pack(folder)
-            _refuse_other(folder, pack.settings, settings)
-            _refuse_changed(folder, catalog, pack.videos, whole=True)
-            if not _reopen(pack):
-                return pack
         packing = _Packing(catalog, folder, settings, shard_bytes)
         try:
-            packing.take_over()
-            packing.run(workers, reporter)
+            if packing.take_over():
+                packing.run(workers, reporter)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
                 raise
@@ -101,14 +96,13 @@ def close_pack(catalog: Catalog, folder: Path, *, reporter: Reporter) -> Pack:
     with _only_one(folder, reporter):
         if (folder / INDEX).is_file() or not (folder / JOURNAL).is_file():
             raise UserError(f"{folder} is no unfinished pack, so there is nothing to close")
-        header = _read_lines(folder / JOURNAL)[0][:1]
-        packing = _Packing(catalog, folder, _begun_with(folder, header), SHARD_BYTES)
+        packing = _Packing(catalog, folder, read_journal(folder)[0], SHARD_BYTES)
         packing.take_over()
-        if not any(packed.frames for packed in packing.done):
+        if not packing.done:
             raise UserError(f"{folder} holds no video yet, so it cannot be closed: remove it")
-        for video in catalog.videos[len(packing.done) :]:
-            size, mtime_ns = stamp(catalog.root / video.path)
-            packing.done.append(PackedVideo(video, size, mtime_ns, reason=NOT_PACKED))
+        for video in packing.todo:
+            there = stamp(catalog.root / video.path)
+            packing.done[video.path] = PackedVideo(video, *there, reason=NOT_PACKED)
         packing.finish()
         return open_pack(folder)
 
@@ -145,20 +139,27 @@ class _Packing:
     """A pack that is being made.
 
     Attributes:
-        done: the videos packed so far, in the catalog's order.
+        done: path -> the videos packed so far, and those that failed in this process.
         shards: bytes of each shard so far.
     """
 
     def __init__(self, catalog: Catalog, folder: Path, settings: PackSettings, shard_bytes: int):
         self.catalog, self.folder, self.settings = catalog, folder, settings
         self.shard_bytes = shard_bytes
-        self.done: list[PackedVideo] = []
+        self.done: dict[str, PackedVideo] = {}
         self.shards: list[int] = []
+        self._sealed = 0  # shards of a finished pack, which stays usable while it gets more videos
+
+    @property
+    def todo(self) -> list[Video]:
+        """What is left, well mixed: a pack that is closed early holds videos of every class."""
+        left = [video for video in self.catalog.videos if video.path not in self.done]
+        return sorted(left, key=lambda video: hashlib.sha256(os.fsencode(video.path)).digest())
 
     def run(self, workers: int, reporter: Reporter) -> None:
         """Packs what is left."""
-        stop = threading.Event()
-        todo = self.catalog.videos[len(self.done) :]
+        stop, begun = threading.Event(), time.perf_counter()
+        todo = self.todo
         if self.done:
             reporter.say(f"continuing after {len(self.done)} of {len(self.catalog)} videos")
         with (
@@ -184,10 +185,17 @@ class _Packing:
                 for future in ahead:
                     if not future.cancelled() and not future.exception():
                         future.result()[1].close()
-        if not any(packed.frames for packed in self.done):
+        seconds = time.perf_counter() - begun
+        reporter.say(
+            f"packed {len(todo)} videos in {seconds:.1f} s, {len(todo) / seconds:.1f} videos/s, "
+            f"{workers} thread(s)"
+        )
+        if not self.shards:
+            (self.folder / JOURNAL).unlink()
+            path, failed = next(iter(self.done.items()))
             raise UserError(
-                f"no video of {self.catalog.root} can be decoded (first: "
-                f"{self.done[0].video.path}: {self.done[0].reason}): replace or remove them"
+                f"no video of {self.catalog.root} can be decoded (first: {path}: "
+                f"{failed.reason}): replace or remove them"
             )
         self.finish()
 
@@ -196,7 +204,8 @@ class _Packing:
         if self.shards:
             _sync(self.folder / shard_name(len(self.shards) - 1))
         root = self.catalog.root
-        write_index(self.folder, self.settings, self.done, self.shards, root, is_demo(root))
+        videos = [self.done[video.path] for video in self.catalog.videos]
+        write_index(self.folder, self.settings, videos, self.shards, root, is_demo(root))
         (self.folder / JOURNAL).unlink()
 
     def _decode(
@@ -228,7 +237,8 @@ class _Packing:
     def _append(self, packed: PackedVideo, content, journal) -> None:
         """First the bytes, then the line that says they are there."""
         if packed.frames:
-            if not self.shards or self.shards[-1] + packed.length > self.shard_bytes:
+            full = self.shards and self.shards[-1] + packed.length > self.shard_bytes
+            if full or len(self.shards) == self._sealed:
                 if self.shards:
                     _sync(self.folder / shard_name(len(self.shards) - 1))
                 self.shards.append(0)
@@ -244,43 +254,65 @@ class _Packing:
                     os.truncate(file, offset)  # gives a full disk back what the index needs
                 raise
             self.shards[-1] += packed.length
-        journal.write(_line(packed.to_json()))
+        journal.write(line(packed))
         journal.flush()
-        self.done.append(packed)
+        self.done[packed.video.path] = packed
 
-    def take_over(self) -> None:
-        """Goes on from what an earlier process packed, or begins the journal."""
-        journal = self.folder / JOURNAL
-        lines, whole = _read_lines(journal) if journal.is_file() else ([], 0)
-        header = {"version": VERSION, "settings": vars(self.settings)}
-        if not lines:
-            journal.write_text(_line(header), encoding="ascii")
-        else:
-            _refuse_other(self.folder, _begun_with(self.folder, lines), self.settings)
-            self.done = [PackedVideo.from_json(line) for line in lines[1:]]
-            _refuse_changed(self.folder, self.catalog, self.done, whole=False)
+    def take_over(self) -> bool:
+        """Keeps what earlier processes packed of these very files; False where that is all.
+
+        Failures are tried again: a permission or a disk may be mended.
+        """
+        made_with, known, finished = self._known()
+        if made_with:
+            _refuse_other(self.folder, made_with, self.settings)
+            self.done = self._unchanged(known)
+            if known and not self.done:
+                raise UserError(
+                    f"{self.folder} is a pack of other videos than those in {self.catalog.root}: "
+                    "give another --out"
+                )
             self._trust()
-            kept = [header, *(packed.to_json() for packed in self.done)]
-            if len(kept) < len(lines) or whole < journal.stat().st_size:
-                _rewrite(journal, kept)
+            if finished and [self.done.get(v.path) for v in self.catalog.videos] == known:
+                return False
+        write_journal(self.folder, self.settings, list(self.done.values()))
         self._cut_off()
+        return True
+
+    def _known(self) -> tuple[PackSettings | None, list[PackedVideo], bool]:
+        """Settings and videos that the journal or else the index names; whether it is finished."""
+        pack = open_pack(self.folder) if (self.folder / INDEX).is_file() else None
+        if pack:
+            self._sealed = 1 + max(packed.shard for packed in pack.videos)
+        if (self.folder / JOURNAL).is_file():
+            settings, known = read_journal(self.folder)
+            return settings, [packed for packed in known if packed.frames], False
+        return (pack.settings, list(pack.videos), True) if pack else (None, [], False)
+
+    def _unchanged(self, known: Sequence[PackedVideo]) -> dict[str, PackedVideo]:
+        """Those whose files are as they were, with the labels that they have now."""
+        now = {video.path: video for video in self.catalog.videos}
+        return {
+            path: dataclasses.replace(packed, video=now[path])
+            for path, packed in ((packed.video.path, packed) for packed in known)
+            if packed.frames
+            and path in now
+            and stamp(self.catalog.root / path) == (packed.size, packed.mtime_ns)
+        }
 
     def _trust(self) -> None:
         """Keeps of `done` what is in the shards, the last of which is compared with checksums."""
-        last = max((packed.shard for packed in self.done), default=-1)
-        for place, packed in enumerate(self.done):
-            file = self.folder / shard_name(packed.shard)
-            there = not packed.frames or (
-                stamp(file)[0] >= packed.offset + packed.length
-                and (packed.shard < last or self._whole(packed))
-            )
-            if not there:
-                del self.done[place:]
-                break
-        self.shards = []
-        for packed in self.done:
-            if packed.frames:
-                self.shards[packed.shard :] = [packed.offset + packed.length]
+        last = max((packed.shard for packed in self.done.values()), default=-1)
+        self.done = {
+            path: packed
+            for path, packed in self.done.items()
+            if stamp(self.folder / shard_name(packed.shard))[0] >= packed.offset + packed.length
+            and (packed.shard < last or self._whole(packed))
+        }
+        ends = [(packed.shard, packed.offset + packed.length) for packed in self.done.values()]
+        self.shards = [0] * (1 + max(ends, default=(-1, 0))[0])
+        for shard, end in ends:
+            self.shards[shard] = max(self.shards[shard], end)
 
     def _whole(self, packed: PackedVideo) -> bool:
         pack = Pack(self.folder, self.settings, [packed], self.catalog.root, False)
@@ -307,76 +339,12 @@ def encoded_frames(path: Path, settings: PackSettings) -> Iterator[bytes]:
             yield cv2.imencode(".jpg", frame, quality)[1].tobytes()
 
 
-def _begun_with(folder: Path, lines: Sequence[dict]) -> PackSettings:
-    """What the first line of a journal says."""
-    version = lines[0].get("version") if lines else None
-    if version != VERSION:
-        raise UserError(
-            f"{folder} was begun as a pack of version {version} and this ar3d_keras writes "
-            f"version {VERSION}: remove it and pack again"
-        )
-    return PackSettings(**lines[0]["settings"])
-
-
-def _reopen(pack: Pack) -> bool:
-    """Makes a pack that was closed before its end unfinished again; False where it is whole."""
-    packed = [packed for packed in pack.videos if packed.reason != NOT_PACKED]
-    if len(packed) < len(pack.videos):
-        header = {"version": VERSION, "settings": vars(pack.settings)}
-        _rewrite(pack.root / JOURNAL, [header, *(one.to_json() for one in packed)])
-        (pack.root / INDEX).unlink()
-        return True
-    (pack.root / JOURNAL).unlink(missing_ok=True)  # killed between index and journal
-    return False
-
-
 def _refuse_other(folder: Path, made: PackSettings, asked: PackSettings) -> None:
     if made != asked:
         raise UserError(
             f"{folder} was begun with other settings ({made}) than these ({asked}): "
             "give the same again, or another --out"
         )
-
-
-def _refuse_changed(
-    folder: Path, catalog: Catalog, done: Sequence[PackedVideo], *, whole: bool
-) -> None:
-    """Refuses to go on where the videos are not those of the first packing."""
-    listed = catalog.videos if whole else catalog.videos[: len(done)]
-    for packed, video in zip(done, listed, strict=False):
-        now = stamp(catalog.root / video.path)
-        if packed.video != video or (packed.size, packed.mtime_ns) != now:
-            raise UserError(
-                f"{catalog.root} has changed since {folder} was begun (first at {video.path}): "
-                "remove the pack and make it again, or give another --out"
-            )
-    if len(done) != len(listed):
-        raise UserError(
-            f"{folder} was made of {len(done)} videos and {catalog.root} has {len(catalog)}: "
-            "remove the pack and make it again, or give another --out"
-        )
-
-
-def _line(value: dict) -> str:
-    """A line of the journal, which shows where it was torn or damaged."""
-    text = json.dumps(value)
-    return f"{zlib.crc32(text.encode()):08x} {text}\n"
-
-
-def _read_lines(file: Path) -> tuple[list[dict], int]:
-    """The whole lines from the front of a journal, and how many bytes they take."""
-    values, size = [], 0
-    for line in file.read_bytes().splitlines(keepends=True):
-        check, _, text = line.partition(b" ")
-        if not line.endswith(b"\n") or check != b"%08x" % zlib.crc32(text[:-1]):
-            break
-        values.append(json.loads(text))
-        size += len(line)
-    return values, size
-
-
-def _rewrite(journal: Path, values: Sequence[dict]) -> None:
-    atomic.write_text(journal, "".join(map(_line, values)))
 
 
 def _sync(file: Path) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
 from ar3d_keras.videos.pack_index import (
-    AGAIN,
     PackedVideo,
     PackSettings,
     is_pack,
@@ -131,7 +130,8 @@ class Pack:
         if changed := self.changed():
             raise UserError(
                 f"{len(changed)} of {len(self.videos)} videos in {self.source} have changed since "
-                f"they were packed into {self.root} (first: {changed[0]}): {AGAIN}"
+                f"they were packed into {self.root} (first: {changed[0]}): "
+                "give the `ar3d pack` command again, it packs those anew"
             )
 
     def verify(
