@@ -24,6 +24,7 @@ from typing import Any
 from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Video, stamp
+from ar3d_keras.videos.reader import load_cv2
 
 VERSION = 1
 INDEX, JOURNAL = "pack.json", "packing.jsonl"
@@ -137,6 +138,7 @@ def write_index(
         "settings": vars(settings),
         "source": str(source),
         "demo": demo,
+        "opencv": load_cv2().__version__,  # another decodes some codecs to other pixels
         "shards": list(shards),
         "videos": [packed.to_json() for packed in videos],
     }

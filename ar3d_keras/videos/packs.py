@@ -1,5 +1,6 @@
 """Reading packs: clips cut out of decoded frames through memory maps; see `pack_index`."""
 
+import mmap
 import os
 import zlib
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ from ar3d_keras.videos.reader import ReadError, load_cv2
 from ar3d_keras.videos.sampling import ClipShape, View
 
 GONE = (-1, -1)
+# How much of a pack may count as this process's memory.
+MAPPED_BYTES = 1 << 30
 
 
 def open_pack(folder: str | os.PathLike) -> "Pack":
@@ -71,7 +74,8 @@ class Pack:
         self.root, self.settings, self.videos = root, settings, tuple(videos)
         self.source, self.demo = source, demo
         self._places = {packed.video.path: packed for packed in self.videos}
-        self._shards: dict[int, np.ndarray] = {}
+        self._maps: dict[int, mmap.mmap] = {}
+        self._touched = 0  # bytes read through the maps since they were last dropped
         self._seen: dict[str, np.ndarray] = {}  # path -> which frames were verified
 
     @cached_property
@@ -183,6 +187,7 @@ class Pack:
             self._cut_raw(packed, view, rows, columns, out)
         else:
             self._cut_jpeg(packed, view, rows, columns, out, starts)
+        self._touch(len(out) * (starts[1] - starts[0]))
         return out
 
     def _cut_raw(self, packed, view: View, rows: slice, columns: slice, out: np.ndarray) -> None:
@@ -217,14 +222,28 @@ class Pack:
 
     def _bytes(self, packed: PackedVideo) -> np.ndarray:
         """A video's bytes in its shard, uint8 (length,), read-only; nothing is read yet."""
-        shard = self._shards.get(packed.shard)
+        shard = self._maps.get(packed.shard)
         if shard is None:
             try:
-                shard = np.asarray(np.memmap(self.root / shard_name(packed.shard), np.uint8, "r"))
+                with (self.root / shard_name(packed.shard)).open("rb") as file:
+                    shard = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except OSError as error:
                 raise ReadError(f"{shard_name(packed.shard)}: {error.strerror}") from None
-            self._shards[packed.shard] = shard
-        return shard[packed.offset : packed.offset + packed.length]
+            # Of two threads that come here at once, both get the same map.
+            shard = self._maps.setdefault(packed.shard, shard)
+        return np.frombuffer(shard, np.uint8, packed.length, packed.offset)
+
+    def _touch(self, length: int) -> None:
+        """Counts bytes read and now and then gives the maps' pages back.
+
+        They stay in the page cache, from where other threads just take them again; but as long
+        as they are mapped they count as this process's memory, which would grow with the pack.
+        """
+        self._touched += length
+        if self._touched > MAPPED_BYTES:
+            self._touched = 0
+            for shard in list(self._maps.values()):
+                shard.madvise(mmap.MADV_DONTNEED)
 
     def _verify(self, packed: PackedVideo, window: np.ndarray) -> Sequence[int]:
         """Compares the checksums of frames that were not read before.
@@ -250,4 +269,5 @@ class Pack:
             if zlib.crc32(video[starts[index] : starts[index + 1]]) != table[index, 1]:
                 raise ReadError(f"its frame {index} {where}")
             seen[index] = True
+            self._touch(starts[index + 1] - starts[index])
         return starts

@@ -17,7 +17,8 @@ from ar3d_keras import (
     UserError,
     load_model,
 )
-from ar3d_keras.training.callbacks import StopOnNaN
+from ar3d_keras.progress import Reporter
+from ar3d_keras.training.callbacks import LostVideos, StopOnNaN
 from ar3d_keras.training.run_state import RunState, restore
 
 pytestmark = pytest.mark.every_backend
@@ -162,3 +163,20 @@ def test_a_damaged_state_and_one_of_another_network_are_refused(tmp_path):
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(UserError, match="damaged"):
         restore(file, network())
+
+
+def test_lost_videos_are_named_once():
+    class Listener(Reporter):
+        lines = []  # noqa: RUF012
+
+        def say(self, text):
+            self.lines.append(text)
+
+    failures = {}
+    callback = LostVideos(failures, Listener())
+    callback.on_epoch_end(0)
+    failures["a/1.avi"] = "its frame 3 is damaged"
+    callback.on_epoch_end(1)
+    callback.on_epoch_end(2)
+    expected = "lost (train): 'a/1.avi': its frame 3 is damaged; its clips count nowhere"
+    assert Listener.lines == [expected]

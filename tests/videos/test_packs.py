@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import zlib
 
 import numpy as np
 import pytest
@@ -171,6 +172,16 @@ def test_a_dataset_from_a_pack_is_that_of_the_videos(ucf_set, ucf_pack):
             assert np.array_equal(a[index, 3], b[index, 3])
 
 
+def test_pages_are_given_back_and_clips_stay_right(odd_set, odd_packs, monkeypatch):
+    from ar3d_keras.videos import packs
+
+    monkeypatch.setattr(packs, "MAPPED_BYTES", 30_000)
+    for pack in odd_packs.values():
+        assert pack.verify(workers=3) == {}
+    decoded, packed = sources(odd_set, odd_packs["raw"], SHAPE, RandomViews(1, True))
+    assert all(np.array_equal(decoded[i, 0], packed[i, 0]) for i in range(len(decoded)))
+
+
 # How it is made
 
 
@@ -272,6 +283,18 @@ def test_killed_between_the_index_and_the_journals_end(ucf_set, ucf_pack):
     del before[JOURNAL]
     assert pack_of(ucf_set, ucf_pack.root).videos == ucf_pack.videos
     assert files(ucf_pack.root) == before
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [('{"version": 2}', "begun as a pack of version 2"), ("dust", "is damaged")],
+)
+def test_an_unfinished_pack_that_cannot_be_continued(ucf_set, tmp_path, user_error, line, told):
+    (tmp_path / JOURNAL).write_text(f"{zlib.crc32(line.encode()) * (line != 'dust'):08x} {line}\n")
+    (tmp_path / "shard-00000.bin").write_bytes(b"something of worth")
+    with user_error(str(tmp_path), told, "remove it and pack again"):
+        pack_of(ucf_set, tmp_path)
+    assert (tmp_path / "shard-00000.bin").read_bytes() == b"something of worth"
 
 
 def test_a_finished_pack_is_left_as_it_is(ucf_set, ucf_pack):
