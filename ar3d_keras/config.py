@@ -21,7 +21,7 @@ class DataConfig:
     """Which videos, and how clips are cut out of them."""
 
     data: Path | None = None
-    """A folder of class folders, a CSV (path,label[,group][,split]), or a folder with a labels.csv in it. Without it: the built-in demo set."""
+    """A folder of class folders, a CSV (path,label[,group][,split]), a folder with a labels.csv in it, or a pack (`ar3d pack`). Without it: the built-in demo set."""
     split_scheme: Scheme | None = None
     """How train, val and test are made. Default: `csv` where the catalog has a split column, else the leak-free `group`. `paper` leaks."""
     split_lists: Path | None = None

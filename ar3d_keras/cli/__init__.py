@@ -17,6 +17,7 @@ VERBS = {
     "evaluate": "judge a trained network on a split",
     "export": "write the next version of a run's SavedModel",
     "check": "decode every video of a data set once and name what cannot be",
+    "pack": "decode every video of a data set once, for fast training",
     "demo": "make the built-in motion data set",
 }
 

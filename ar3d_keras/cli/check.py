@@ -1,6 +1,7 @@
 """Decode every video of a data set once, and name what cannot be decoded.
 
 ar3d check --data data/UCF-101
+ar3d check --data PACK         reads every byte of a pack and compares checksums
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ class CheckOptions:
     """Which videos."""
 
     data: Path
-    """A folder of class folders, a CSV, or a folder with a labels.csv in it."""
+    """A folder of class folders, a CSV, a folder with a labels.csv in it, or a pack."""
     workers: int | None = None
     """Threads that decode. Default: one per core."""
 
@@ -26,13 +27,44 @@ def main(arguments: Sequence[str]) -> None:
     """Raises UserError where a video cannot be decoded, after naming each."""
     options = parse(CheckOptions, arguments, verb="check", text=__doc__)
     from ar3d_keras.videos.catalog import open_catalog
+    from ar3d_keras.videos.pack_index import is_pack
     from ar3d_keras.videos.probe import probe
     from ar3d_keras.videos.reader import decoding_threads
 
     console = Console()
+    if is_pack(options.data):
+        _check_pack(options.data, decoding_threads(options.workers), console)
+        return
     catalog = open_catalog(options.data)
     with console.bar("checking", len(catalog), "videos") as update:
         probed = probe(catalog, workers=decoding_threads(options.workers), progress=update)
+    _tell(probed, catalog, console)
+    if probed.unreadable:
+        raise UserError(
+            f"{len(probed.unreadable)} of {len(catalog)} videos in {catalog.root} cannot be "
+            "decoded (named above): replace or remove them"
+        )
+
+
+def _check_pack(folder: Path, workers: int, console: Console) -> None:
+    from ar3d_keras.videos.pack_index import AGAIN
+    from ar3d_keras.videos.packs import open_pack
+
+    pack = open_pack(folder)
+    with console.bar("checking", len(pack.videos), "videos") as update:
+        damaged = pack.verify(workers=workers, progress=update)
+    for path, reason in damaged.items():
+        console.say(f"{path!r}: {reason}")
+    _tell(pack.probe(pack.catalog.videos), pack.catalog, console)
+    if damaged:
+        raise UserError(
+            f"{len(damaged)} of {len(pack.videos)} videos in the pack {pack.root} are damaged "
+            f"(named above): copy it again from where it is whole, or {AGAIN}"
+        )
+    pack.refuse_changed()
+
+
+def _tell(probed, catalog, console: Console) -> None:
     for path, reason in probed.unreadable.items():
         console.say(f"{path!r}: {reason}")
     lengths = sorted(probed.frames.values())
@@ -40,9 +72,4 @@ def main(arguments: Sequence[str]) -> None:
         console.say(
             f"{len(lengths)} videos, {len(catalog.classes)} classes; frames: shortest {lengths[0]}, "
             f"median {lengths[len(lengths) // 2]}, longest {lengths[-1]}"
-        )
-    if probed.unreadable:
-        raise UserError(
-            f"{len(probed.unreadable)} of {len(catalog)} videos in {catalog.root} cannot be "
-            "decoded (named above): replace or remove them"
         )

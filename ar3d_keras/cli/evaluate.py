@@ -25,7 +25,7 @@ class EvaluateOptions:
     runs_dir: Path = Path("runs")
     """Where runs are."""
     data: Path | None = None
-    """Where the run's data set is now (folder or CSV), if it was moved."""
+    """Where the run's data set is now (folder, CSV or a pack of it), if it was moved."""
     clips: int = 1
     """Windows a video, evenly spread; their probabilities are averaged."""
     crops: Literal[1, 3] = 1

@@ -62,10 +62,12 @@ def _defaults(arguments: Sequence[str]) -> TrainOptions:
         run = find_run(given["resume"], Path(given["runs-dir"] or base.runs_dir))
         return from_json(run.record()["config"], base, str(run.folder))
     from ar3d_keras.videos.demo import is_demo
+    from ar3d_keras.videos.packs import is_demo_pack
 
     sections = _read_config(Path(given["config"])) if given["config"] else {}
     data = given["data"] or from_json(sections, base, given["config"] or "").data.data
-    preset = given["preset"] or ("demo" if data is None or is_demo(Path(data)) else "paper")
+    demo = data is None or is_demo(Path(data)) or is_demo_pack(Path(data))
+    preset = given["preset"] or ("demo" if demo else "paper")
     base = from_json(PRESETS.get(preset, {}), dataclasses.replace(base, preset=preset))
     return from_json(sections, base, given["config"] or "")
 
@@ -133,8 +135,10 @@ def _record(
         "classes": list(catalog.classes),
         "data": {
             "root": str(catalog.root),
-            "fingerprint": catalog.fingerprint,
+            "fingerprint": dataset.fingerprint,
             "videos": len(catalog),
+            # From a pack with codec raw the clips are those of the videos, whose fingerprint it has.
+            "pack": str(dataset.pack.settings) if dataset.pack else None,
         },
         "split": {
             "scheme": split.scheme,
@@ -198,7 +202,7 @@ def _refuse_other_conditions(record: dict, dataset, precision: str) -> None:
     for what, then, today in (
         ("backend", record["backend"], backend()),
         ("precision", record["precision"], precision),
-        ("data's fingerprint", record["data"]["fingerprint"], dataset.split.catalog.fingerprint),
+        ("data's fingerprint", record["data"]["fingerprint"], dataset.fingerprint),
         ("undecodable videos", [skip["path"] for skip in record["skipped"]], skipped),
     ):
         if then != today:

@@ -43,7 +43,7 @@ def judge(
         The content of metrics.json.
     """
     record = run.record()
-    trained_on, fingerprint = record["data"]["fingerprint"], dataset.split.catalog.fingerprint
+    trained_on, fingerprint = record["data"]["fingerprint"], dataset.fingerprint
     warnings = record["split"]["leak"] + record["split"]["notes"]
     if fingerprint != trained_on:
         warnings.append(f"THE DATA CHANGED since training: {trained_on} then, {fingerprint} now.")
@@ -67,7 +67,8 @@ def judge(
         evaluation,
         title=f"{run.name} on {split}",
         about={
-            "dataset": f"{dataset.split.catalog.root} ({fingerprint})",
+            "dataset": f"{dataset.split.catalog.root} ({fingerprint})"
+            + (f", a pack: {dataset.pack.settings}" if dataset.pack else ""),
             "split": split,
             "split_scheme": record["split"]["scheme"],
             "protocol": protocol(dataset.shape, clips=clips, crops=crops),

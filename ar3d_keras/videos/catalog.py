@@ -70,10 +70,13 @@ class Catalog:
     Attributes:
         root: the folder that the paths are relative to.
         videos: sorted by path, so that no order of a file system enters a split.
+        sizes: bytes of each video's file, -1 for none, where a pack remembers them; None: they
+            are looked up. With them a pack has the fingerprint of the videos it was made of.
     """
 
     root: Path
     videos: tuple[Video, ...]
+    sizes: tuple[int, ...] | None = None
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -89,11 +92,8 @@ class Catalog:
     def fingerprint(self) -> str:
         """16 hex digits over path, label, group and size in bytes of every video."""
         digest = hashlib.sha256()
-        for video in self.videos:
-            try:
-                size = (self.root / video.path).stat().st_size
-            except OSError:
-                size = -1
+        sizes = self.sizes or (stamp(self.root / video.path)[0] for video in self.videos)
+        for video, size in zip(self.videos, sizes, strict=True):
             digest.update(repr((video.path, video.label, video.group, size)).encode())
         return digest.hexdigest()[:16]
 
@@ -106,15 +106,18 @@ def open_catalog(data: str | os.PathLike) -> Catalog:
 
     Args:
         data: a folder with one folder of videos (or of frame folders) per class; a CSV file
-            with the columns path, label and optionally group and split; or a folder with a
-            labels.csv in it, which then is the catalog.
+            with the columns path, label and optionally group and split; a folder with a
+            labels.csv in it, which then is the catalog; or a pack (see `packs`).
 
     Returns:
         A Catalog of at least two classes. Nothing is decoded: see `probe`.
 
     Raises:
-        UserError: nothing there, no videos, one class only, or a CSV that cannot be used.
+        UserError: nothing there, no videos, one class only, or a CSV or pack that cannot be used.
     """
+    from ar3d_keras.videos.pack_index import is_pack
+    from ar3d_keras.videos.packs import open_pack  # which needs Catalog
+
     data = Path(data)
     try:
         data.stat()
@@ -122,6 +125,8 @@ def open_catalog(data: str | os.PathLike) -> Catalog:
         raise UserError(
             f"no data at {data} ({error.strerror}): give --data a folder of class folders, or a CSV"
         ) from None
+    if is_pack(data):
+        return open_pack(data).catalog
     try:
         if data.is_file():
             root, videos = data.parent, list(_read_csv(data))
@@ -146,6 +151,18 @@ def open_catalog(data: str | os.PathLike) -> Catalog:
             "a classifier needs videos of at least two classes"
         )
     return catalog
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of change in nanoseconds, both -1 where there is nothing.
+
+    A folder of frames changes as a frame is added or taken away.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return -1, -1
+    return status.st_size, status.st_mtime_ns
 
 
 def natural_key(name: str) -> list:

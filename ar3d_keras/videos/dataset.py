@@ -7,11 +7,23 @@ from ar3d_keras.config import DataConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog
-from ar3d_keras.videos.probe import probe
+from ar3d_keras.videos.pack_index import AGAIN, is_pack
+from ar3d_keras.videos.packs import Pack, open_pack
+from ar3d_keras.videos.probe import Probe, probe
 from ar3d_keras.videos.reader import decoding_threads
 from ar3d_keras.videos.sampling import ClipShape, resize_for
-from ar3d_keras.videos.sources import ClipSource, GridViews, RandomViews, VideoSource
+from ar3d_keras.videos.sources import (
+    ClipSource,
+    GridViews,
+    PackSource,
+    RandomViews,
+    VideoSource,
+)
 from ar3d_keras.videos.splits import SPLITS, Split
+
+# A pack up to this size is verified whole before it is used, which takes about a second; in a
+# larger one each frame is, when it is first read.
+SMALL_PACK = 1 << 30
 
 _REPLACE = "the reasons are named above: replace or remove those files"
 
@@ -25,17 +37,24 @@ class Dataset:
         frames: path -> frames that can be decoded.
         unreadable: path -> reason, for the videos that cannot.
         shape: the geometry of the clips.
+        pack: where the frames come from; None: they are decoded from the videos.
     """
 
     split: Split
     frames: dict[str, int]
     unreadable: dict[str, str]
     shape: ClipShape
+    pack: Pack | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The class names; labels are places in here."""
         return self.split.catalog.classes
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the videos, which a pack of them keeps: the same from both."""
+        return (self.pack or self.split).catalog.fingerprint
 
     def skipped(self, name: str) -> tuple[tuple[str, str], ...]:
         """(path, reason) of the videos of a split that cannot be decoded."""
@@ -55,9 +74,10 @@ class Dataset:
 
     def _source(self, name: str, views) -> ClipSource:
         videos = [v for v in self.split.videos(name) if v.path not in self.unreadable]
-        return VideoSource(
-            self.split.catalog.root, videos, self.frames, self.classes, self.shape, views
-        )
+        rest = videos, self.frames, self.classes, self.shape, views
+        if self.pack:
+            return PackSource(self.pack, *rest)
+        return VideoSource(self.split.catalog.root, *rest)
 
 
 def clip_shape(config: DataConfig) -> ClipShape:
@@ -84,14 +104,21 @@ def open_dataset(
         splits: the ones to probe, where not all are needed.
 
     Raises:
-        UserError: a split, or a class in training, has no decodable video left.
+        UserError: a split, or a class in training, has no decodable video left; or a pack that
+            is damaged, has frames of another size, or whose videos have changed since.
     """
     reporter = reporter or Reporter()
     root = split.catalog.root
     catalog = Catalog(root, tuple(video for name in splits for video in split.videos(name)))
-    with reporter.bar("checking", len(catalog), "videos") as update:
-        probed = probe(catalog, workers=decoding_threads(workers), progress=update)
-    dataset = Dataset(split, probed.frames, probed.unreadable, shape)
+    workers = decoding_threads(workers)
+    pack = None
+    if is_pack(root):
+        pack = open_pack(root)
+        probed = _probe_pack(pack, catalog, shape, workers, reporter)
+    else:
+        with reporter.bar("checking", len(catalog), "videos") as update:
+            probed = probe(catalog, workers=workers, progress=update)
+    dataset = Dataset(split, probed.frames, probed.unreadable, shape, pack)
     for name in splits:
         skipped = dataset.skipped(name)
         for path, reason in skipped:
@@ -107,3 +134,20 @@ def open_dataset(
             f"no training video of class {lost[0]!r} in {root} can be decoded; {_REPLACE}"
         )
     return dataset
+
+
+def _probe_pack(
+    pack: Pack, catalog: Catalog, shape: ClipShape, workers: int, reporter: Reporter
+) -> Probe:
+    pack.require(shape)
+    pack.refuse_changed()
+    if pack.bytes <= SMALL_PACK:
+        with reporter.bar("checking", len(pack.videos), "videos") as update:
+            damaged = pack.verify(workers=workers, progress=update)
+        if damaged:
+            path, reason = next(iter(damaged.items()))
+            raise UserError(
+                f"{len(damaged)} of {len(pack.videos)} videos in the pack {pack.root} are damaged "
+                f"(first: {path}: {reason}): copy the pack again from where it is whole, or {AGAIN}"
+            )
+    return pack.probe(catalog.videos)

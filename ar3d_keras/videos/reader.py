@@ -1,7 +1,7 @@
 """OpenCV decoding: chosen frames of a video file or a folder of frames, as uint8 RGB."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +74,7 @@ def count_frames(path: str | os.PathLike) -> int:
     capture = _open(path)
     try:
         if not capture.read()[0]:
-            raise ReadError("its first frame cannot be decoded")
+            raise ReadError(_NO_FRAME)
         count = 1
         while capture.grab():
             count += 1
@@ -115,6 +115,51 @@ def read_frames(
         for other in others:
             frames[other] = frames[first]
     return frames
+
+
+def every_frame(path: str | os.PathLike, size: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Decodes a whole video, frame by frame: what `read_frames` gives, as many as `count_frames`.
+
+    Args:
+        path: a video file, or a folder of frames in natural order of their names.
+        size: (height, width) that each frame is resized to, bilinearly.
+
+    Yields:
+        uint8 (height, width, 3), BGR, as OpenCV's encoders take it, at least once.
+
+    Raises:
+        ReadError: no frame at all, or one that cannot be decoded.
+    """
+    cv2 = load_cv2()
+    path = Path(path)
+    folder = is_folder(path)
+    frame = None
+    for frame in _all_of_folder(path) if folder else _all_of_file(path):
+        yield cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR)
+    if frame is None:
+        raise ReadError("a folder without images" if folder else _NO_FRAME)
+
+
+_NO_FRAME = "its first frame cannot be decoded"
+
+
+def _all_of_file(path: Path) -> Iterator[np.ndarray]:
+    capture = _open(path)
+    try:
+        number = 0
+        while capture.grab():
+            ok, frame = capture.retrieve()
+            if not ok:
+                raise ReadError(f"frame {number} cannot be decoded" if number else _NO_FRAME)
+            yield frame
+            number += 1
+    finally:
+        capture.release()
+
+
+def _all_of_folder(path: Path) -> Iterator[np.ndarray]:
+    cv2 = load_cv2()
+    return (_read_image(file, cv2.IMREAD_COLOR) for file in frame_files(path))
 
 
 def _open(path: Path):

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from ar3d_keras.videos.catalog import Video
+from ar3d_keras.videos.packs import Pack
 from ar3d_keras.videos.reader import ReadError, read_frames
 from ar3d_keras.videos.sampling import ClipShape, View, grid_view, random_view
 
@@ -104,6 +105,42 @@ class VideoSource:
             self.failures[path] = str(error)
             return None
         return cut(frames, view, self.shape)
+
+
+class PackSource:
+    """A ClipSource that copies clips out of a pack: the ones that VideoSource would decode."""
+
+    def __init__(
+        self,
+        pack: Pack,
+        videos: Sequence[Video],
+        frames: Mapping[str, int],
+        classes: Sequence[str],
+        shape: ClipShape,
+        views: Views,
+    ):
+        """Args: `frames` is the number of frames by path (see `Pack.probe`)."""
+        self.pack, self.videos, self.shape = pack, videos, shape
+        self.labels = np.array([classes.index(video.label) for video in videos], np.int64)
+        self.views_per_video = views.per_video
+        self.failures: dict[str, str] = {}
+        self._frames, self._views = frames, views
+
+    def __len__(self) -> int:
+        return len(self.videos) * self.views_per_video
+
+    def __getitem__(self, place: tuple[int, int]) -> np.ndarray | None:
+        return self.read(*place)
+
+    def read(self, index: int, epoch: int, out: np.ndarray | None = None) -> np.ndarray | None:
+        """The clip, written into `out` where it is given (see `Pack.read`); None: it is damaged."""
+        path = self.videos[index // self.views_per_video].path
+        view = self._views(self._frames[path], self.shape, epoch, index)
+        try:
+            return self.pack.read(path, view, self.shape, out)
+        except ReadError as error:
+            self.failures[path] = str(error)
+            return None
 
 
 def cut(frames: np.ndarray, view: View, shape: ClipShape) -> np.ndarray:

@@ -1,3 +1,5 @@
+import subprocess
+
 import pytest
 from processes import TINY, python  # tests/cli/processes.py
 
@@ -36,3 +38,17 @@ def refused(capsys):
         return error
 
     return run
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("this user may not mount a small disk")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)

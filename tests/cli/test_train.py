@@ -320,20 +320,6 @@ def test_data_that_cannot_be_used_is_refused(tmp_path, tiny_demo, refused):
     assert "no data at" in told(tmp_path / "loop")
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 2 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("this user may not mount a small disk")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
 def test_a_disk_that_fills_loses_nothing_that_was_written(small_disk, tiny_demo, tmp_path, refused):
     run = small_disk / "full"
     told = refused(

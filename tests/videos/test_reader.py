@@ -14,6 +14,7 @@ from ar3d_keras.videos.reader import (
     cores,
     count_frames,
     decoding_threads,
+    every_frame,
     load_cv2,
     read_frames,
 )
@@ -43,9 +44,10 @@ def fails(call, *parts):
 
 
 def unreadable(path, *parts):
-    """Neither counted nor read, for the same reason."""
+    """Neither counted nor read, one by one or whole, for the same reason."""
     fails(lambda: count_frames(path), *parts)
     fails(lambda: read_frames(path, [0], SIZE), *parts)
+    fails(lambda: list(every_frame(path, SIZE)), *parts)
 
 
 # Frames by number
@@ -70,6 +72,32 @@ def test_every_frame_is_counted(video, folder, write_video, tmp_path):
     assert count_frames(video) == 60
     assert count_frames(str(folder)) == 30
     assert count_frames(write_video(tmp_path / "one.avi", 1)) == 1
+
+
+def agrees(path, size=SIZE):
+    """Decoded whole, a video has the frames that are counted, and the ones read by number."""
+    whole = np.stack(list(every_frame(path, size)))[..., ::-1]
+    assert len(whole) == count_frames(path)
+    chosen = np.arange(len(whole))[:: 1 + len(whole) // 20]
+    assert np.array_equal(whole[chosen], read_frames(path, chosen, size))
+
+
+def test_a_whole_video_is_its_frames(video, folder):
+    agrees(video)
+    agrees(folder, (21, 33))
+
+
+@pytest.mark.parametrize("folder", ["odd", "ucf101", "kth"])
+def test_whole_real_videos_are_their_frames(realdata, folder):
+    """Rotated ones, ones whose header lies, ones that end in the middle."""
+    videos = [f for f in realdata(folder).rglob("*") if f.suffix in (".avi", ".mp4", ".mov")]
+    for path in sorted(videos)[:6]:
+        try:
+            count_frames(path)
+        except ReadError as error:
+            fails(lambda path=path: list(every_frame(path, SIZE)), str(error))
+        else:
+            agrees(path)
 
 
 @pytest.mark.parametrize(

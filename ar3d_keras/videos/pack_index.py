@@ -1,0 +1,186 @@
+"""The format of a pack: every frame of a data set, decoded and resized once, in shards.
+
+    P/pack.json           the index: settings, every video with its place, what could not be decoded
+    P/shard-00000.bin     one video after another, about 1 GiB a shard
+    P/packing.jsonl       instead of pack.json while the pack is unfinished (see `packing`)
+
+A video in a shard is its frames (raw: uint8 RGB (height, width, 3); jpeg: one JPEG each) and
+behind them a table, little-endian uint32 (frames, 2), of each frame's length and CRC-32. The
+index holds the table's CRC-32 and, of itself, a SHA-256. So a clip is checked by what it reads,
+and nothing ever reads a whole shard.
+
+All frames are kept, because a window may start at any of them: a pack gives the windows and crops
+that its videos give and, with codec raw, the same clips bit for bit.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ar3d_keras import atomic
+from ar3d_keras.errors import UserError
+from ar3d_keras.videos.catalog import Video, stamp
+from ar3d_keras.videos.reader import load_cv2
+
+VERSION = 1
+INDEX, JOURNAL = "pack.json", "packing.jsonl"
+# Why a video is not in a pack that was closed before it was finished.
+NOT_PACKED = "not packed: the pack was closed before its turn"
+
+AGAIN = "remove it and pack again"
+
+
+@dataclass(frozen=True)
+class PackSettings:
+    """What decides the bytes of a pack, besides the videos.
+
+    Attributes:
+        codec: "raw" or "jpeg".
+        height: of every frame, pixels.
+        width: of every frame, pixels.
+        quality: of the JPEGs, 1 to 100; None with codec raw.
+        stride: of the runs it is meant for. It changes no byte of a shard: a window may start
+            at any frame, so every frame is kept, and runs with another stride can use it too.
+    """
+
+    codec: str
+    height: int
+    width: int
+    quality: int | None = None
+    stride: int = field(default=4, compare=False)
+
+    def __str__(self) -> str:
+        quality = f" quality {self.quality}" if self.quality else ""
+        return f"{self.codec}{quality}, {self.height}x{self.width}"
+
+
+@dataclass(frozen=True)
+class PackedVideo:
+    """One video's line in the index.
+
+    Attributes:
+        video: path, label, group, split and extra columns, as its catalog had them.
+        size: bytes of its file when it was packed, -1 where there was none.
+        mtime_ns: when its file had been changed.
+        frames: how many there are; 0 where it could not be decoded.
+        reason: why it could not be decoded, else None.
+        shard: number of the file that holds it.
+        offset: of its first byte there.
+        length: in bytes, table included.
+        crc: CRC-32 of its table.
+    """
+
+    video: Video
+    size: int
+    mtime_ns: int
+    frames: int = 0
+    reason: str | None = None
+    shard: int = -1
+    offset: int = 0
+    length: int = 0
+    crc: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Flat; `from_json` is its inverse."""
+        return {**vars(self.video), **{k: v for k, v in vars(self).items() if k != "video"}}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "PackedVideo":
+        """Raises KeyError, TypeError or ValueError where `values` is no such line."""
+        rest = {**values}
+        video = Video(**{name: rest.pop(name) for name in Video.__dataclass_fields__})
+        return cls(video, **rest)
+
+
+def shard_name(number: int) -> str:
+    """The file of a shard."""
+    return f"shard-{number:05d}.bin"
+
+
+def digest(content: dict[str, Any]) -> str:
+    """What the index says of itself: SHA-256 over its other entries, 16 hex digits."""
+    rest = {name: value for name, value in content.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def is_pack(folder: str | os.PathLike) -> bool:
+    """Whether `folder` is a pack, finished or not."""
+    try:
+        return any((Path(folder) / name).is_file() for name in (INDEX, JOURNAL))
+    except OSError:
+        return False
+
+
+def write_index(
+    folder: Path,
+    settings: PackSettings,
+    videos: Sequence[PackedVideo],
+    shards: Sequence[int],
+    source: Path,
+    demo: bool,
+) -> None:
+    """Writes pack.json, whole or not at all: with it a pack is finished.
+
+    Args:
+        folder: the pack.
+        settings: what it was made with.
+        videos: every video, sorted by path.
+        shards: bytes of each shard.
+        source: the folder of the videos.
+        demo: whether that is the built-in demo set.
+    """
+    content = {
+        "version": VERSION,
+        "settings": vars(settings),
+        "source": str(source),
+        "demo": demo,
+        "opencv": load_cv2().__version__,  # another decodes some codecs to other pixels
+        "shards": list(shards),
+        "videos": [packed.to_json() for packed in videos],
+    }
+    atomic.write_json(folder / INDEX, {**content, "sha256": digest(content)})
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The verified content of pack.json, its settings and videos as objects.
+
+    Raises:
+        UserError: unfinished, of another version, damaged, or a shard is missing or cut short.
+    """
+    try:
+        content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        version = content["version"]
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder} is a pack that is not finished: give its `ar3d pack` command again, it "
+            "goes on where it stopped, or close it as it is with `ar3d pack --close`"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{folder / INDEX} cannot be read ({error.strerror})") from None
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{folder / INDEX} is damaged: it is not a pack's index; {AGAIN}") from None
+    if version != VERSION:
+        raise UserError(
+            f"{folder} is a pack of version {version} and this ar3d_keras reads version "
+            f"{VERSION}: {AGAIN}"
+        )
+    if content.get("sha256") != digest(content):
+        raise UserError(f"{folder / INDEX} is damaged: its checksum is another; {AGAIN}")
+    for number, size in enumerate(content["shards"]):
+        file = folder / shard_name(number)
+        there = stamp(file)[0]
+        if there != size:
+            what = "is missing" if there < 0 else f"has {there} bytes instead of {size}"
+            raise UserError(
+                f"{file} {what}: copy the pack again from where it is whole, or {AGAIN}"
+            )
+    return {
+        **content,
+        "source": Path(content["source"]),
+        "settings": PackSettings(**content["settings"]),
+        "videos": tuple(PackedVideo.from_json(values) for values in content["videos"]),
+    }

@@ -1,0 +1,137 @@
+"""Which container gives random clips fastest: memory-mapped arrays, TFRecord or ArrayRecord?
+
+python benchmarks/containers.py --pack PACK [--repeats 5]
+
+PACK is a raw pack (`ar3d pack`). Its frames are written again as TFRecord and ArrayRecord files,
+one record a frame, uncompressed, which suits random reads best; then each gives the same random
+training clips, one thread, files in the page cache, in turns. TFRecord has no index, so it gets
+the offsets of its records for free; its checksum is not verified (nor is ArrayRecord's on reads),
+while the pack's is, when a frame is first read: `first` is that, `again` is every later epoch.
+ArrayRecord is `pip install array_record`; without it, it is left out.
+"""
+
+import argparse
+import os
+import statistics
+import struct
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ar3d_keras.videos.packs import open_pack
+from ar3d_keras.videos.reader import load_cv2
+from ar3d_keras.videos.sampling import ClipShape
+from ar3d_keras.videos.sources import PackSource, RandomViews
+
+cv2 = load_cv2()
+
+
+def tfrecord(frames, folder: Path):
+    """One record a frame: uint64 length, uint32 CRC, data, uint32 CRC (TFRecord's format)."""
+    file = folder / "frames.tfrecord"
+    offsets = []
+    with file.open("wb") as out:
+        for frame in frames:
+            out.write(struct.pack("<QI", len(frame), 0))
+            offsets.append(out.tell())
+            out.write(frame + bytes(4))
+    descriptor = os.open(file, os.O_RDONLY)
+    return lambda places, size: [os.pread(descriptor, size, offsets[i]) for i in places]
+
+
+def arrayrecord(frames, folder: Path):
+    from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+
+    file = str(folder / "frames.array_record")
+    writer = ArrayRecordWriter(file, "group_size:1,uncompressed")
+    for frame in frames:
+        writer.write(frame)
+    writer.close()
+    reader = ArrayRecordReader(file, "readahead_buffer_size:0,max_parallelism:0")
+    return lambda places, size: reader.read(places)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pack", type=Path, required=True)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+
+    def fresh() -> PackSource:
+        pack = open_pack(arguments.pack)
+        frames = pack.probe(pack.catalog.videos).frames
+        videos = [video for video in pack.catalog.videos if video.path in frames]
+        settings = pack.settings
+        shape = ClipShape(resize_height=settings.height, resize_width=settings.width)
+        return PackSource(pack, videos, frames, pack.catalog.classes, shape, RandomViews(0, True))
+
+    source = fresh()
+    height, width = source.shape.resize_height, source.shape.resize_width
+    size = height * width * 3
+    packed = {p.video.path: p for p in source.pack.videos}
+    begins, total = {}, 0
+    for video in source.videos:
+        begins[video.path] = total
+        total += packed[video.path].frames
+
+    def frames():
+        for video in source.videos:
+            one = packed[video.path]
+            content = source.pack._bytes(one)
+            for number in range(one.frames):
+                yield content[number * size : (number + 1) * size].tobytes()
+
+    def records(read):
+        def clip(index, epoch):
+            path = source.videos[index].path
+            view = source._views(packed[path].frames, source.shape, epoch, index)
+            found = read([begins[path] + int(i) for i in view.window], size)
+            clip = np.empty((len(found), source.shape.height, source.shape.width, 3), np.uint8)
+            rows = slice(view.top, view.top + source.shape.height)
+            columns = slice(view.left, view.left + source.shape.width)
+            for place, data in enumerate(found):
+                frame = np.frombuffer(data, np.uint8).reshape(height, width, 3)
+                if view.flip:
+                    cv2.flip(frame[rows, columns], 1, dst=clip[place])
+                else:
+                    clip[place] = frame[rows, columns]
+            return clip
+
+        return clip
+
+    with tempfile.TemporaryDirectory(dir=arguments.pack.parent) as folder:
+        readers = {"pack, again": source.read}
+        readers["TFRecord"] = records(tfrecord(frames(), Path(folder)))
+        try:
+            readers["ArrayRecord"] = records(arrayrecord(frames(), Path(folder)))
+        except ImportError:
+            print("array_record is not installed: left out")
+        source.pack.verify(workers=1)
+        for index in range(len(source)):
+            clips = [read(index, 0) for read in readers.values()]
+            assert all(np.array_equal(clips[0], clip) for clip in clips)
+        rates = {name: [] for name in ["pack, first", *readers]}
+        for epoch in range(arguments.repeats):
+            for name, read in {"pack, first": fresh().read, **readers}.items():
+                begun = time.perf_counter()
+                for index in range(len(source)):
+                    read(index, epoch)
+                rates[name].append(len(source) / (time.perf_counter() - begun))
+    best = statistics.median(rates["pack, again"])
+    print(
+        f"{len(source)} videos, {total} frames of {height}x{width}, {arguments.repeats} repeats\n"
+    )
+    print("| container | clips/s, median | range | the pack is faster by |\n|---|---|---|---|")
+    for name, values in rates.items():
+        median = statistics.median(values)
+        print(
+            f"| {name} | {median:.0f} | {min(values):.0f}-{max(values):.0f} | {best / median:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
