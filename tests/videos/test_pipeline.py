@@ -131,7 +131,7 @@ def test_evaluation_batches_come_in_order(ucf_set, workers, size):
 @pytest.mark.every_backend
 def test_evaluation_reads_no_more_than_one_batch_ahead(ucf_set):
     source, before = Asked(source_of(ucf_set, GridViews())), set(threading.enumerate())
-    stream = Batches(source, 2, workers=2)
+    stream = iter(Batches(source, 2, workers=2))
     next(stream)
     assert len(source.places) <= 4
     stream.close()
