@@ -23,7 +23,7 @@ _HOMES = {
     "load_model": "models.loading",
     "make_demo": "videos.demo",
     "make_split": "videos.splits",
-    "open_catalog": "videos.catalog",
+    "open_data": "videos.dataset",
     "open_dataset": "videos.dataset",
     "write_report": "evaluation.report",
 }

@@ -86,8 +86,7 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
     from ar3d_keras.runs import create_run, refuse_full_disk, refuse_name
     from ar3d_keras.training import hardware
     from ar3d_keras.training.trainer import build_network
-    from ar3d_keras.videos.catalog import open_catalog
-    from ar3d_keras.videos.dataset import clip_shape, open_dataset
+    from ar3d_keras.videos.dataset import clip_shape, open_data, open_dataset
     from ar3d_keras.videos.reader import decoding_threads
     from ar3d_keras.videos.splits import default_scheme, make_split
 
@@ -95,7 +94,7 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
     workers = decoding_threads(data.workers)
     # At the door: sizes and names are refused before videos are read.
     refuse_name(options.runs_dir, options.name)
-    catalog = open_catalog(data.data if data.data else make(DEMO, console))
+    catalog = open_data(data.data if data.data else make(DEMO, console))
     precision = hardware.resolve_precision(options.recipe.precision)
     parameters = build_network(options, catalog.classes, precision).count_params()
     refuse_full_disk(options.runs_dir, parameters)

@@ -4,6 +4,8 @@ Source: *3D Convolutional with Attention for Action Recognition*, section 3; doc
 how each sentence was read and why the sizes that it leaves open are what they are here.
 """
 
+import random
+
 import keras
 from keras import layers
 
@@ -92,7 +94,10 @@ class Conv3DClassifier(keras.Model):
         x = layers.AveragePooling3D(pool, dtype=dtype, name="pool", data_format="channels_last")(x)
         x = layers.Flatten(dtype=dtype, name="flatten")(x)
         x = layers.Dense(dense, activation="relu", dtype=dtype, name="dense")(x)
-        x = layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
+        # Without a seed, Keras on torch drops by torch's global generator, which no checkpoint
+        # holds; with one, what was drawn is counted in a variable on every backend.
+        seed = random.randint(1, 10**9)
+        x = layers.Dropout(dropout, seed=seed, dtype=dtype, name="dropout")(x)
         output = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)
         kwargs.setdefault("name", "conv3d_attention" if attention else "conv3d")
         super().__init__(clip, output, **kwargs)

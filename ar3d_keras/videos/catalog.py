@@ -106,18 +106,15 @@ def open_catalog(data: str | os.PathLike) -> Catalog:
 
     Args:
         data: a folder with one folder of videos (or of frame folders) per class; a CSV file
-            with the columns path, label and optionally group and split; a folder with a
-            labels.csv in it, which then is the catalog; or a pack (see `packs`).
+            with the columns path, label and optionally group and split; or a folder with a
+            labels.csv in it, which then is the catalog. (`dataset.open_data` takes packs too.)
 
     Returns:
         A Catalog of at least two classes. Nothing is decoded: see `probe`.
 
     Raises:
-        UserError: nothing there, no videos, one class only, or a CSV or pack that cannot be used.
+        UserError: nothing there, no videos, one class only, or a CSV that cannot be used.
     """
-    from ar3d_keras.videos.pack_index import is_pack
-    from ar3d_keras.videos.packs import open_pack  # which needs Catalog
-
     data = Path(data)
     try:
         data.stat()
@@ -125,8 +122,6 @@ def open_catalog(data: str | os.PathLike) -> Catalog:
         raise UserError(
             f"no data at {data} ({error.strerror}): give --data a folder of class folders, or a CSV"
         ) from None
-    if is_pack(data):
-        return open_pack(data).catalog
     try:
         if data.is_file():
             root, videos = data.parent, list(_read_csv(data))

@@ -1,12 +1,14 @@
 """A split whose videos have been probed: what training and evaluation draw their clips from."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ar3d_keras.config import DataConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
-from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.catalog import Catalog, open_catalog
 from ar3d_keras.videos.pack_index import AGAIN, is_pack
 from ar3d_keras.videos.packs import Pack, open_pack
 from ar3d_keras.videos.probe import Probe, probe
@@ -78,6 +80,15 @@ class Dataset:
         if self.pack:
             return PackSource(self.pack, *rest)
         return VideoSource(self.split.catalog.root, *rest)
+
+
+def open_data(data: str | os.PathLike) -> Catalog:
+    """The labelled videos that `--data` names: a pack, or what `open_catalog` reads.
+
+    Raises:
+        UserError: nothing there that can be used.
+    """
+    return open_pack(data).catalog if is_pack(Path(data)) else open_catalog(data)
 
 
 def clip_shape(config: DataConfig) -> ClipShape:

@@ -25,3 +25,24 @@ def python(*arguments, **options):
         text=True,
         **options,
     )
+
+
+# A shell that starts a job in the background has it ignore Ctrl-C, and so its children.
+_LISTEN = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = sys.argv[1:]
+sys.path.insert(0, "")
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def start(*arguments):
+    """Starts Python with `arguments`, its output in pipes; SIGINT interrupts it."""
+    return subprocess.Popen(
+        [sys.executable, "-c", _LISTEN, *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

@@ -5,11 +5,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
+import processes  # tests/cli/processes.py
 import pytest
-from processes import ROOT, TINY  # tests/cli/processes.py
+from processes import TINY
 
 from ar3d_keras.cli import main
 from ar3d_keras.videos.packs import open_pack
@@ -23,11 +23,7 @@ def files(folder):
 
 
 def start(data, out, *flags):
-    command = [sys.executable, "-m", "ar3d_keras", "pack", "--data", data, "--out", out, *flags]
-    return subprocess.Popen(
-        list(map(str, command)),
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    return processes.start("ar3d_keras/__main__.py", "pack", "--data", data, "--out", out, *flags)
 
 
 @pytest.fixture(scope="session")

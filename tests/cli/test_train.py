@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from processes import ROOT, TINY, python  # tests/cli/processes.py
+from processes import ROOT, TINY, python, start  # tests/cli/processes.py
 
 from ar3d_keras.cli import main
 from ar3d_keras.runs import Run
@@ -153,12 +153,9 @@ def test_killed_and_resumed_ends_as_one_that_was_not_bit_for_bit(tiny_demo, tmp_
 
 
 def test_ctrl_c_leaves_a_run_that_can_be_judged_and_resumed(tiny_demo, tmp_path):
-    running = subprocess.Popen(
-        [
-            sys.executable, "train.py", "--data", str(tiny_demo), "--name", "stopped",
-            "--runs-dir", str(tmp_path), *TINY, "--epochs", "500",
-        ],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    running = start(
+        "train.py", "--data", tiny_demo, "--name", "stopped", "--runs-dir", tmp_path, *TINY,
+        "--epochs", "500",
     )  # fmt: skip
     for line in running.stdout:
         if line.startswith("epoch   2/500"):

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos import dataset as datasets
 from ar3d_keras.videos import pack_index, packing
-from ar3d_keras.videos.catalog import open_catalog
-from ar3d_keras.videos.dataset import open_dataset
+from ar3d_keras.videos.dataset import open_data, open_dataset
 from ar3d_keras.videos.pack_index import INDEX, JOURNAL, PackSettings, digest, is_pack
 from ar3d_keras.videos.packing import close_pack, make_pack
 from ar3d_keras.videos.packs import open_pack
@@ -38,7 +37,7 @@ class Listener(Reporter):
 
 def pack_of(data, folder, made_with=RAW, **options):
     options = {"workers": 3, "reporter": Reporter()} | options
-    return make_pack(open_catalog(data), folder, made_with, **options)
+    return make_pack(open_data(data), folder, made_with, **options)
 
 
 def files(folder):
@@ -46,7 +45,7 @@ def files(folder):
 
 
 def sources(data, pack, shape, views):
-    catalog = open_catalog(data)
+    catalog = open_data(data)
     probed = probe(catalog, workers=2)
     videos = [video for video in catalog.videos if video.path in probed.frames]
     rest = videos, probed.frames, catalog.classes, shape, views
@@ -83,9 +82,9 @@ def ucf_pack(ucf_set, tmp_path):
 
 
 def test_the_catalog_is_that_of_the_videos(odd_set, odd_packs):
-    videos = open_catalog(odd_set)
+    videos = open_data(odd_set)
     for pack in odd_packs.values():
-        packed = open_catalog(pack.root)
+        packed = open_data(pack.root)
         assert packed.videos == videos.videos
         assert packed.classes == videos.classes
         assert packed.fingerprint == videos.fingerprint
@@ -100,7 +99,7 @@ def test_labels_groups_splits_and_columns_of_a_csv_are_kept(ucf_set, tmp_path):
         for i, path in enumerate(root.rglob("*.avi"))
     ]
     (root / "labels.csv").write_text("path,label,group,split,note\n" + "\n".join(rows))
-    assert open_catalog(pack_of(root, tmp_path / "pack").root).videos == open_catalog(root).videos
+    assert open_data(pack_of(root, tmp_path / "pack").root).videos == open_data(root).videos
 
 
 @settings(max_examples=40)
@@ -155,7 +154,7 @@ def test_real_videos(realdata, tmp_path):
 
 def test_a_dataset_from_a_pack_is_that_of_the_videos(ucf_set, ucf_pack):
     one, other = (
-        open_dataset(make_split(open_catalog(root), "group"), SHAPE, workers=2, reporter=Reporter())
+        open_dataset(make_split(open_data(root), "group"), SHAPE, workers=2, reporter=Reporter())
         for root in (ucf_set, ucf_pack.root)
     )
     assert other.pack is not None and one.pack is None
@@ -308,16 +307,16 @@ def test_an_unfinished_pack_can_be_closed_used_and_continued(
 ):
     folder = tmp_path / "pack"
     with user_error("no unfinished pack"):
-        close_pack(open_catalog(ucf_set), folder, reporter=Reporter())
+        close_pack(open_data(ucf_set), folder, reporter=Reporter())
     with monkeypatch.context() as patch:
         stop_after(patch, 6)
         with pytest.raises(Stopped):
             pack_of(ucf_set, folder)
-    closed = close_pack(open_catalog(ucf_set), folder, reporter=Reporter())
+    closed = close_pack(open_data(ucf_set), folder, reporter=Reporter())
     reasons = [packed.reason for packed in closed.videos]
     assert (reasons.count(None), reasons.count(packing.NOT_PACKED)) == (6, 4)
     opened_late = open_dataset(
-        make_split(open_catalog(folder), "group"),
+        make_split(open_data(folder), "group"),
         SHAPE,
         workers=1,
         reporter=Reporter(),
@@ -343,7 +342,7 @@ def test_new_and_changed_videos_are_packed_and_no_others(
     again = pack_of(root, pack.root)
     again.refuse_changed()
     assert again.verify(workers=1) == {}
-    assert again.catalog.videos == open_catalog(root).videos
+    assert again.catalog.videos == open_data(root).videos
     assert all(packed in again.videos for packed in kept)
     decoded, packed = sources(root, again, SHAPE, RandomViews(0, True))
     assert all(np.array_equal(decoded[i, 0], packed[i, 0]) for i in range(len(decoded)))
@@ -381,7 +380,7 @@ def test_a_folder_of_other_things(ucf_set, tmp_path, user_error):
 
 
 def opened(root, shape=SHAPE):
-    split = make_split(open_catalog(root), "group")
+    split = make_split(open_data(root), "group")
     return open_dataset(split, shape, workers=2, reporter=Reporter())
 
 
@@ -479,7 +478,7 @@ def test_a_flipped_byte_in_a_small_pack_is_refused_at_once(ucf_pack, user_error,
 
 
 def test_paths_that_are_not_in_the_pack(ucf_set, ucf_pack):
-    catalog = open_catalog(ucf_set)
+    catalog = open_data(ucf_set)
     stranger = dataclasses.replace(catalog.videos[0], path="Archery/other.avi")
     assert "not in the pack" in ucf_pack.probe([stranger]).unreadable["Archery/other.avi"]
 
