@@ -128,6 +128,10 @@ def scores(evaluation: Evaluation) -> dict:
 def top1_interval(correct: np.ndarray, groups: tuple[str | None, ...]) -> tuple[list[float], str]:
     """The 95 % percentile bootstrap interval of top-1, and a sentence that says how.
 
+    Where all are right, or all wrong, every resample is too, and the bootstrap would claim a
+    certainty that nobody has; the exact binomial bound (Clopper and Pearson, 1934) takes its
+    place, over as many trials as there are groups.
+
     Videos of one recording are right or wrong together, so whole groups are drawn where
     groups are known; drawing videos one by one would promise too narrow an interval.
 
@@ -145,6 +149,13 @@ def top1_interval(correct: np.ndarray, groups: tuple[str | None, ...]) -> tuple[
     order = np.lexsort((rights, sizes))
     sizes, rights = sizes[order], rights[order]
 
+    units = f"{len(sizes):,} " + ("groups (source recordings)" if grouped else "videos")
+    if correct.all() or not correct.any():
+        bound = 0.025 ** (1 / len(sizes))
+        interval = [bound, 1.0] if correct.all() else [0.0, 1 - bound]
+        alike = "right" if correct.all() else "wrong"
+        return interval, f"95 % exact binomial bound over {units}, since all are {alike}."
+
     random = np.random.default_rng(INTERVAL_SEED)
     shares, rows = [], max(1, BLOCK // len(sizes))
     for start in range(0, RESAMPLES, rows):
@@ -152,7 +163,6 @@ def top1_interval(correct: np.ndarray, groups: tuple[str | None, ...]) -> tuple[
         shares.append(rights[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
     low, high = np.percentile(np.concatenate(shares), [2.5, 97.5])
 
-    units = f"{len(sizes):,} " + ("groups (source recordings)" if grouped else "videos")
     method = f"95 % percentile bootstrap over {units}, {RESAMPLES} resamples."
     if len(sizes) < FEW_UNITS:
         method = method[:-1] + "; with so few it is a rough guide only."

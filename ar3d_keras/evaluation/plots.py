@@ -133,8 +133,11 @@ def _measured(history: History, prefix: str) -> bool:
 
 
 def _best_epoch(history: History) -> float | None:
+    """The epoch whose network is kept: the best val accuracy, ties to the lower val loss."""
     epochs, values = _series(history, "val_accuracy")
-    return float(epochs[values.argmax()]) if len(values) else None
+    losses = dict(zip(*_series(history, "val_loss"), strict=True))
+    ranks = [(v, -losses.get(e, np.inf)) for e, v in zip(epochs, values, strict=True)]
+    return float(epochs[ranks.index(max(ranks))]) if ranks else None
 
 
 def _top(histories: Mapping[str, History], quantity: str) -> float:

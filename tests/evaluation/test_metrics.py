@@ -216,3 +216,14 @@ def test_the_package_is_imported_without_the_heavy_libraries():
     code = f"import ar3d_keras.evaluation, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_all_right_or_all_wrong_is_no_certainty():
+    groups = tuple(f"g{i // 3}" for i in range(120))
+    (low, high), method = top1_interval(np.ones(120, bool), groups)
+    assert high == 1
+    assert low**40 == pytest.approx(0.025)  # were it the rate, all 40 would be right so seldom
+    assert "exact binomial bound over 40 groups" in method
+    (low, high), _ = top1_interval(np.zeros(120, bool), groups)
+    assert low == 0
+    assert (1 - high) ** 40 == pytest.approx(0.025)

@@ -67,6 +67,11 @@ def test_curves_mark_the_epoch_with_the_best_val_accuracy():
     assert "epoch  (dashed: best val, 2)" in texts(plots.curves({"run": ups}))
 
 
+def test_of_equally_accurate_epochs_the_one_with_the_lower_loss_is_marked():
+    tie = {"epoch": [1, 2, 3], "val_accuracy": [0.5, 1.0, 1.0], "val_loss": [1.0, 0.3, 0.2]}
+    assert "epoch  (dashed: best val, 3)" in texts(plots.curves({"run": tie}))
+
+
 def test_curves_of_nothing_are_refused():
     assert not plots.drawable({"epoch": [], "loss": []})
     assert not plots.drawable(None)
