@@ -1,6 +1,6 @@
 """Which container gives random clips fastest: memory-mapped arrays, TFRecord or ArrayRecord?
 
-python benchmarks/containers.py --pack PACK [--repeats 5]
+python -m benchmarks.containers --pack PACK [--repeats 5]
 
 PACK is a raw pack (`ar3d pack`). Its frames are written again as TFRecord and ArrayRecord files,
 one record a frame, uncompressed, which suits random reads best; then each gives the same random

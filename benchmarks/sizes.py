@@ -1,6 +1,6 @@
 """What do the sizes cost that the paper leaves open: gate kernel, pool, dense units, batch?
 
-python benchmarks/sizes.py [--repeats 3]
+python -m benchmarks.sizes [--repeats 3]
 
 Each row changes one size of the default network. Seconds are medians over repeats that visit
 all rows in turn, so that a slow minute of the machine falls on all of them; compare ratios.

@@ -51,7 +51,7 @@ def resolve_precision(precision: str) -> str:
     """The dtype policy for `--precision`; "auto" takes the fastest that trains equally well.
 
     mixed_bfloat16 on a GPU with bfloat16 units and, under TensorFlow, on a CPU with AMX, where
-    the gated network trains 3.2 times as fast as in float32 (docs/paper.md, "Precision").
+    the gated network trains 2.9 times as fast as in float32 (docs/paper.md, "Precision").
 
     Raises:
         UserError: a precision that this backend cannot compute.

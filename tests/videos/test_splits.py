@@ -392,7 +392,14 @@ def test_leak_counts_agree_with_a_count_by_hand(data):
     text = leak.sentences()
     if leak.is_loud:
         assert text[0].startswith("LEAK: ")
-        assert f"{leak.test_train} of {leak.sizes['test']} test videos" in text[0]
+        counted = (
+            ("test", leak.test_train)
+            if leak.test_train
+            else ("val", leak.val_train)
+            if leak.val_train
+            else ("test", leak.test_train_val)
+        )
+        assert f"{counted[1]} of {leak.sizes[counted[0]]} {counted[0]} videos" in text[0]
     else:
         assert text[0].startswith(("No leak", "Leak unknown"))
 
