@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import keras
 import numpy as np
 
 from ar3d_keras.evaluation import examples
@@ -66,21 +67,10 @@ def judge(
         folder,
         evaluation,
         title=f"{run.name} on {split}",
-        about={
-            "dataset": f"{dataset.split.catalog.root} ({fingerprint})"
-            + (f", a pack: {dataset.pack.settings}" if dataset.pack else ""),
-            "split": split,
-            "split_scheme": record["split"]["scheme"],
-            "protocol": protocol(dataset.shape, clips=clips, crops=crops),
-            "precision": f"float32 (trained in {record['precision']})",
-            "seed": record["config"]["recipe"]["seed"],
-            "run": run.folder,
-            "network": f"{network.name}, {network.count_params():,} parameters",
-            "training_command": record["command"],
-            "versions": ", ".join(f"{k} {v}" for k, v in record["versions"].items()),
-            "git_commit": record["git_commit"],
-            **about,
-        },
+        about=_about(
+            run, record, dataset, split, protocol(dataset.shape, clips=clips, crops=crops), network
+        )
+        | dict(about),
         history=columns(read_history(run.history)),
         leak=warnings,
         leak_is_loud=record["split"]["leak_is_loud"] or fingerprint != trained_on,
@@ -98,8 +88,28 @@ def judge(
     return figures
 
 
+def _about(
+    run: Run, record: dict, dataset: Dataset, split: str, looked: str, network: keras.Model
+) -> dict:
+    """What the figures stand for: shown beside them, and kept in metrics.json."""
+    return {
+        "dataset": f"{dataset.split.catalog.root} ({dataset.fingerprint})"
+        + (f", a pack: {dataset.pack.settings}" if dataset.pack else ""),
+        "split": split,
+        "split_scheme": record["split"]["scheme"],
+        "protocol": looked,
+        "precision": f"float32 (trained in {record['precision']})",
+        "seed": record["config"]["recipe"]["seed"],
+        "run": run.folder,
+        "network": f"{network.name}, {network.count_params():,} parameters",
+        "training_command": record["command"],
+        "versions": ", ".join(f"{k} {v}" for k, v in record["versions"].items()),
+        "git_commit": record["git_commit"],
+    }
+
+
 def _clips(source: ClipSource, evaluation: Evaluation, chosen: np.ndarray) -> np.ndarray:
     """The clip that stands for each chosen video: its middle view, uint8 (n, T, H, W, 3)."""
     place = {video.path: number for number, video in enumerate(source.videos)}
     views = source.views_per_video
-    return np.stack([source[place[evaluation.paths[i]] * views + views // 2, 0] for i in chosen])
+    return np.array([source[place[evaluation.paths[i]] * views + views // 2, 0] for i in chosen])
