@@ -85,19 +85,13 @@ def train(
     progress = EpochProgress(
         reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
     )
-    with (
-        contextlib.closing(progress),
-        _training_data(source, config, range(begin, recipe.epochs), workers) as (
-            data,
-            steps,
-            extra,
-        ),
-    ):
+    feed = _training_data(source, config, range(begin, recipe.epochs), workers)
+    with contextlib.closing(progress), feed as (data, steps_per_fit_epoch, extra):
         model.fit(
             data,
             initial_epoch=begin,
             epochs=recipe.epochs,
-            steps_per_epoch=steps,
+            steps_per_epoch=steps_per_fit_epoch,
             shuffle=False,  # the order is drawn from (seed, epoch) where batches are made
             verbose=0,
             callbacks=[

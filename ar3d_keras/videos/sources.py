@@ -1,5 +1,6 @@
 """ClipSource: source[index, epoch] -> one uint8 clip. Every backend is fed from here."""
 
+import abc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -46,8 +47,8 @@ class GridViews:
         return grid_view(available, shape, clips=self.clips, crops=self.crops, index=view)
 
 
-class ClipSource(Protocol):
-    """Clips of labelled videos, by number.
+class ClipSource(abc.ABC):
+    """Clips of labelled videos, by number; where their frames come from is up to a subclass.
 
     Attributes:
         videos: the labelled videos, in order.
@@ -55,92 +56,79 @@ class ClipSource(Protocol):
         views_per_video: clips cut from each video; clip i belongs to video i // views_per_video.
         shape: the geometry of every clip.
         failures: path -> reason, of the videos that could not be read since the run began.
+
+    Args:
+        videos: the labelled videos.
+        frames: the number of frames that can be read, by path (see `probe`).
+        classes: the class names, in the order of the labels.
+        shape: the geometry of every clip.
+        views: how clips are cut out of a video.
     """
-
-    videos: Sequence[Video]
-    labels: np.ndarray
-    views_per_video: int
-    shape: ClipShape
-    failures: dict[str, str]
-
-    def __len__(self) -> int:
-        """The number of clips: videos x views_per_video."""
-
-    def __getitem__(self, place: tuple[int, int]) -> np.ndarray | None:
-        """The clip at (index, epoch): uint8 (T, H, W, 3), or None where it cannot be read."""
-
-
-class VideoSource:
-    """A ClipSource that decodes the original files as clips are asked for."""
 
     def __init__(
         self,
-        root: Path,
         videos: Sequence[Video],
         frames: Mapping[str, int],
         classes: Sequence[str],
         shape: ClipShape,
         views: Views,
     ):
-        """Args: `frames` is the number of decodable frames by path (see `probe`)."""
-        self.root, self.videos, self.shape = Path(root), videos, shape
+        self.videos, self.shape = videos, shape
         self.labels = np.array([classes.index(video.label) for video in videos], np.int64)
         self.views_per_video = views.per_video
         self.failures: dict[str, str] = {}
         self._frames, self._views = frames, views
 
     def __len__(self) -> int:
+        """The number of clips: videos x views_per_video."""
         return len(self.videos) * self.views_per_video
 
     def __getitem__(self, place: tuple[int, int]) -> np.ndarray | None:
-        index, epoch = place
+        """The clip at (index, epoch): uint8 (T, H, W, 3), or None where it cannot be read."""
+        return self.read(*place)
+
+    def read(self, index: int, epoch: int, out: np.ndarray | None = None) -> np.ndarray | None:
+        """The same, written into `out`, uint8 (T, H, W, 3), where that is given."""
         path = self.videos[index // self.views_per_video].path
         view = self._views(self._frames[path], self.shape, epoch, index)
-        size = self.shape.resize_height, self.shape.resize_width
         try:
-            frames = read_frames(self.root / path, view.window, size)
+            return self._clip(path, view, out)
         except ReadError as error:
             # It was readable when it was probed. One video must not end a night's training: it
             # is named and counted, its clip weighs nothing, and no other takes its place.
             self.failures[path] = str(error)
             return None
-        return cut(frames, view, self.shape)
+
+    @abc.abstractmethod
+    def _clip(self, path: str, view: View, out: np.ndarray | None) -> np.ndarray:
+        """The clip that `view` cuts out of a video; raises ReadError."""
 
 
-class PackSource:
-    """A ClipSource that copies clips out of a pack: the ones that VideoSource would decode."""
+class VideoSource(ClipSource):
+    """Decodes the original files, under `root`, as clips are asked for."""
 
-    def __init__(
-        self,
-        pack: Pack,
-        videos: Sequence[Video],
-        frames: Mapping[str, int],
-        classes: Sequence[str],
-        shape: ClipShape,
-        views: Views,
-    ):
-        """Args: `frames` is the number of frames by path (see `Pack.probe`)."""
-        self.pack, self.videos, self.shape = pack, videos, shape
-        self.labels = np.array([classes.index(video.label) for video in videos], np.int64)
-        self.views_per_video = views.per_video
-        self.failures: dict[str, str] = {}
-        self._frames, self._views = frames, views
+    def __init__(self, root: Path, *videos_and_views):
+        super().__init__(*videos_and_views)
+        self.root = Path(root)
 
-    def __len__(self) -> int:
-        return len(self.videos) * self.views_per_video
+    def _clip(self, path: str, view: View, out: np.ndarray | None) -> np.ndarray:
+        size = self.shape.resize_height, self.shape.resize_width
+        clip = cut(read_frames(self.root / path, view.window, size), view, self.shape)
+        if out is None:
+            return clip
+        np.copyto(out, clip)
+        return out
 
-    def __getitem__(self, place: tuple[int, int]) -> np.ndarray | None:
-        return self.read(*place)
 
-    def read(self, index: int, epoch: int, out: np.ndarray | None = None) -> np.ndarray | None:
-        """The clip, written into `out` where it is given (see `Pack.read`); None: it is damaged."""
-        path = self.videos[index // self.views_per_video].path
-        view = self._views(self._frames[path], self.shape, epoch, index)
-        try:
-            return self.pack.read(path, view, self.shape, out)
-        except ReadError as error:
-            self.failures[path] = str(error)
-            return None
+class PackSource(ClipSource):
+    """Copies clips out of a pack: the ones that VideoSource would decode."""
+
+    def __init__(self, pack: Pack, *videos_and_views):
+        super().__init__(*videos_and_views)
+        self.pack = pack
+
+    def _clip(self, path: str, view: View, out: np.ndarray | None) -> np.ndarray:
+        return self.pack.read(path, view, self.shape, out)
 
 
 def cut(frames: np.ndarray, view: View, shape: ClipShape) -> np.ndarray:
