@@ -1,6 +1,9 @@
 """Layers that the networks share. Only keras.ops, so they run on every backend."""
 
 import keras
+from keras import ops
+
+from ar3d_keras.models.gating import gated, gated_in_one_pass
 
 PACKAGE = "ar3d_keras"
 
@@ -27,15 +30,17 @@ class AttentionGate(keras.layers.Layer):
             filters=input_shape[-1],
             kernel_size=self.kernel_size,
             padding="same",
-            activation="sigmoid",
+            use_bias=False,
             data_format="channels_last",
             dtype=self.dtype_policy,
             name="convolution",
         )
         self.convolution.build(input_shape)
+        self.bias = self.add_weight(shape=input_shape[-1:], initializer="zeros", name="bias")
 
-    def call(self, features):
-        return features * self.attention_map(features)
+    def call(self, features, training=False):
+        product = gated_in_one_pass if training else gated
+        return product(features, self.convolution(features), self.bias)
 
     def attention_map(self, features):
         """The gate's values for `features`: the same shape, in 0..1.
@@ -43,7 +48,7 @@ class AttentionGate(keras.layers.Layer):
         With the symbolic features of a network this gives a symbolic map, so
         `keras.Model(network.input, gate.attention_map(features))` reads it out.
         """
-        return self.convolution(features)
+        return ops.sigmoid(self.convolution(features) + self.bias)
 
     def get_config(self):
         return {**super().get_config(), "kernel_size": self.kernel_size}

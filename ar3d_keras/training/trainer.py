@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import keras
 
-from ar3d_keras.config import TrainConfig
+from ar3d_keras.config import RecipeConfig, TrainConfig
 from ar3d_keras.evaluation.evaluator import evaluate
 from ar3d_keras.models import network
 from ar3d_keras.progress import Reporter
@@ -46,6 +46,32 @@ def build_network(config: TrainConfig, classes: Sequence[str], precision: str) -
     return build(len(classes), **clip, **sizes, dtype=precision)
 
 
+def compile_network(
+    model: keras.Model, recipe: RecipeConfig, *, steps: int, precision: str
+) -> None:
+    """Gives a network its loss, metrics and the recipe's optimizer.
+
+    Args:
+        model: as `build_network` made it.
+        recipe: how it is trained.
+        steps: of one epoch.
+        precision: its dtype policy.
+    """
+    model.compile(
+        optimizer=make_optimizer(recipe, steps, precision),
+        # By weight, so that a clip that could not be read (weight 0) counts nowhere: the default
+        # would divide by the whole batch.
+        loss=keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
+        weighted_metrics=[
+            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+            keras.metrics.SparseTopKCategoricalAccuracy(
+                min(5, model.output_shape[-1]), name="top5"
+            ),
+        ],
+        **hardware.compile_options(),
+    )
+
+
 def train(
     run: Run, config: TrainConfig, dataset: Dataset, *, workers: int, reporter: Reporter
 ) -> None:
@@ -64,17 +90,7 @@ def train(
     model = build_network(config, dataset.classes, precision)
     source = dataset.training(seed=recipe.seed, flip=config.data.flip)
     steps = steps_per_epoch(source, recipe.batch_size)
-    model.compile(
-        optimizer=make_optimizer(recipe, steps, precision),
-        # By weight, so that a clip that could not be read (weight 0) counts nowhere: the default
-        # would divide by the whole batch.
-        loss=keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
-        weighted_metrics=[
-            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-            keras.metrics.SparseTopKCategoricalAccuracy(min(5, len(dataset.classes)), name="top5"),
-        ],
-        **hardware.compile_options(),
-    )
+    compile_network(model, recipe, steps=steps, precision=precision)
     begin = restore(run.state, model)
     rows = read_history(run.history, epochs=begin)
     if begin:

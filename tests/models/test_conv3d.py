@@ -91,7 +91,8 @@ def test_the_gate_multiplies_features_with_a_sigmoid_convolution_of_them():
     assert 0 < attention.min() <= attention.max() < 1
     np.testing.assert_allclose(gated, features * attention, rtol=1e-5)
     # By hand at one inner position: the convolution's window over the features.
-    kernel, bias = map(keras.ops.convert_to_numpy, model.get_layer("gate").convolution.weights)
+    gate = model.get_layer("gate")
+    kernel, bias = map(keras.ops.convert_to_numpy, (gate.convolution.kernel, gate.bias))
     window = features[0, 0:3, 2:5, 2:5]
     logits = np.tensordot(window, kernel, axes=4) + bias
     np.testing.assert_allclose(attention[0, 1, 3, 3], 1 / (1 + np.exp(-logits)), rtol=1e-4)

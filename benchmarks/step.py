@@ -1,0 +1,215 @@
+"""How long does one step of the gated network take here, and in plain PyTorch?
+
+python -m benchmarks.step [--repeats 3] [--batch 4] [--json FILE]
+
+Seconds a clip, forward and training (loss, gradients, Adam), of the paper's network with the
+default sizes on clips that are already in memory: this package with its default precision on
+TensorFlow, JAX and torch, and the same network written in plain PyTorch, in float32 and under
+bfloat16 autocast, channels_last_3d or not, compiled or not. Each contender is a process of its
+own that stays, warm and idle, until it is its turn. One that takes over four times as long as
+the fastest is asked only once.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks import bench
+
+CLASSES = 101
+OURS = ("tensorflow", "jax", "torch")
+# name -> (autocast to bfloat16, channels_last_3d, torch.compile)
+PLAIN = {
+    "PyTorch": (False, False, False),
+    "PyTorch, channels last": (False, True, False),
+    "PyTorch, bf16": (True, False, False),
+    "PyTorch, bf16, channels last": (True, True, False),
+    "PyTorch, channels last, compiled": (False, True, True),
+    "PyTorch, bf16, channels last, compiled": (True, True, True),
+}
+KINDS = ("forward", "train")
+
+
+def main() -> None:
+    """Prints a Markdown table."""
+    parser = bench.parser(__doc__, repeats=3)
+    parser.add_argument("--batch", type=int, default=4, help="clips a step")
+    parser.add_argument("--only", nargs="*", help="names of contenders; default: all")
+    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.contender:
+        serve(options.contender, options.batch)
+        return
+    names = [f"ar3d_keras, {backend}" for backend in OURS] + list(PLAIN)
+    names = [name for name in names if not options.only or name in options.only]
+    processes = {name: Contender(name, options.batch) for name in names}
+    figures = {kind: measure(processes, kind, options.repeats) for kind in KINDS}
+    told = {name: process.close() for name, process in processes.items()}
+    lines = []
+    for name in names:
+        middle = {kind: statistics.median(figures[kind][name]) for kind in KINDS}
+        fastest = {kind: statistics.median(figures[kind][names[0]]) for kind in KINDS}
+        lines.append(
+            [name, told[name]]
+            + [bench.spread([1e3 * s for s in figures[kind][name]]) for kind in KINDS]
+            + [f"{middle[kind] / fastest[kind]:.2f}" for kind in KINDS]
+        )
+    header = ["", "precision", "forward, ms a clip", "training, ms a clip"]
+    header += [f"forward / {names[0]}", f"training / {names[0]}"]
+    plain = [name for name in names if name in PLAIN]
+    ratios = {}
+    if plain and names[0] not in PLAIN:
+        for kind, key in (
+            ("train", "step.vs_best_torch"),
+            ("forward", "step.forward_vs_best_torch"),
+        ):
+            best = min(plain, key=lambda name: statistics.median(figures[kind][name]))
+            ratios[key] = bench.ratio(figures[kind], best, names[0])
+    bench.report(
+        options,
+        bench.table(header, lines),
+        ratios,
+        packages=("keras", "tensorflow", "jax", "torch", "numpy"),
+        config={"clip": [16, 112, 112, 3], "classes": CLASSES, "attention": True},
+    )
+
+
+def measure(processes: dict, kind: str, repeats: int) -> dict[str, list[float]]:
+    """Rounds over all contenders; the slow ones repeat their first figure."""
+    first = bench.take_turns({n: lambda p=p: p.ask(kind) for n, p in processes.items()}, 1)
+    fastest = min(figures[0] for figures in first.values())
+    again = {n: lambda p=p: p.ask(kind) for n, p in processes.items() if first[n][0] < 4 * fastest}
+    figures = bench.take_turns(again, repeats)
+    return {name: figures.get(name, first[name] * repeats) for name in processes}
+
+
+class Contender:
+    """A process that holds one network and times its steps when asked."""
+
+    def __init__(self, name: str, batch: int):
+        backend = name.removeprefix("ar3d_keras, ")
+        command = [sys.executable, "-m", "benchmarks.step", "--contender", name]
+        self.process = subprocess.Popen(
+            [*command, "--batch", str(batch)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "KERAS_BACKEND": backend if backend in OURS else "torch"},
+        )
+        self._expect("ready")
+
+    def ask(self, kind: str) -> float:
+        """Seconds a clip."""
+        return float(self._say(kind))
+
+    def close(self) -> str:
+        """Ends it and returns the precision in which it computed."""
+        precision = self._say("precision")
+        self.process.stdin.close()
+        self.process.wait()
+        return precision
+
+    def _say(self, word: str) -> str:
+        print(word, file=self.process.stdin, flush=True)
+        return self._expect()
+
+    def _expect(self, prefix: str = "") -> str:
+        for line in self.process.stdout:
+            if line.startswith("> " + prefix):
+                return line[2:].strip()
+        raise SystemExit(f"{self.process.args} ended with {self.process.wait()}")
+
+
+def serve(name: str, batch: int) -> None:
+    """What runs in a contender's process."""
+    clips = np.random.default_rng(0).integers(0, 256, (batch, 16, 112, 112, 3), np.uint8)
+    labels = np.arange(batch) % CLASSES
+    build = plain if name in PLAIN else ours
+    precision, forward, train = build(name, clips, labels)
+    steps = {"forward": forward, "train": train}
+    for step in (*steps.values(), train):
+        step()
+    print("> ready", flush=True)
+    for line in sys.stdin:
+        word = line.strip()
+        answer = precision if word == "precision" else bench.seconds(steps[word]) / batch
+        print(f"> {answer}", flush=True)
+
+
+def ours(name: str, clips: np.ndarray, labels: np.ndarray) -> tuple[str, Callable, Callable]:
+    """The network as `train.py --attention` builds and compiles it."""
+    from ar3d_keras.config import ModelConfig, TrainConfig
+    from ar3d_keras.training import hardware
+    from ar3d_keras.training.trainer import build_network, compile_network
+
+    hardware.seed_everything(0, deterministic=False)
+    config = TrainConfig(model=ModelConfig(attention=True))
+    precision = hardware.resolve_precision("auto")
+    model = build_network(config, [str(number) for number in range(CLASSES)], precision)
+    compile_network(model, config.recipe, steps=100, precision=precision)
+    weights = np.ones(len(labels), np.float32)
+    return (
+        precision,
+        lambda: model.predict_on_batch(clips),
+        lambda: model.train_on_batch(clips, labels, weights),
+    )
+
+
+def plain(name: str, clips: np.ndarray, labels: np.ndarray) -> tuple[str, Callable, Callable]:
+    """The same layers, sizes and optimizer as a PyTorch user would write them."""
+    import torch
+    from torch import nn
+
+    bfloat16, channels_last, compiled = PLAIN[name]
+    torch.manual_seed(0)
+
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = nn.Conv3d(3, 64, 3, padding=1)
+            self.gate = nn.Conv3d(64, 64, 3, padding=1)
+            self.pool = nn.AvgPool3d((4, 16, 16))
+            self.dense = nn.Linear(64 * 4 * 7 * 7, 512)
+            self.dropout = nn.Dropout(0.25)
+            self.output = nn.Linear(512, CLASSES)
+
+        def forward(self, clip):
+            x = self.features(clip.permute(0, 4, 1, 2, 3).float() / 255).relu()
+            x = x * self.gate(x).sigmoid()
+            # A CPU has no bfloat16 pooling in 3D; autocast leaves the type as it comes.
+            x = self.pool(x.float()).flatten(1)
+            return self.output(self.dropout(self.dense(x).relu()))
+
+    network = Gated()
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last_3d)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-4, weight_decay=1e-4)
+    call = torch.compile(network) if compiled else network
+    clip, label = torch.from_numpy(clips), torch.from_numpy(labels)
+
+    def logits():
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            return call(clip).float()
+
+    def train():
+        network.train()
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(logits(), label).backward()
+        optimizer.step()
+
+    def forward():
+        network.eval()
+        with torch.inference_mode():
+            logits()
+
+    return "bfloat16 autocast" if bfloat16 else "float32", forward, train
+
+
+if __name__ == "__main__":
+    main()
