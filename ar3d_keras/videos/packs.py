@@ -25,7 +25,7 @@ from ar3d_keras.videos.sampling import ClipShape, View
 
 GONE = (-1, -1)
 # How much of a pack may count as this process's memory.
-MAPPED_BYTES = 1 << 30
+MAPPED_BYTES = 1 << 26
 
 
 def open_pack(folder: str | os.PathLike) -> "Pack":

@@ -1,0 +1,154 @@
+"""What does feeding cost: a whole epoch of train.py against its steps on data in memory?
+
+python -m benchmarks.epoch [--videos ../shared/realdata/ucf101] [--repeats 2] [--batch-size 16]
+
+The paper's gated network trains on 16 frames of 112x112 through `trainer.train`, which is what
+train.py calls; an epoch's seconds are those of its history.csv, from the epoch's begin to the end
+of its last step, decoding, shuffling and Keras's callbacks included. After every epoch the same
+compiled step runs as often on one batch that lies in memory. The data are links to the .avi files
+found under --videos, two classes in 18 groups, 96 of the 108 videos for training; then a raw pack
+of them. The clips that are decoded ahead before an epoch begins are made up for by those decoded
+ahead for the next one.
+"""
+
+import contextlib
+import statistics
+import sys
+import tempfile
+import unittest.mock
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from ar3d_keras.config import DataConfig, ModelConfig, RecipeConfig, TrainConfig
+from ar3d_keras.progress import Reporter
+from ar3d_keras.runs import create_run, read_history
+from ar3d_keras.training import hardware
+from ar3d_keras.training.trainer import train
+from ar3d_keras.videos.dataset import clip_shape, open_data, open_dataset
+from ar3d_keras.videos.pack_index import PackSettings
+from ar3d_keras.videos.packing import make_pack
+from ar3d_keras.videos.reader import cores
+from ar3d_keras.videos.splits import make_split
+from benchmarks import bench
+from benchmarks.memory import link
+
+GROUPS = (5, 9, *range(10, 26))  # one of scheme `group`'s for test, one for val, 16 for training
+CLIPS_OF_GROUP = 3
+
+
+class StepsInMemory(keras.callbacks.Callback):
+    """Trains as many steps after an epoch as it had, on one batch in memory, and times them.
+
+    Attributes:
+        seconds: one entry an epoch.
+    """
+
+    def __init__(self, steps: int, batch: tuple):
+        super().__init__()
+        self.steps, self.batch, self.seconds = steps, batch, []
+
+    def on_train_begin(self, logs=None):
+        self.model.train_on_batch(*self.batch)  # traced and compiled before the first epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        def steps():
+            for _ in range(self.steps):
+                self.model.train_on_batch(*self.batch)
+
+        self.seconds.append(bench.seconds(steps))
+
+
+@contextlib.contextmanager
+def joining_fit(callback: keras.callbacks.Callback):
+    """`train` as it is, with one more callback in its `fit`."""
+    fit = keras.Model.fit
+
+    def joined(model, *data, callbacks, **options):
+        return fit(model, *data, callbacks=[*callbacks, callback], **options)
+
+    with unittest.mock.patch.object(keras.Model, "fit", joined):
+        yield
+
+
+def make_videos(root: Path, originals: Path) -> Path:
+    """Class folders with links to real videos, each class to one."""
+    files = sorted(originals.glob("*/*.avi"))[:2]
+    if len(files) < 2:
+        sys.exit(f"no two class folders with an .avi in {originals}: give --videos UCF-101")
+    for file in files:
+        label = file.parent.name
+        (root / label).mkdir(parents=True)
+        for group in GROUPS:
+            for clip in range(CLIPS_OF_GROUP):
+                link(file, root / label / f"v_{label}_g{group:02d}_c{clip + 1:02d}.avi")
+    return root
+
+
+def measure(data: Path, folder: Path, options) -> dict[str, list[float]]:
+    """Seconds of every epoch, fed and in memory, and the share spent waiting for data."""
+    config = TrainConfig(
+        data=DataConfig(data=data),
+        model=ModelConfig(attention=True),
+        recipe=RecipeConfig(epochs=options.repeats, batch_size=options.batch_size),
+    )
+    dataset = open_dataset(make_split(open_data(data), "group"), clip_shape(config.data))
+    run = create_run(folder / "runs", data.name, "conv3d-attention")
+    source = dataset.training(seed=0, flip=True)
+    clips = np.stack([source[index, 0] for index in range(options.batch_size)])
+    batch = clips, source.labels[: len(clips)], np.ones(len(clips), np.float32)
+    alone = StepsInMemory(len(source) // len(clips), batch)
+    with joining_fit(alone):
+        train(run, config, dataset, workers=cores(), reporter=Reporter())
+    rows = read_history(run.history)
+    return {
+        "fed": [row["seconds"] for row in rows],
+        "in memory": alone.seconds,
+        "waiting": [row.get("wait_share", float("nan")) for row in rows],
+        "clips/s": [row["clips_per_s"] for row in rows],
+    }
+
+
+def main() -> None:
+    """Prints a Markdown table."""
+    parser = bench.parser(__doc__, repeats=2)
+    parser.add_argument("--videos", type=Path, default=Path("../shared/realdata/ucf101"))
+    parser.add_argument("--batch-size", type=int, default=16, help="a divisor of 96")
+    options = parser.parse_args()
+    if 96 % options.batch_size:
+        parser.error(f"--batch-size {options.batch_size} does not divide 96")
+    precision = hardware.resolve_precision("auto")
+    figures = {}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        data = {"videos": make_videos(folder / "videos", options.videos), "pack": folder / "pack"}
+        settings = PackSettings("raw", 128, 171)
+        catalog = open_data(data["videos"])
+        make_pack(catalog, data["pack"], settings, workers=cores(), reporter=Reporter())
+        for name, at in data.items():
+            figures[name] = measure(at, folder, options)
+            print(f"{name}: {figures[name]}", file=sys.stderr)
+    rows = [
+        [
+            f"from {name}",
+            bench.spread(found["in memory"], 2),
+            bench.spread(found["fed"], 2),
+            f"{bench.ratio(found, 'fed', 'in memory'):.3f}",
+            f"{statistics.median(found['waiting']):.1%}",
+            bench.spread(found["clips/s"], 2),
+        ]
+        for name, found in figures.items()
+    ]
+    header = ["an epoch of 96 clips", "in memory, s", "train, s", "ratio", "waiting", "clips/s"]
+    ratios = {
+        f"epoch.{name}_over_compute": bench.ratio(found, "fed", "in memory")
+        for name, found in figures.items()
+    }
+    packages = [hardware.backend(), "keras", "opencv-python", "numpy"]
+    config = {"network": "conv3d --attention", "clip": "16x112x112", "precision": precision}
+    bench.report(options, bench.table(header, rows), ratios, packages=packages, config=config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""Does training need more memory, or much more time, where videos are longer, larger or more?
+
+python -m benchmarks.memory [--repeats 1] [--cold]
+
+Every figure comes from a fresh process. Memory is the peak resident set of train.py, from its
+start to the exported SavedModel, with a network so small that what feeds it shows. Videos are
+MPEG-4 .avi, written here and linked under UCF-101's names. A resident set counts the pages of a
+memory-mapped pack too, though they are the page cache's. Time is that of listing the videos,
+splitting them, and counting their frames for the first time and again. `--cold` also lists them
+after the kernel dropped its caches (Linux, as root).
+"""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from ar3d_keras.videos.reader import load_cv2
+from benchmarks import bench
+
+# name -> (videos, frames of each, width, height); of the first and the sixth, the others differ
+# in one thing.
+CASES = {
+    "12 videos, 50 frames, 160x120": (12, 50, 160, 120),
+    "500 frames": (12, 500, 160, 120),
+    "5,000 frames": (12, 5000, 160, 120),
+    "640x480": (12, 50, 640, 480),
+    "1920x1080": (12, 50, 1920, 1080),
+    "100 videos, 16 frames, 64x48": (100, 16, 64, 48),
+    "10,000 videos": (10000, 16, 64, 48),
+}
+SHORT, _, LONG, _, LARGE, FEW, MANY = CASES
+PACKED = (SHORT, LONG, FEW, MANY)  # a pack's frames are of one size, whatever the videos' was
+COUNTS = (100, 1000, 10000)
+# Frames are resized to 18x24 (height x width), so that a long pack is quickly made.
+NETWORK = "--frames 4 --height 16 --width 16 --filters 2 --pool 2 4 4 --dense 4 --epochs 1".split()
+
+# A child's peak begins with what its parent held when it forked, and we hold TensorFlow: this
+# small process in between keeps it honest.
+LAUNCHER = """
+import os, subprocess, sys
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, used = os.wait4(child.pid, 0)
+print(used.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+# What stands between `train.py` and its first step, except the network.
+PREPARE = """
+import json, sys, time
+from ar3d_keras.videos.dataset import open_data
+from ar3d_keras.videos.probe import probe
+from ar3d_keras.videos.reader import cores
+from ar3d_keras.videos.splits import default_scheme, make_split
+times = [time.perf_counter()]
+def lap():
+    times.append(time.perf_counter())
+catalog = open_data(sys.argv[1]); lap()
+split = make_split(catalog, default_scheme(catalog)); split.leak.sentences(); lap()
+catalog.fingerprint; lap()
+if sys.argv[2:]:
+    probe(catalog, workers=cores()); lap()
+    probe(catalog, workers=cores()); lap()
+print(json.dumps([after - before for before, after in zip(times, times[1:])]))
+"""
+
+
+def write_video(file: Path, frames: int, width: int, height: int) -> None:
+    """Noise that moves, so that its P-frames cost what a film's do."""
+    cv2 = load_cv2()
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"XVID"), 25, (width, height))
+    small = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    for number in range(frames):
+        writer.write(np.roll(picture, 2 * number, axis=1))
+    writer.release()
+
+
+def make_catalog(
+    root: Path, file: Path, videos: int, *, classes: int, grouped: bool = True
+) -> Path:
+    """Links to one file, under UCF-101's names or under names that tell no group."""
+    for number in range(videos):
+        place, label = number // classes, f"Class{number % classes:03d}"
+        name = f"v_{label}_g{place % 25 + 1:02d}_c{place // 25 + 1:02d}" if grouped else f"{number}"
+        (root / label).mkdir(parents=True, exist_ok=True)
+        link(file, root / label / f"{name}.avi")
+    return root
+
+
+def link(file: Path, place: Path) -> None:
+    """A hard link; a copy where the file system has no (more) links for us."""
+    try:
+        os.link(file, place)
+    except OSError:
+        shutil.copyfile(file, place)
+
+
+def python(*arguments: object, cache: Path) -> str:
+    """Runs Python from the project's root with a count cache of its own; what it printed."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        sys.exit(done.stderr)
+    return done.stdout
+
+
+def peak(data: Path, folder: Path) -> float:
+    """Peak resident MB of one whole training."""
+    runs = tempfile.mkdtemp(dir=folder)
+    train = [sys.executable, "train.py", "--data", data, "--runs-dir", runs, *NETWORK]
+    kilobytes = python("-c", LAUNCHER, *train, cache=folder / "cache")
+    return int(kilobytes) / 1024
+
+
+def drop_caches() -> None:
+    """Empties the page cache, and what the kernel knows of folders and files."""
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3")
+
+
+def prepare(data: Path, folder: Path, *, count: bool) -> list[float]:
+    """Seconds of catalog, split, fingerprint and, where asked for, both counts."""
+    with tempfile.TemporaryDirectory(dir=folder) as cache:
+        return json.loads(python("-c", PREPARE, data, *["x"] * count, cache=Path(cache)))
+
+
+def main() -> None:
+    """Prints Markdown tables."""
+    parser = bench.parser(__doc__, repeats=1)
+    parser.add_argument("--cold", action="store_true", help="drop the kernel's caches (root)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        peaks = measure_peaks(Path(folder), options.repeats)
+        times = measure_times(Path(folder), options)
+    middle = {name: statistics.median(values) for name, values in peaks.items()}
+    tables = [
+        bench.table(["train.py from", "peak MB"], [[k, bench.spread(v)] for k, v in peaks.items()]),
+        bench.table(["videos, seconds for", *STEPS], times),
+    ]
+    ratios = {
+        "memory.longer_videos": middle[LONG] / middle[SHORT],
+        "memory.larger_videos": middle[LARGE] / middle[SHORT],
+        "memory.more_videos": middle[MANY] / middle[FEW],
+        "memory.longer_pack": middle[f"pack: {LONG}"] / middle[f"pack: {SHORT}"],
+        "memory.more_in_pack": middle[f"pack: {MANY}"] / middle[f"pack: {FEW}"],
+        "memory.catalog_10000_s": max(
+            float(row[1]) + float(row[2]) for row in times if row[0].startswith("10,000")
+        ),
+    }
+    packages = ["tensorflow", "keras", "opencv-python", "numpy", "scikit-learn"]
+    config = {"network": " ".join(NETWORK)}
+    bench.report(options, "\n\n".join(tables), ratios, packages=packages, config=config)
+
+
+def measure_peaks(folder: Path, repeats: int) -> dict[str, list[float]]:
+    """Peak MB by case, from videos and from raw packs of them."""
+    data = {}
+    for name, (videos, *size) in CASES.items():
+        file = folder / ("x".join(map(str, size)) + ".avi")
+        if not file.exists():
+            write_video(file, *size)
+        data[name] = make_catalog(folder / name, file, videos, classes=2)
+    for name in PACKED:
+        data[f"pack: {name}"] = folder / f"pack {name}"
+        pack = ["pack", "--data", data[name], "--out", data[f"pack: {name}"], "--resize", 18, 24]
+        python("-m", "ar3d_keras", *pack, cache=folder / "cache")
+    contenders = {name: lambda at=at: peak(at, folder) for name, at in data.items()}
+    return bench.take_turns(contenders, repeats)
+
+
+STEPS = ("catalog", "split", "fingerprint", "first count", "second count")
+
+
+def measure_times(folder: Path, options) -> list[list[str]]:
+    """A line for each number of videos: medians of what `prepare` times."""
+    file = folder / "tiny.avi"
+    write_video(file, *CASES[MANY][1:])
+    lines = []
+    for videos in COUNTS:
+        data = make_catalog(folder / f"{videos}", file, videos, classes=min(100, videos // 10))
+        lines.append([f"{videos:,}", data, None])
+    plain = make_catalog(folder / "plain", file, COUNTS[-1], classes=100, grouped=False)
+    lines.append([f"{COUNTS[-1]:,}, no groups", plain, None])
+    if options.cold:
+        lines.append([f"{COUNTS[-1]:,}, nothing cached", data, drop_caches])
+    rows = []
+    for name, at, before in lines:
+        rounds = []
+        for _ in range(options.repeats):
+            if before:
+                before()
+            rounds.append(prepare(at, folder, count=at is not plain))
+        medians = [statistics.median(step) for step in zip(*rounds, strict=True)]
+        medians += [None] * (len(STEPS) - len(medians))
+        rows.append([name, *("" if m is None else f"{m:.3f}" for m in medians)])
+    return rows
+
+
+if __name__ == "__main__":
+    main()
