@@ -7,8 +7,9 @@ train.py calls; an epoch's seconds are those of its history.csv, from the epoch'
 of its last step, decoding, shuffling and Keras's callbacks included. After every epoch the same
 compiled step runs as often on one batch that lies in memory. The data are links to the .avi files
 found under --videos, two classes in 18 groups, 96 of the 108 videos for training; then a raw pack
-of them. The clips that are decoded ahead before an epoch begins are made up for by those decoded
-ahead for the next one.
+of them. Of the epochs the first, which has to wait for its first batch, and those after --repeats
+more are not counted: each that is begins with a few batches decoded ahead, and decodes as many
+for the next.
 """
 
 import contextlib
@@ -41,13 +42,18 @@ CLIPS_OF_GROUP = 3
 class StepsInMemory(keras.callbacks.Callback):
     """Trains as many steps after an epoch as it had, on one batch in memory, and times them.
 
+    Args:
+        steps: of an epoch.
+        batch: clips, labels and weights.
+        repeats: epochs to count after the first; then the training ends.
+
     Attributes:
-        seconds: one entry an epoch.
+        seconds: one entry a counted epoch.
     """
 
-    def __init__(self, steps: int, batch: tuple):
+    def __init__(self, steps: int, batch: tuple, repeats: int):
         super().__init__()
-        self.steps, self.batch, self.seconds = steps, batch, []
+        self.steps, self.batch, self.repeats, self.seconds = steps, batch, repeats, []
 
     def on_train_begin(self, logs=None):
         self.model.train_on_batch(*self.batch)  # traced and compiled before the first epoch
@@ -57,7 +63,9 @@ class StepsInMemory(keras.callbacks.Callback):
             for _ in range(self.steps):
                 self.model.train_on_batch(*self.batch)
 
-        self.seconds.append(bench.seconds(steps))
+        if epoch > 0:
+            self.seconds.append(bench.seconds(steps))
+        self.model.stop_training = epoch == self.repeats
 
 
 @contextlib.contextmanager
@@ -91,17 +99,17 @@ def measure(data: Path, folder: Path, options) -> dict[str, list[float]]:
     config = TrainConfig(
         data=DataConfig(data=data),
         model=ModelConfig(attention=True),
-        recipe=RecipeConfig(epochs=options.repeats, batch_size=options.batch_size),
+        recipe=RecipeConfig(epochs=options.repeats + 2, batch_size=options.batch_size),
     )
     dataset = open_dataset(make_split(open_data(data), "group"), clip_shape(config.data))
     run = create_run(folder / "runs", data.name, "conv3d-attention")
     source = dataset.training(seed=0, flip=True)
     clips = np.stack([source[index, 0] for index in range(options.batch_size)])
     batch = clips, source.labels[: len(clips)], np.ones(len(clips), np.float32)
-    alone = StepsInMemory(len(source) // len(clips), batch)
+    alone = StepsInMemory(len(source) // len(clips), batch, options.repeats)
     with joining_fit(alone):
         train(run, config, dataset, workers=cores(), reporter=Reporter())
-    rows = read_history(run.history)
+    rows = read_history(run.history)[1:]
     return {
         "fed": [row["seconds"] for row in rows],
         "in memory": alone.seconds,
