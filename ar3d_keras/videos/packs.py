@@ -26,6 +26,8 @@ from ar3d_keras.videos.sampling import ClipShape, View
 GONE = (-1, -1)
 # How much of a pack may count as this process's memory.
 MAPPED_BYTES = 1 << 26
+# What the kernel maps at least where a byte is read (Linux, fault_around_bytes).
+MAPPED_AT_ONCE = 1 << 16
 
 
 def open_pack(folder: str | os.PathLike) -> "Pack":
@@ -239,7 +241,7 @@ class Pack:
         They stay in the page cache, from where other threads just take them again; but as long
         as they are mapped they count as this process's memory, which would grow with the pack.
         """
-        self._touched += length
+        self._touched += max(length, MAPPED_AT_ONCE)
         if self._touched > MAPPED_BYTES:
             self._touched = 0
             for shard in list(self._maps.values()):

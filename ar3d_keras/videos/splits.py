@@ -331,14 +331,15 @@ def _draw_groups(catalog: Catalog, seed: int) -> list[str | None]:
 
     for name, left in (("test", 2), ("val", 1)):  # recordings that each class has left after it
         folds = min(5, len(set(groups[rest])), int(np.bincount(labels[rest]).max()))
-        # Where every video is its own group the two rules are one; this one takes no time, the
-        # other seconds for ten thousand videos.
-        alone = len(set(groups[rest])) == len(rest)
-        rule = StratifiedKFold if alone else StratifiedGroupKFold
-        splitter = rule(folds, shuffle=True, random_state=seed)
-        candidates = [
-            rest[fold] for _, fold in _quietly(splitter.split(rest, labels[rest], groups[rest]))
-        ]
+        # Where every video is its own group the two rules are one, and to keep groups together
+        # takes seconds for ten thousand of them.
+        if len(set(groups[rest])) == len(rest):
+            splitter, kept = StratifiedKFold(folds, shuffle=True, random_state=seed), None
+        else:
+            splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+            kept = groups[rest]
+        found = _quietly(splitter.split(rest, labels[rest], kept))
+        candidates = [rest[fold] for _, fold in found]
         if not (allowed := [fold for fold in candidates if leaves(fold, left)]):
             # Few recordings, some of several classes: to take a single one always leaves enough.
             allowed = [rest[groups[rest] == group] for group in np.unique(groups[rest])]
