@@ -25,7 +25,7 @@ from ar3d_keras.videos.sampling import ClipShape, View
 
 GONE = (-1, -1)
 # How much of a pack may count as this process's memory.
-MAPPED_BYTES = 1 << 30
+MAPPED_BYTES = 4 << 30
 
 
 def open_pack(folder: str | os.PathLike) -> "Pack":
@@ -84,7 +84,7 @@ class Pack:
         videos = tuple(packed.video for packed in self.videos)
         return Catalog(self.root, videos, tuple(packed.size for packed in self.videos))
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """Of all shards."""
         return sum(packed.length for packed in self.videos)
@@ -195,18 +195,16 @@ class Pack:
         length = packed.frames * height * width * 3
         frames = self._bytes(packed)[:length].reshape(packed.frames, height, width, 3)
         crops = frames[:, rows, columns]
-        if view.flip:
-            flip = load_cv2().flip  # ten times as fast as NumPy's copy of a reversed axis
-            for place, index in enumerate(view.window):
-                flip(crops[index], 1, dst=out[place])
-            return
         first, last, count = int(view.window[0]), int(view.window[-1]), len(view.window)
         step = (last - first) // (count - 1) if count > 1 else 1
+        # One call a clip: each gives Python's lock away and has to get it back from the others.
         if step > 0 and np.array_equal(view.window, first + step * np.arange(count)):
-            np.copyto(out, crops[first : last + 1 : step])  # one copy, without Python's lock
+            np.copyto(out, crops[first : last + 1 : step])
         else:  # a short video starts over at its front
-            for place, index in enumerate(view.window):
-                out[place] = crops[index]
+            np.take(crops, view.window, axis=0, out=out)
+        if view.flip:
+            upright = out.reshape(-1, *out.shape[2:])
+            load_cv2().flip(upright, 1, dst=upright)
 
     def _cut_jpeg(
         self, packed, view, rows, columns, out: np.ndarray, starts: Sequence[int]
@@ -238,9 +236,10 @@ class Pack:
 
         They stay in the page cache, from where other threads just take them again; but as long
         as they are mapped they count as this process's memory, which would grow with the pack.
+        Taking them again costs half as much as the copy: a smaller pack keeps its own.
         """
         self._touched += length
-        if self._touched > MAPPED_BYTES:
+        if self._touched > MAPPED_BYTES < self.bytes:
             self._touched = 0
             for shard in list(self._maps.values()):
                 shard.madvise(mmap.MADV_DONTNEED)

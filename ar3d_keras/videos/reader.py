@@ -1,5 +1,6 @@
 """OpenCV decoding: chosen frames of a video file or a folder of frames, as uint8 RGB."""
 
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ def decoding_threads(asked: int | None) -> int:
     return asked or cores()
 
 
+@functools.cache
 def load_cv2():
     """Imports OpenCV, quiet and with one thread a call: the pipeline runs calls in parallel.
 

@@ -89,8 +89,16 @@ class ClipSource(abc.ABC):
 
     def read(self, index: int, epoch: int, out: np.ndarray | None = None) -> np.ndarray | None:
         """The same, written into `out`, uint8 (T, H, W, 3), where that is given."""
+        return self.cut(index, self.view(index, epoch), out)
+
+    def view(self, index: int, epoch: int) -> View:
+        """How the clip at (index, epoch) is cut out of its video."""
         path = self.videos[index // self.views_per_video].path
-        view = self._views(self._frames[path], self.shape, epoch, index)
+        return self._views(self._frames[path], self.shape, epoch, index)
+
+    def cut(self, index: int, view: View, out: np.ndarray | None = None) -> np.ndarray | None:
+        """The clip that `view` cuts out of the video of clip `index`, as `read` gives it."""
+        path = self.videos[index // self.views_per_video].path
         try:
             return self._clip(path, view, out)
         except ReadError as error:
