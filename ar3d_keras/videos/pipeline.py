@@ -9,6 +9,7 @@ import collections
 import functools
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -49,7 +50,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         clips = np.arange(len(self.source))
-        with _BatchReader(self.source, self.workers) as reader:
+        with _BatchReader(self.source, self.batch_size, self.workers) as reader:
             ahead: collections.deque[_Filling] = collections.deque()
             for first in range(0, len(clips), self.batch_size):
                 ahead.append(reader.begin(clips[first : first + self.batch_size], 0))
@@ -73,7 +74,7 @@ class ClipStream:
         self, source: ClipSource, batch_size: int, *, seed: int, epochs: range, workers: int
     ):
         self.source, self.batch_size, self.seed = source, batch_size, seed
-        self._reader, self._calls = _BatchReader(source, workers), _Calls()
+        self._reader, self._calls = _BatchReader(source, batch_size, workers), _Calls()
         self.dataset = self._build(epochs)
 
     def close(self) -> None:
@@ -154,7 +155,7 @@ class ClipBatches(keras.utils.PyDataset):
     def __init__(self, source: ClipSource, batch_size: int, *, seed: int, workers: int):
         super().__init__(workers=1, use_multiprocessing=False)
         self.source, self.batch_size, self.seed, self.epoch = source, batch_size, seed, 0
-        self._reader = _BatchReader(source, workers)
+        self._reader = _BatchReader(source, batch_size, workers)
         self._ahead: dict[tuple[int, int], _Filling] = {}  # by epoch and step
 
     def __len__(self) -> int:
@@ -200,8 +201,10 @@ def _indices(source: ClipSource, batch_size: int, seed: int, epoch: int, step: i
 class _BatchReader:
     """Threads that read clips straight into the arrays of their batches."""
 
-    def __init__(self, source: ClipSource, workers: int):
+    def __init__(self, source: ClipSource, batch_size: int, workers: int):
         self.source, self.workers, self.stopped = source, workers, False
+        shape = source.shape
+        self.memory = _Memory(batch_size * shape.frames * shape.height * shape.width * 3)
         self.pool = ThreadPoolExecutor(workers)
 
     def __enter__(self) -> "_BatchReader":
@@ -234,7 +237,7 @@ class _Filling:
         # Drawn here, in one thread: drawing holds Python's lock, for which all threads that copy
         # would wait, and copying would be no faster with two of them than with one.
         self._views = [source.view(int(index), epoch) for index in indices]
-        self._clips = _aligned((count, shape.frames, shape.height, shape.width, 3))
+        self._clips = reader.memory.array().reshape(-1, shape.frames, shape.height, shape.width, 3)[:count]
         self._labels = source.labels[indices // source.views_per_video]
         self._weights = np.zeros(count, np.float32)
         workers = min(reader.workers, count)
@@ -262,9 +265,26 @@ class _Filling:
         return self._clips, self._labels, self._weights
 
 
-def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """An empty uint8 array that starts where TensorFlow takes it without a copy."""
-    length = int(np.prod(shape))
-    memory = np.empty(length + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + length].reshape(shape)
+class _Memory:
+    """Arrays of one size, in memory that is taken again when nobody holds the array before.
+
+    Fresh memory of a batch costs as much as copying a third of its clips: the system clears it.
+    """
+
+    def __init__(self, length: int):
+        self._length = length
+        self._free: list[np.ndarray] = []
+
+    def array(self) -> np.ndarray:
+        """uint8 (length,), not cleared, aligned so that TensorFlow takes it without a copy."""
+        memory = self._free.pop() if self._free else self._allocate()
+        # NumPy makes this array, whose base is no array, the base of each view of it: it lives
+        # until the last of them is gone, tensors that share it included.
+        array = np.frombuffer(memory.data, np.uint8)
+        weakref.finalize(array, self._free.append, memory).atexit = False
+        return array
+
+    def _allocate(self) -> np.ndarray:
+        memory = np.empty(self._length + ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % ALIGNMENT
+        return memory[start : start + self._length]
