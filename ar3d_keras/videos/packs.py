@@ -196,12 +196,13 @@ class Pack:
         frames = self._bytes(packed)[:length].reshape(packed.frames, height, width, 3)
         crops = frames[:, rows, columns]
         first, last, count = int(view.window[0]), int(view.window[-1]), len(view.window)
-        step = (last - first) // (count - 1) if count > 1 else 1
+        step = max(1, (last - first) // max(1, count - 1))
         # One call a clip: each gives Python's lock away and has to get it back from the others.
-        if step > 0 and np.array_equal(view.window, first + step * np.arange(count)):
+        if (view.window == np.arange(first, first + step * count, step)).all():
             np.copyto(out, crops[first : last + 1 : step])
         else:  # a short video starts over at its front
-            np.take(crops, view.window, axis=0, out=out)
+            for place, index in enumerate(view.window):
+                out[place] = crops[index]
         if view.flip:
             upright = out.reshape(-1, *out.shape[2:])
             load_cv2().flip(upright, 1, dst=upright)
