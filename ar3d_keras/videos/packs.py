@@ -20,7 +20,7 @@ from ar3d_keras.videos.pack_index import (
     shard_name,
 )
 from ar3d_keras.videos.probe import Probe
-from ar3d_keras.videos.reader import ReadError, load_cv2
+from ar3d_keras.videos.reader import ReadError, load_cv2, mirror
 from ar3d_keras.videos.sampling import ClipShape, View
 
 GONE = (-1, -1)
@@ -187,6 +187,8 @@ class Pack:
             self._cut_raw(packed, view, rows, columns, out)
         else:
             self._cut_jpeg(packed, view, rows, columns, out, starts)
+        if view.flip:
+            mirror(out)
         self._touch(len(out) * (starts[1] - starts[0]))
         return out
 
@@ -203,9 +205,6 @@ class Pack:
         else:  # a short video starts over at its front
             for place, index in enumerate(view.window):
                 out[place] = crops[index]
-        if view.flip:
-            upright = out.reshape(-1, *out.shape[2:])
-            load_cv2().flip(upright, 1, dst=upright)
 
     def _cut_jpeg(
         self, packed, view, rows, columns, out: np.ndarray, starts: Sequence[int]
@@ -216,8 +215,7 @@ class Pack:
             frame = cv2.imdecode(video[starts[index] : starts[index + 1]], cv2.IMREAD_COLOR)
             if frame is None:
                 raise ReadError(f"its frame {index} in {shard_name(packed.shard)} is no JPEG")
-            crop = frame[rows, columns]
-            cv2.cvtColor(cv2.flip(crop, 1) if view.flip else crop, cv2.COLOR_BGR2RGB, out[place])
+            cv2.cvtColor(frame[rows, columns], cv2.COLOR_BGR2RGB, dst=out[place])
 
     def _bytes(self, packed: PackedVideo) -> np.ndarray:
         """A video's bytes in its shard, uint8 (length,), read-only; nothing is read yet."""

@@ -237,7 +237,9 @@ class _Filling:
         # Drawn here, in one thread: drawing holds Python's lock, for which all threads that copy
         # would wait, and copying would be no faster with two of them than with one.
         self._views = [source.view(int(index), epoch) for index in indices]
-        self._clips = reader.memory.array().reshape(-1, shape.frames, shape.height, shape.width, 3)[:count]
+        self._clips = reader.memory.array().reshape(-1, shape.frames, shape.height, shape.width, 3)[
+            :count
+        ]
         self._labels = source.labels[indices // source.views_per_video]
         self._weights = np.zeros(count, np.float32)
         workers = min(reader.workers, count)
