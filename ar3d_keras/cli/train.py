@@ -16,7 +16,7 @@ from typing import Literal
 
 from ar3d_keras.cli.console import Console, start_backend
 from ar3d_keras.cli.options import command, parse, peek
-from ar3d_keras.config import PRESETS, TrainConfig, from_json, to_json
+from ar3d_keras.config import TrainConfig, from_json, preset, to_json
 from ar3d_keras.errors import UserError
 
 DEMO = Path("data/demo")
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _defaults(arguments: Sequence[str]) -> TrainOptions:
     """What holds where no flag is given: the run to resume, or --config over the preset."""
-    given = peek(arguments, "config", "preset", "data", "resume", "runs-dir")
+    given = peek(arguments, "config", "preset", "data", "model", "resume", "runs-dir")
     base = TrainOptions()
     if given["resume"]:
         from ar3d_keras.runs import find_run
@@ -65,10 +65,13 @@ def _defaults(arguments: Sequence[str]) -> TrainOptions:
     from ar3d_keras.videos.packs import is_demo_pack
 
     sections = _read_config(Path(given["config"])) if given["config"] else {}
-    data = given["data"] or from_json(sections, base, given["config"] or "").data.data
+    configured = from_json(sections, base, given["config"] or "")
+    data = given["data"] or configured.data.data
     demo = data is None or is_demo(Path(data)) or is_demo_pack(Path(data))
-    preset = given["preset"] or ("demo" if demo else "paper")
-    base = from_json(PRESETS.get(preset, {}), dataclasses.replace(base, preset=preset))
+    name = given["preset"] or ("demo" if demo else "paper")
+    base = dataclasses.replace(base, preset=name)
+    for layer in preset(name, given["model"] or configured.model.model):
+        base = from_json(layer, base)
     return from_json(sections, base, given["config"] or "")
 
 
