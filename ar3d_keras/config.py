@@ -163,9 +163,12 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def preset(name: str, model: str) -> list[dict[str, dict[str, Any]]]:
-    """The sections of a preset, later ones over earlier: of every network, then of `model`."""
-    return [PRESETS.get(name, {}), PRESETS.get(f"{name}-{model}", {})]
+def with_preset(base: TrainConfig, name: str, model: str = "conv3d") -> TrainConfig:
+    """`base` with the network `model` and what the preset `name` says of all and of this one."""
+    base = dataclasses.replace(base, model=dataclasses.replace(base.model, model=model))
+    for part in (name, f"{name}-{model}"):
+        base = from_json(PRESETS.get(part, {}), base, f"preset {part}")
+    return base
 
 
 def to_json(config: TrainConfig) -> dict[str, dict[str, Any]]:

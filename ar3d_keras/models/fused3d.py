@@ -41,7 +41,7 @@ class Fused3D(VideoClassifier):
         pool      (batch, 2, 2, 2, 512)      maxima of 3x3x3
         output    (batch, classes)           dropout 0.5, Dense, softmax, float32 under every precision
 
-    40,324,389 parameters with 101 classes (the publication: 39 million).
+    40,320,581 parameters with 101 classes (the publication: 39 million).
 
     Different from the publication: its clip is 50 frames, five moments of ten at 224x224, and its
     two networks are Inception-v1 (5x7x7x1024 each).
@@ -97,7 +97,7 @@ class Fused3D(VideoClassifier):
             return FrameByFrame(network, dtype=dtype, name=name)(x)
 
         clip = clip_input(frames, height, width, channels=5)
-        colour, flow = _moments(clip)
+        colour, flow = cut_moments(clip)
         streams = [stream(centred(colour), "rgb"), stream(centred_flow(flow), "motion")]
         x = layers.Concatenate(axis=-1, dtype=dtype, name="both")(streams)
         layer = {"padding": "same", "data_format": "channels_last", "dtype": dtype}
@@ -112,7 +112,7 @@ class Fused3D(VideoClassifier):
         super().__init__(clip, output, sizes, **kwargs)
 
 
-def _moments(clip):
+def cut_moments(clip):
     """The clip's moments: (batch, moments, height, width, 3) and (..., 2 x frames of a moment)."""
     _, frames, height, width, _ = clip.shape
     moments = min(MOMENTS, frames)

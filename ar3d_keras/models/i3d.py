@@ -56,9 +56,10 @@ class I3D(VideoClassifier):
         Logits            (batch, 1, classes)        dropout 0.5, then 1x1x1; mean over time
         output            (batch, classes)           softmax, float32 under every precision
 
-    12,697,264 parameters with the 400 classes of Kinetics, 12,390,869 with 101: 12,287,... weights
-    and the batch norms' 14,544 moving statistics. Batch norm has an offset and no scale. Poolings
-    round up, so a clip of any size passes. The publication's clips are 64 x 224 x 224.
+    12,398,069 parameters with 101 classes; 12,704,544 with Kinetics' 400, of which 14,560 are the
+    batch norms' moving statistics (the 12.69 M that Open Model Zoo counts in the published
+    weights are the rest). Batch norm has an offset and no scale. Poolings round up, so a clip of
+    any size passes. The publication's clips are 64 x 224 x 224.
 
     Different from the publication: the batch norms' moving statistics forget faster (momentum 0.9,
     there 0.999), so that short trainings are evaluated with statistics of their own.
@@ -106,7 +107,10 @@ class I3D(VideoClassifier):
         x = unit(x, 192, 3, "Conv3d_2c_3x3")
         x = _pool(x, (1, 3, 3), (1, 2, 2), "MaxPool3d_3a_3x3", dtype)
         for name, *parts in TRUNK:
-            x = _mixed(x, *parts, name, unit, dtype) if len(parts) == 4 else _pool(x, *parts, name, dtype)
+            if len(parts) == 4:
+                x = _mixed(x, *parts, name, unit, dtype)
+            else:
+                x = _pool(x, *parts, name, dtype)
         if attention:
             x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
         # Average pooling over the whole map as a mean: pooling is very slow there on a CPU.

@@ -30,7 +30,7 @@ class LRCN(VideoClassifier):
         scores    (batch, 16, classes)       softmax of each frame
         output    (batch, classes)           their mean, float32 under every precision
 
-    13,559,717 parameters with 101 classes.
+    13,557,669 parameters with 101 classes.
 
     Different from the publication: the frame network is MobileNetV2 where it has CaffeNet, so
     fc6 has 512 units over 4x4x1280 features where it has 4096 over 6x6x256; the mean over frames
@@ -71,7 +71,9 @@ class LRCN(VideoClassifier):
         dtype = kwargs.pop("dtype", None)
 
         clip = clip_input(frames, height, width)
-        network = open_network(frames_network, frames_weights, height=height, width=width, dtype=dtype)
+        network = open_network(
+            frames_network, frames_weights, height=height, width=width, dtype=dtype
+        )
         x = FrameByFrame(network, dtype=dtype, name="frames")(centred(clip))
         x = layers.Reshape((frames, -1), dtype=dtype, name="flatten")(x)
         x = layers.Dense(dense, activation="relu", dtype=dtype, name="fc6")(x)
