@@ -159,7 +159,6 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "recipe": {"epochs": 20, "learning_rate": 3e-4},
     },
     "demo-lrcn": {"recipe": {"epochs": 20}},
-    "demo-i3d": {"recipe": {"epochs": 20}},
 }
 
 

@@ -84,7 +84,7 @@ class NetworkTests:
             "sparse_categorical_crossentropy",
             jit_compile=False,
         )
-        losses = [float(model.train_on_batch(self.clips, labels)) for _ in range(8)]
+        losses = [float(model.train_on_batch(self.clips, labels)) for _ in range(20)]
         assert np.isfinite(losses).all()
         assert losses[-1] < 0.9 * losses[0], losses
 

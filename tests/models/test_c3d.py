@@ -8,12 +8,12 @@ from ar3d_keras import C3D
 class TestC3D(NetworkTests):
     name = "c3d"
     small = {  # noqa: RUF012
-        "frames": 8, "height": 16, "width": 16, "width_multiplier": 1 / 32, "dense": 8,
+        "frames": 8, "height": 16, "width": 16, "width_multiplier": 1 / 16, "dense": 16,
         "gate_kernel": (1, 3, 3),
     }  # fmt: skip
     gated = "conv5b"
-    shapes = {"conv1a": (8, 16, 16, 2), "pool1": (8, 8, 8, 2), "pool5": (1, 1, 1, 16)}  # noqa: RUF012
-    learning_rate = 1e-2
+    shapes = {"conv1a": (8, 16, 16, 4), "pool1": (8, 8, 8, 4), "pool5": (1, 1, 1, 32)}  # noqa: RUF012
+    learning_rate = 3e-3
 
 
 def test_it_is_the_publications_network():

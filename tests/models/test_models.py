@@ -49,7 +49,7 @@ def test_every_option_belongs_to_a_network_and_its_help_names_each_default():
     [("lrcn", "attention"), ("two_stream", "attention"), ("c3d", "pool"), ("conv3d", "units")],
 )
 def test_an_option_that_a_network_does_not_take_is_refused(name, option, user_error):
-    with user_error(f"--model {name} has no --{option}: its options are --frames, --height"):
+    with user_error(f"--model {name} has no --{option}: its options are --", "--height, --width"):
         refuse_options(name, {"dropout": 0.5, option: 3})
 
 

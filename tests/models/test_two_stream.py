@@ -64,7 +64,7 @@ def test_it_is_the_publications_network():
         assert layers["conv1"] == (109, 109, 96)
         assert layers["pool1"] == (54, 54, 96)
         assert layers["conv2"] == (26, 26, 256)
-        assert layers["pool2"] == layers["conv3"][:2] + (256,) == (13, 13, 256)
+        assert layers["pool2"] == (*layers["conv3"][:2], 256) == (13, 13, 256)
         assert layers["conv5"] == (13, 13, 512)
         assert layers["pool5"] == (6, 6, 512)
         assert (layers["full6"], layers["full7"]) == ((4096,), (2048,))
