@@ -16,6 +16,7 @@ Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 FramesNetwork = Literal[
     "InceptionV3", "MobileNet", "MobileNetV2", "MobileNetV3Small", "ResNet50V2", "Xception"
 ]
+Flow = Literal["none", "dis", "farneback", "tvl1"]
 Scheme = Literal["csv", "group", "official1", "official2", "official3", "paper"]
 
 
@@ -41,6 +42,8 @@ class DataConfig:
     """Widest step between frames of a clip: the largest of S, S-1, ..., 1 that leaves a video more than FRAMES frames. 1 reads the paper's "consecutive" literally."""
     flip: bool = True
     """Mirror half of the training clips. Switch it off where left and right are different actions."""
+    flow: Flow | None = None
+    """Optical flow from each frame to the next, as two more channels of a clip, where the network sees it: DIS, Farneback, or TV-L1 (needs opencv-contrib-python). Default: `dis` for such networks, else `none`."""
     workers: int | None = None
     """Threads that decode. Default: one per core."""
 

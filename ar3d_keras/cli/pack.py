@@ -3,6 +3,7 @@
 ar3d pack --data data/UCF-101 --out data/UCF-101-pack                 stopped or killed, it goes on
 python train.py --attention --data data/UCF-101-pack                  as from the videos, bit for bit
 ar3d pack --data data/UCF-101 --out data/small --codec jpeg           a quarter of the disk or less
+ar3d pack --data data/UCF-101 --out data/flow --flow dis              with optical flow, for two_stream and fused3d
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Literal
 
 from ar3d_keras.cli.console import Console
 from ar3d_keras.cli.options import parse
-from ar3d_keras.config import PRESETS, TrainConfig, from_json
+from ar3d_keras.config import PRESETS, Flow, TrainConfig, from_json
 from ar3d_keras.errors import UserError
 
 
@@ -32,6 +33,8 @@ class PackOptions:
     """Height and width of the frames; a run's must be the same. Default: what train.py resizes to by default, 128 171."""
     stride: int = 4
     """For the record: the --stride of the runs it is meant for. Every frame is kept, since a window may start at any, so runs with another stride can use the pack too."""
+    flow: Flow = "none"
+    """Compute optical flow too, for the networks that see it, with this algorithm (train.py's default is `dis`), so that training need not. Other networks use the pack as if it had none."""
     workers: int | None = None
     """Threads that decode. Default: one per core."""
     close: bool = False
@@ -45,6 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     from ar3d_keras.videos.catalog import open_catalog
     from ar3d_keras.videos.dataset import clip_shape
     from ar3d_keras.videos.demo import is_demo
+    from ar3d_keras.videos.flow import refuse
     from ar3d_keras.videos.pack_index import PackSettings, is_pack
     from ar3d_keras.videos.packing import close_pack, make_pack
     from ar3d_keras.videos.reader import decoding_threads
@@ -64,7 +68,10 @@ def main(arguments: Sequence[str]) -> None:
         if options.close:
             pack = close_pack(catalog, options.out, reporter=console)
         else:
-            settings = PackSettings(options.codec, *size, quality, options.stride)
+            flow = None if options.flow == "none" else options.flow
+            if flow:
+                refuse(flow, size)
+            settings = PackSettings(options.codec, *size, quality, options.stride, flow)
             pack = make_pack(catalog, options.out, settings, workers=workers, reporter=console)
     except KeyboardInterrupt:
         console.say("stopped; the same command goes on from here")

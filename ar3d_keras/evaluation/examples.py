@@ -53,14 +53,14 @@ def draw_examples(
     Green is the true class, red the first answer where it is wrong.
 
     Args:
-        clips: (n, T, H, W, 3) uint8 RGB, n >= 1.
+        clips: (n, T, H, W, C) uint8, n >= 1; of channels beyond RGB nothing is drawn.
         paths: (n,) names of the videos.
         labels: (n,) indices into `classes`.
         probabilities: (n, classes) in 0..1.
         classes: the names.
     """
     rows, columns = -(-len(clips) // 2), min(2, len(clips))
-    strips = [_strip(clip) for clip in clips]
+    strips = [_strip(clip[..., :3]) for clip in clips]
     aspect = strips[0].shape[1] / strips[0].shape[0]
     figure = drawing.new_figure(
         6.3 * columns, (0.42 + 4.3 / aspect) * rows + 0.1, layout="constrained"

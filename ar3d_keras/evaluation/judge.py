@@ -109,7 +109,7 @@ def _about(
 
 
 def _clips(source: ClipSource, evaluation: Evaluation, chosen: np.ndarray) -> np.ndarray:
-    """The clip that stands for each chosen video: its middle view, uint8 (n, T, H, W, 3)."""
+    """The clip that stands for each chosen video: its middle view, uint8 (n, T, H, W, C)."""
     place = {video.path: number for number, video in enumerate(source.videos)}
     views = source.views_per_video
     return np.array([source[place[evaluation.paths[i]] * views + views // 2, 0] for i in chosen])

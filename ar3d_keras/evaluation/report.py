@@ -44,7 +44,7 @@ def write_report(
         history: the run's learning curves, see `plots.curves`.
         leak: sentences on source recordings that stand in two splits, the headline first.
         leak_is_loud: whether that box is red.
-        example_clips: (indices (n,) of videos, their clips (n, T, H, W, 3) uint8), see
+        example_clips: (indices (n,) of videos, their clips (n, T, H, W, C) uint8), see
             `examples.choose_examples`.
 
     Returns:

@@ -19,8 +19,8 @@ from ar3d_keras.errors import UserError
 def export_saved_model(network: Path, folder: Path, classes: Sequence[str]) -> Path:
     """Writes the next version of a SavedModel, whole or not at all.
 
-    Its signature `serving_default` takes `clip` uint8 (batch, T, H, W, 3) of the network's size
-    and gives `probabilities` float32 (batch, classes), `classes` string (batch, classes), and
+    Its signature `serving_default` takes `clip` uint8 (batch, T, H, W, C) of the network's size,
+    RGB or, for a network that sees flow, RGB, dx, dy (see `videos.flow`), and gives `probabilities` float32 (batch, classes), `classes` string (batch, classes), and
     `top_classes` string and `top_probabilities` float32 (batch, min(5, classes)), best first.
 
     Args:

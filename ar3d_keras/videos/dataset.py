@@ -9,6 +9,7 @@ from ar3d_keras.config import DataConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, open_catalog
+from ar3d_keras.videos.flow import refuse as refuse_flow
 from ar3d_keras.videos.pack_index import AGAIN, is_pack
 from ar3d_keras.videos.packs import Pack, open_pack
 from ar3d_keras.videos.probe import Probe, probe
@@ -94,7 +95,8 @@ def open_data(data: str | os.PathLike) -> Catalog:
 def clip_shape(config: DataConfig) -> ClipShape:
     """The geometry that a configuration asks for."""
     resize = config.resize or resize_for(config.height, config.width)
-    return ClipShape(config.frames, config.height, config.width, *resize, config.stride)
+    flow = None if config.flow == "none" else config.flow
+    return ClipShape(config.frames, config.height, config.width, *resize, config.stride, flow)
 
 
 def open_dataset(
@@ -116,7 +118,8 @@ def open_dataset(
 
     Raises:
         UserError: a split, or a class in training, has no decodable video left; or a pack that
-            is damaged, has frames of another size, or whose videos have changed since.
+            is damaged, has frames of another size or not the flow, or whose videos have changed
+            since; or flow that OpenCV cannot give.
     """
     reporter = reporter or Reporter()
     root = split.catalog.root
@@ -127,6 +130,12 @@ def open_dataset(
         pack = open_pack(root)
         probed = _probe_pack(pack, catalog, shape, workers, reporter)
     else:
+        if shape.flow:
+            refuse_flow(shape.flow, (shape.resize_height, shape.resize_width))
+            reporter.say(
+                f"optical flow ({shape.flow}) is computed as clips are read, which is slow: "
+                f"`ar3d pack --flow {shape.flow}` computes it once"
+            )
         with reporter.bar("checking", len(catalog), "videos") as update:
             probed = probe(catalog, workers=workers, progress=update)
     dataset = Dataset(split, probed.frames, probed.unreadable, shape, pack)

@@ -4,9 +4,11 @@
     P/shard-00000.bin     one video after another, about 1 GiB a shard
     P/packing.jsonl       instead of pack.json while the pack is unfinished (see `packing`)
 
-A video in a shard is its frames (raw: uint8 RGB (height, width, 3); jpeg: one JPEG each) and
-behind them a table, little-endian uint32 (frames, 2), of each frame's length and CRC-32. The
-index holds the table's CRC-32 and, of itself, a SHA-256. So a clip is checked by what it reads,
+A video in a shard is its frames (raw: uint8 RGB (height, width, 3); jpeg: one JPEG each), then, if
+the pack has optical flow, the flow of each (uint8 dx, dy (height, width, 2), see `flow`, deflated by
+zlib), and behind them a table, little-endian uint32 (frames, parts, 2): each frame's length and
+CRC-32, and those of its flow. Flow is mostly smooth or none: deflated it is a thirtieth of its size
+and exact, with either codec, and a network without flow never reads it. The index holds the table's CRC-32 and, of itself, a SHA-256. So a clip is checked by what it reads,
 and nothing ever reads a whole shard.
 
 All frames are kept, because a window may start at any of them: a pack gives the windows and crops
@@ -26,7 +28,8 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Video, stamp
 from ar3d_keras.videos.reader import load_cv2
 
-VERSION = 1
+# 2 has flow; a pack of version 1 is one of version 2 that has none.
+VERSION, VERSIONS = 2, (1, 2)
 INDEX, JOURNAL = "pack.json", "packing.jsonl"
 # Why a video is not in a pack that was closed before it was finished.
 NOT_PACKED = "not packed: the pack was closed before its turn"
@@ -45,6 +48,7 @@ class PackSettings:
         quality: of the JPEGs, 1 to 100; None with codec raw.
         stride: of the runs it is meant for. It changes no byte of a shard: a window may start
             at any frame, so every frame is kept, and runs with another stride can use it too.
+        flow: the algorithm of the optical flow, None: there is none.
     """
 
     codec: str
@@ -52,10 +56,17 @@ class PackSettings:
     width: int
     quality: int | None = None
     stride: int = field(default=4, compare=False)
+    flow: str | None = None
+
+    @property
+    def parts(self) -> int:
+        """Of each frame: itself and, in a pack that has it, its flow."""
+        return 2 if self.flow else 1
 
     def __str__(self) -> str:
         quality = f" quality {self.quality}" if self.quality else ""
-        return f"{self.codec}{quality}, {self.height}x{self.width}"
+        flow = f", flow {self.flow}" if self.flow else ""
+        return f"{self.codec}{quality}, {self.height}x{self.width}{flow}"
 
 
 @dataclass(frozen=True)
@@ -163,7 +174,7 @@ def read_index(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder / INDEX} cannot be read ({error.strerror})") from None
     except (ValueError, TypeError, KeyError):
         raise UserError(f"{folder / INDEX} is damaged: it is not a pack's index; {AGAIN}") from None
-    if version != VERSION:
+    if version not in VERSIONS:
         raise UserError(
             f"{folder} is a pack of version {version} and this ar3d_keras reads version "
             f"{VERSION}: {AGAIN}"

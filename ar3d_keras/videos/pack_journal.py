@@ -11,7 +11,14 @@ from pathlib import Path
 
 from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
-from ar3d_keras.videos.pack_index import AGAIN, JOURNAL, VERSION, PackedVideo, PackSettings
+from ar3d_keras.videos.pack_index import (
+    AGAIN,
+    JOURNAL,
+    VERSION,
+    VERSIONS,
+    PackedVideo,
+    PackSettings,
+)
 
 
 def read_journal(folder: Path) -> tuple[PackSettings, list[PackedVideo]]:
@@ -29,7 +36,7 @@ def read_journal(folder: Path) -> tuple[PackSettings, list[PackedVideo]]:
         lines.append(json.loads(text))
     if not lines:
         raise UserError(f"{file} is damaged: it is no record of a pack; {AGAIN}")
-    if lines[0]["version"] != VERSION:
+    if lines[0]["version"] not in VERSIONS:
         raise UserError(
             f"{folder} was begun as a pack of version {lines[0]['version']} and this ar3d_keras "
             f"writes version {VERSION}: {AGAIN}"

@@ -27,6 +27,7 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
 from ar3d_keras.videos.demo import is_demo
+from ar3d_keras.videos.flow import algorithm, every_flow
 from ar3d_keras.videos.pack_index import (
     INDEX,
     JOURNAL,
@@ -214,13 +215,17 @@ class _Packing:
         """One video's bytes, table included; in a thread of the pool."""
         size, mtime_ns = stamp(self.catalog.root / video.path)
         content = tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=self.folder)  # noqa: SIM115
-        table: list[tuple[int, int]] = []
+        table: list[tuple[tuple[int, int], ...]] = []  # of each part of each frame
+        flows: list[bytes] = []
         try:
-            for encoded in encoded_frames(self.catalog.root / video.path, self.settings):
+            for parts in encoded_frames(self.catalog.root / video.path, self.settings):
                 if stop.is_set():
                     break
-                content.write(encoded)
-                table.append((len(encoded), zlib.crc32(encoded)))
+                frame, *flow = parts
+                content.write(frame)
+                flows += flow
+                table.append(tuple((len(part), zlib.crc32(part)) for part in parts))
+            content.writelines(flows)
         except ReadError as error:
             content.truncate(0)
             return PackedVideo(video, size, mtime_ns, reason=str(error)), content
@@ -328,15 +333,26 @@ class _Packing:
                 os.truncate(file, self.shards[number])
 
 
-def encoded_frames(path: Path, settings: PackSettings) -> Iterator[bytes]:
-    """Every frame of a video as a shard holds it. Raises ReadError."""
+def encoded_frames(path: Path, settings: PackSettings) -> Iterator[tuple[bytes, ...]]:
+    """Every frame of a video and, where it is wanted, its flow, as a shard holds them.
+
+    Raises:
+        ReadError: one cannot be decoded.
+    """
+    frames = every_frame(path, (settings.height, settings.width))
+    if not settings.flow:
+        yield from ((_encoded(frame, settings),) for frame in frames)
+        return
+    for frame, flow in every_flow(frames, algorithm(settings.flow)):
+        yield _encoded(frame, settings), zlib.compress(flow)
+
+
+def _encoded(frame: np.ndarray, settings: PackSettings) -> bytes:
     cv2 = load_cv2()
-    for frame in every_frame(path, (settings.height, settings.width)):
-        if settings.codec == "raw":
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).tobytes()
-        else:
-            quality = [cv2.IMWRITE_JPEG_QUALITY, settings.quality]
-            yield cv2.imencode(".jpg", frame, quality)[1].tobytes()
+    if settings.codec == "raw":
+        return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).tobytes()
+    quality = [cv2.IMWRITE_JPEG_QUALITY, settings.quality]
+    return cv2.imencode(".jpg", frame, quality)[1].tobytes()
 
 
 def _refuse_other(folder: Path, made: PackSettings, asked: PackSettings) -> None:

@@ -24,6 +24,7 @@ from ar3d_keras.videos.reader import ReadError, load_cv2, mirror
 from ar3d_keras.videos.sampling import ClipShape, View
 
 GONE = (-1, -1)
+FRAME, FLOW = 0, 1  # parts of what a pack holds of each frame
 # How much of a pack may count as this process's memory.
 MAPPED_BYTES = 1 << 26
 # What the kernel maps at least where a byte is read (Linux, fault_around_bytes).
@@ -116,7 +117,7 @@ class Pack:
         """Refuses clips that this pack cannot give as its videos would.
 
         Raises:
-            UserError: frames of another size.
+            UserError: frames of another size, or without the flow that is wanted.
         """
         mine = self.settings.height, self.settings.width
         wanted = shape.resize_height, shape.resize_width
@@ -125,6 +126,14 @@ class Pack:
                 f"{self.root} holds frames of {mine[0]}x{mine[1]} and this run resizes to "
                 f"{wanted[0]}x{wanted[1]}: give --resize {mine[0]} {mine[1]}, or pack again with "
                 f"--resize {wanted[0]} {wanted[1]}"
+            )
+        if shape.flow and shape.flow != self.settings.flow:
+            there = self.settings.flow
+            raise UserError(
+                f"{self.root} holds {f'{there} flow' if there else 'no optical flow'} and this run "
+                f"needs that of {shape.flow}: "
+                + (f"give --flow {there}, or " if there else "")
+                + f"pack again with `ar3d pack --data {self.source} --out NEW --flow {shape.flow}`"
             )
 
     def refuse_changed(self) -> None:
@@ -149,7 +158,8 @@ class Pack:
         def look(packed: PackedVideo) -> str | None:
             self._seen.pop(packed.video.path, None)
             try:
-                self._verify(packed, np.arange(packed.frames))
+                for part in range(self.settings.parts):
+                    self._verify(packed, np.arange(packed.frames), part)
             except ReadError as error:
                 return str(error)
             return None
@@ -171,10 +181,10 @@ class Pack:
             path: of a video that `probe` gives frames for.
             view: window, crop and flip.
             shape: the clip's geometry.
-            out: uint8 (T, H, W, 3), C-contiguous, that takes the clip; None: a new array.
+            out: uint8 (T, H, W, C), C-contiguous, that takes the clip; None: a new array.
 
         Returns:
-            uint8 (T, H, W, 3), RGB: `out` where it was given.
+            uint8 (T, H, W, C), RGB or, with flow, RGB, dx, dy: `out` where it was given.
 
         Raises:
             ReadError: a frame's bytes are not those that were packed.
@@ -182,13 +192,15 @@ class Pack:
         packed = self._places[path]
         starts = self._verify(packed, view.window)
         if out is None:
-            out = np.empty((shape.frames, shape.height, shape.width, 3), np.uint8)
+            out = np.empty(shape.array, np.uint8)
         rows = slice(view.top, view.top + shape.height)
         columns = slice(view.left, view.left + shape.width)
         if self.settings.codec == "raw":
-            self._cut_raw(packed, view, rows, columns, out)
+            self._cut_raw(packed, view, rows, columns, out[..., :3])
         else:
-            self._cut_jpeg(packed, view, rows, columns, out, starts)
+            self._cut_jpeg(packed, view, rows, columns, out[..., :3], starts)
+        if shape.flow:
+            self._cut_flow(packed, view, rows, columns, out[..., 3:])
         if view.flip:
             mirror(out)
         self._touch(len(out) * (starts[1] - starts[0]))
@@ -217,7 +229,15 @@ class Pack:
             frame = cv2.imdecode(video[starts[index] : starts[index + 1]], cv2.IMREAD_COLOR)
             if frame is None:
                 raise ReadError(f"its frame {index} in {shard_name(packed.shard)} is no JPEG")
-            cv2.cvtColor(frame[rows, columns], cv2.COLOR_BGR2RGB, dst=out[place])
+            out[place] = cv2.cvtColor(frame[rows, columns], cv2.COLOR_BGR2RGB)
+
+    def _cut_flow(self, packed, view, rows: slice, columns: slice, out: np.ndarray) -> None:
+        starts = self._verify(packed, view.window, FLOW)
+        video = self._bytes(packed)
+        size = self.settings.height, self.settings.width, 2
+        for place, index in enumerate(view.window):
+            flow = zlib.decompress(video[starts[index] : starts[index + 1]])
+            out[place] = np.frombuffer(flow, np.uint8).reshape(size)[rows, columns]
 
     def _bytes(self, packed: PackedVideo) -> np.ndarray:
         """A video's bytes in its shard, uint8 (length,), read-only; nothing is read yet."""
@@ -244,29 +264,34 @@ class Pack:
             for shard in list(self._maps.values()):
                 shard.madvise(mmap.MADV_DONTNEED)
 
-    def _verify(self, packed: PackedVideo, window: np.ndarray) -> Sequence[int]:
-        """Compares the checksums of frames that were not read before.
+    def _verify(
+        self, packed: PackedVideo, window: np.ndarray, part: int = FRAME
+    ) -> Sequence[int]:
+        """Compares the checksums of frames, or of their flow, that were not read before.
 
         Returns:
-            (frames + 1,), where each frame starts in the video's bytes, and the end.
+            (frames + 1,), where each one starts in the video's bytes, and the end.
         """
+        frames, parts = packed.frames, self.settings.parts
         video = self._bytes(packed)
         where = f"in {shard_name(packed.shard)} is damaged (its checksum is another)"
-        table_bytes = video[len(video) - 8 * packed.frames :]
+        table_bytes = video[len(video) - 8 * parts * frames :]
         seen = self._seen.get(packed.video.path)
         if seen is None:
             if zlib.crc32(table_bytes) != packed.crc:
                 raise ReadError(f"its table {where}")
-            seen = self._seen.setdefault(packed.video.path, np.zeros(packed.frames, bool))
-        table = table_bytes.view("<u4").reshape(-1, 2)
-        if self.settings.codec == "raw":
+            seen = self._seen.setdefault(packed.video.path, np.zeros((parts, frames), bool))
+        table = table_bytes.view("<u4").reshape(frames, parts, 2)
+        if part == FRAME and self.settings.codec == "raw":
             size = self.settings.height * self.settings.width * 3
-            starts = range(0, (packed.frames + 1) * size, size)
-        else:
-            starts = np.concatenate([[0], np.cumsum(table[:, 0], dtype=np.int64)])
-        for index in window[~seen[window]]:
-            if zlib.crc32(video[starts[index] : starts[index + 1]]) != table[index, 1]:
-                raise ReadError(f"its frame {index} {where}")
-            seen[index] = True
+            starts = range(0, (frames + 1) * size, size)
+        else:  # first all frames, then the flow of each
+            ends = np.cumsum(table[:, :, 0].T, dtype=np.int64)
+            starts = np.concatenate([[0], ends])[part * frames : (part + 1) * frames + 1]
+        what = "flow of frame" if part == FLOW else "frame"
+        for index in window[~seen[part, window]]:
+            if zlib.crc32(video[starts[index] : starts[index + 1]]) != table[index, part, 1]:
+                raise ReadError(f"its {what} {index} {where}")
+            seen[part, index] = True
             self._touch(starts[index + 1] - starts[index])
         return starts

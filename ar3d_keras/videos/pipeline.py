@@ -1,12 +1,13 @@
 """ClipSource -> batches. The only file that knows how batches are formed.
 
-A batch is (clips uint8 (B, T, H, W, 3), labels int64 (B,), weights float32 (B,)); a clip that
+A batch is (clips uint8 (B, T, H, W, C), labels int64 (B,), weights float32 (B,)); a clip that
 could not be read weighs 0 and is black, so that batches, steps and random numbers stay the
 same. Batches depend on (seed, epoch, index) alone, never on the number of workers.
 """
 
 import collections
 import functools
+import math
 import threading
 import time
 import weakref
@@ -97,7 +98,7 @@ class ClipStream:
 
         shape = self.source.shape
         kinds = tf.uint8, tf.int64, tf.float32
-        shapes = (None, shape.frames, shape.height, shape.width, 3), (None,), (None,)
+        shapes = (None, *shape.array), (None,), (None,)
         steps = steps_per_epoch(self.source, self.batch_size)
 
         def one_epoch(epoch):
@@ -203,8 +204,7 @@ class _BatchReader:
 
     def __init__(self, source: ClipSource, batch_size: int, workers: int):
         self.source, self.workers, self.stopped = source, workers, False
-        shape = source.shape
-        self.memory = _Memory(batch_size * shape.frames * shape.height * shape.width * 3)
+        self.memory = _Memory(batch_size * math.prod(source.shape.array))
         self.pool = ThreadPoolExecutor(workers)
 
     def __enter__(self) -> "_BatchReader":
@@ -232,14 +232,11 @@ class _Filling:
 
     def __init__(self, reader: _BatchReader, indices: np.ndarray, epoch: int):
         source, count = reader.source, len(indices)
-        shape = source.shape
         self._reader, self._indices = reader, indices
         # Drawn here, in one thread: drawing holds Python's lock, for which all threads that copy
         # would wait, and copying would be no faster with two of them than with one.
         self._views = [source.view(int(index), epoch) for index in indices]
-        self._clips = reader.memory.array().reshape(-1, shape.frames, shape.height, shape.width, 3)[
-            :count
-        ]
+        self._clips = reader.memory.array().reshape(-1, *source.shape.array)[:count]
         self._labels = source.labels[indices // source.views_per_video]
         self._weights = np.zeros(count, np.float32)
         workers = min(reader.workers, count)

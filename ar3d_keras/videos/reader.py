@@ -130,10 +130,15 @@ def read_frames(
 
 
 def mirror(clip: np.ndarray) -> None:
-    """Flips every frame left to right, in place: uint8 (T, H, W, 3), C-contiguous."""
+    """Flips every frame left to right, in place, and with it the flow's dx: uint8 (T, H, W, C).
+
+    It must be C-contiguous. Channels are RGB, or RGB, dx, dy as `flow` stores them.
+    """
     # One call a clip, ten times as fast as NumPy's copy of a reversed axis.
     rows = clip.reshape(-1, *clip.shape[2:])
     load_cv2().flip(rows, 1, dst=rows)
+    if clip.shape[-1] > 3:
+        np.negative(clip[..., 3], out=clip[..., 3])  # in uint8, 256 - value: 128 stays
 
 
 def every_frame(path: str | os.PathLike, size: tuple[int, int]) -> Iterator[np.ndarray]:

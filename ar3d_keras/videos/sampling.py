@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ClipShape:
-    """The geometry of a clip: (frames, height, width, 3), uint8, RGB.
+    """The geometry of a clip: (frames, height, width, channels), uint8, RGB; with flow RGB, dx, dy.
 
     Attributes:
         frames: T of a clip (paper: 16).
@@ -20,6 +20,7 @@ class ClipShape:
         resize_height: each frame is resized to this before the crop (paper: 128).
         resize_width: likewise (paper: 171).
         stride: the widest step between two frames of a clip; see `stride_for`.
+        flow: the algorithm of the optical flow (see `flow`), None: there is none.
     """
 
     frames: int = 16
@@ -28,6 +29,12 @@ class ClipShape:
     resize_height: int = 128
     resize_width: int = 171
     stride: int = 4
+    flow: str | None = None
+
+    @property
+    def array(self) -> tuple[int, int, int, int]:
+        """The shape of a clip's array: (frames, height, width, channels); 5 channels with flow."""
+        return self.frames, self.height, self.width, 5 if self.flow else 3
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,9 @@ def protocol(shape: ClipShape, *, clips: int, crops: int) -> str:
     return (
         f"{views}; {shape.frames} frames at stride {shape.stride} or the next that fits, "
         f"resized to {shape.resize_width}x{shape.resize_height}, "
-        f"cropped to {shape.width}x{shape.height}; float32"
+        f"cropped to {shape.width}x{shape.height}; "
+        + (f"optical flow {shape.flow} from each frame to the next; " if shape.flow else "")
+        + "float32"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from ar3d_keras.videos.catalog import Video
+from ar3d_keras.videos.flow import read_with_flow
 from ar3d_keras.videos.packs import Pack
 from ar3d_keras.videos.reader import ReadError, mirror, read_frames
 from ar3d_keras.videos.sampling import ClipShape, View, grid_view, random_view
@@ -84,11 +85,11 @@ class ClipSource(abc.ABC):
         return len(self.videos) * self.views_per_video
 
     def __getitem__(self, place: tuple[int, int]) -> np.ndarray | None:
-        """The clip at (index, epoch): uint8 (T, H, W, 3), or None where it cannot be read."""
+        """The clip at (index, epoch): uint8 (T, H, W, C), or None where it cannot be read."""
         return self.read(*place)
 
     def read(self, index: int, epoch: int, out: np.ndarray | None = None) -> np.ndarray | None:
-        """The same, written into `out`, uint8 (T, H, W, 3), where that is given."""
+        """The same, written into `out`, uint8 (T, H, W, C), where that is given."""
         return self.cut(index, self.view(index, epoch), out)
 
     def view(self, index: int, epoch: int) -> View:
@@ -126,7 +127,15 @@ class VideoSource(ClipSource):
             slice(view.top, view.top + shape.height),
             slice(view.left, view.left + shape.width),
         )
-        clip = read_frames(self.root / path, view.window, size, crop=crop, out=out)
+        if shape.flow:
+            clip = np.empty(shape.array, np.uint8) if out is None else out
+            available = self._frames[path]
+            frames, flow = read_with_flow(
+                self.root / path, view.window, size, available=available, name=shape.flow
+            )
+            clip[..., :3], clip[..., 3:] = frames[:, *crop], flow[:, *crop]
+        else:
+            clip = read_frames(self.root / path, view.window, size, crop=crop, out=out)
         if view.flip:
             mirror(clip)
         return clip
