@@ -87,11 +87,12 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
     from ar3d_keras.cli.demo import make
     from ar3d_keras.runs import create_run, refuse_full_disk, refuse_name
     from ar3d_keras.training import hardware
-    from ar3d_keras.training.trainer import build_network
+    from ar3d_keras.training.trainer import build_network, with_flow
     from ar3d_keras.videos.dataset import clip_shape, open_data, open_dataset
     from ar3d_keras.videos.reader import decoding_threads
     from ar3d_keras.videos.splits import default_scheme, make_split
 
+    options = with_flow(options)
     data = options.data
     workers = decoding_threads(data.workers)
     # At the door: sizes and names are refused before videos are read.

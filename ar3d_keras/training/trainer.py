@@ -1,11 +1,13 @@
 """One training: from a configuration and a dataset to weights, curves and best.keras."""
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 
 import keras
 
 from ar3d_keras.config import RecipeConfig, TrainConfig
+from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.evaluator import evaluate
 from ar3d_keras.models import network, refuse_options
 from ar3d_keras.progress import Reporter
@@ -45,6 +47,29 @@ def build_network(config: TrainConfig, classes: Sequence[str], precision: str) -
     data = config.data
     clip = {"frames": data.frames, "height": data.height, "width": data.width}
     return network(name)(len(classes), **clip, **given, dtype=precision)
+
+
+def with_flow(config: TrainConfig) -> TrainConfig:
+    """`config` with the optical flow that its network sees: DIS where none is named, or None.
+
+    Raises:
+        UserError: flow for a network that sees none, or none for one that needs it.
+    """
+    name, flow = config.model.model, config.data.flow
+    if network(name).needs_flow:
+        if flow == "none":
+            raise UserError(
+                f"--model {name} needs optical flow: give --flow dis, farneback or tvl1, or leave "
+                "--flow out"
+            )
+        flow = flow or "dis"
+    elif flow not in (None, "none"):
+        raise UserError(
+            f"--model {name} sees no optical flow: leave --flow {flow} out, or give --flow none"
+        )
+    else:
+        flow = None
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, flow=flow))
 
 
 def compile_network(
