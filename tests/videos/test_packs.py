@@ -25,6 +25,7 @@ from ar3d_keras.videos.splits import make_split
 SHAPE = ClipShape(frames=8, height=32, width=40, resize_height=40, resize_width=56, stride=2)
 RAW = PackSettings("raw", 40, 56)
 JPEG = PackSettings("jpeg", 40, 56, 95)
+FLOW = PackSettings("raw", 40, 56, flow="dis")
 
 
 class Listener(Reporter):
@@ -196,7 +197,7 @@ def test_shards_are_bounded_and_hold_everything_once(odd_packs):
     assert len(sizes) >= 1
 
 
-@pytest.mark.parametrize("made_with", [RAW, JPEG], ids=["raw", "jpeg"])
+@pytest.mark.parametrize("made_with", [RAW, JPEG, FLOW], ids=["raw", "jpeg", "flow"])
 def test_the_number_of_threads_changes_no_byte(ucf_set, tmp_path, made_with):
     one = pack_of(ucf_set, tmp_path / "one", made_with, workers=1, shard_bytes=300_000)
     many = pack_of(ucf_set, tmp_path / "many", made_with, workers=5, shard_bytes=300_000)
@@ -242,16 +243,17 @@ def stop_after(monkeypatch, videos):
     monkeypatch.setattr(packing._Packing, "_append", counted)
 
 
+@pytest.mark.parametrize("made_with", [RAW, FLOW], ids=["raw", "flow"])
 @pytest.mark.parametrize("harm", ["nothing", "torn line", "bytes more", "bytes lost", "flipped"])
 def test_a_stopped_pack_goes_on_and_ends_as_one_made_in_one_go(
-    ucf_set, tmp_path, monkeypatch, harm
+    ucf_set, tmp_path, monkeypatch, harm, made_with
 ):
-    whole = files(pack_of(ucf_set, tmp_path / "whole", shard_bytes=400_000).root)
+    whole = files(pack_of(ucf_set, tmp_path / "whole", made_with, shard_bytes=400_000).root)
     folder = tmp_path / "pack"
     with monkeypatch.context() as patch:
         stop_after(patch, 5)
         with pytest.raises(Stopped):
-            pack_of(ucf_set, folder, shard_bytes=400_000)
+            pack_of(ucf_set, folder, made_with, shard_bytes=400_000)
     shard = max(folder.glob("shard-*"))
     if harm == "torn line":
         with (folder / JOURNAL).open("a") as journal:
@@ -268,7 +270,7 @@ def test_a_stopped_pack_goes_on_and_ends_as_one_made_in_one_go(
     monkeypatch.setattr(
         packing._Packing, "_decode", lambda self, *rest: seen.append(1) or decode(self, *rest)
     )
-    pack_of(ucf_set, folder, shard_bytes=400_000, reporter=listener)
+    pack_of(ucf_set, folder, made_with, shard_bytes=400_000, reporter=listener)
     kept = 5 if harm in ("nothing", "torn line", "bytes more") else 4
     assert listener.lines[0] == f"continuing after {kept} of 10 videos"
     assert listener.lines[1].startswith(f"packed {10 - kept} videos in ")
