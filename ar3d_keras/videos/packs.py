@@ -20,7 +20,7 @@ from ar3d_keras.videos.pack_index import (
     shard_name,
 )
 from ar3d_keras.videos.probe import Probe
-from ar3d_keras.videos.reader import ReadError, load_cv2
+from ar3d_keras.videos.reader import ReadError, load_cv2, mirror
 from ar3d_keras.videos.sampling import ClipShape, View
 
 GONE = (-1, -1)
@@ -86,7 +86,7 @@ class Pack:
         videos = tuple(packed.video for packed in self.videos)
         return Catalog(self.root, videos, tuple(packed.size for packed in self.videos))
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """Of all shards."""
         return sum(packed.length for packed in self.videos)
@@ -189,6 +189,8 @@ class Pack:
             self._cut_raw(packed, view, rows, columns, out)
         else:
             self._cut_jpeg(packed, view, rows, columns, out, starts)
+        if view.flip:
+            mirror(out)
         self._touch(len(out) * (starts[1] - starts[0]))
         return out
 
@@ -197,15 +199,11 @@ class Pack:
         length = packed.frames * height * width * 3
         frames = self._bytes(packed)[:length].reshape(packed.frames, height, width, 3)
         crops = frames[:, rows, columns]
-        if view.flip:
-            flip = load_cv2().flip  # ten times as fast as NumPy's copy of a reversed axis
-            for place, index in enumerate(view.window):
-                flip(crops[index], 1, dst=out[place])
-            return
         first, last, count = int(view.window[0]), int(view.window[-1]), len(view.window)
-        step = (last - first) // (count - 1) if count > 1 else 1
-        if step > 0 and np.array_equal(view.window, first + step * np.arange(count)):
-            np.copyto(out, crops[first : last + 1 : step])  # one copy, without Python's lock
+        step = max(1, (last - first) // max(1, count - 1))
+        # One call a clip: each gives Python's lock away and has to get it back from the others.
+        if (view.window == np.arange(first, first + step * count, step)).all():
+            np.copyto(out, crops[first : last + 1 : step])
         else:  # a short video starts over at its front
             for place, index in enumerate(view.window):
                 out[place] = crops[index]
@@ -219,8 +217,7 @@ class Pack:
             frame = cv2.imdecode(video[starts[index] : starts[index + 1]], cv2.IMREAD_COLOR)
             if frame is None:
                 raise ReadError(f"its frame {index} in {shard_name(packed.shard)} is no JPEG")
-            crop = frame[rows, columns]
-            cv2.cvtColor(cv2.flip(crop, 1) if view.flip else crop, cv2.COLOR_BGR2RGB, out[place])
+            cv2.cvtColor(frame[rows, columns], cv2.COLOR_BGR2RGB, dst=out[place])
 
     def _bytes(self, packed: PackedVideo) -> np.ndarray:
         """A video's bytes in its shard, uint8 (length,), read-only; nothing is read yet."""
@@ -240,9 +237,10 @@ class Pack:
 
         They stay in the page cache, from where other threads just take them again; but as long
         as they are mapped they count as this process's memory, which would grow with the pack.
+        Taking them again costs half as much as the copy: a smaller pack keeps its own.
         """
         self._touched += max(length, MAPPED_AT_ONCE)
-        if self._touched > MAPPED_BYTES:
+        if self._touched > MAPPED_BYTES < self.bytes:
             self._touched = 0
             for shard in list(self._maps.values()):
                 shard.madvise(mmap.MADV_DONTNEED)

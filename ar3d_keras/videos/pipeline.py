@@ -6,11 +6,12 @@ same. Batches depend on (seed, epoch, index) alone, never on the number of worke
 """
 
 import collections
-import itertools
+import functools
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import weakref
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -19,6 +20,10 @@ from ar3d_keras.videos.sampling import epoch_order
 from ar3d_keras.videos.sources import ClipSource
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+# What TensorFlow and JAX ask of an array that they are to use without a copy.
+ALIGNMENT = 64
+AHEAD = 3  # batches that are being filled at once in training
 
 
 def steps_per_epoch(source: ClipSource, batch_size: int) -> int:
@@ -45,16 +50,15 @@ class Batches:
         return steps_per_epoch(self.source, self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        with ThreadPoolExecutor(self.workers) as pool:
-            ahead: collections.deque = collections.deque()
-            for step in range(len(self)):
-                first = step * self.batch_size
-                indices = range(first, min(first + self.batch_size, len(self.source)))
-                ahead.append([pool.submit(_load, self.source, index, 0) for index in indices])
+        clips = np.arange(len(self.source))
+        with _BatchReader(self.source, self.batch_size, self.workers) as reader:
+            ahead: collections.deque[_Filling] = collections.deque()
+            for first in range(0, len(clips), self.batch_size):
+                ahead.append(reader.begin(clips[first : first + self.batch_size], 0))
                 if len(ahead) > 1:
-                    yield _stack([future.result() for future in ahead.popleft()])
-            for futures in ahead:
-                yield _stack([future.result() for future in futures])
+                    yield ahead.popleft().result()
+            for filling in ahead:
+                yield filling.result()
 
 
 class ClipStream:
@@ -70,9 +74,9 @@ class ClipStream:
     def __init__(
         self, source: ClipSource, batch_size: int, *, seed: int, epochs: range, workers: int
     ):
-        self.source, self.seed = source, seed
-        self._stopped, self._calls = threading.Event(), _Calls()
-        self.dataset = self._build(batch_size, epochs, workers)
+        self.source, self.batch_size, self.seed = source, batch_size, seed
+        self._reader, self._calls = _BatchReader(source, batch_size, workers), _Calls()
+        self.dataset = self._build(epochs)
 
     def close(self) -> None:
         """Ends the decoding and waits for it; call it when `fit` ended, however it did.
@@ -80,54 +84,38 @@ class ClipStream:
         tf.data decodes ahead in threads of its own. One that is in Python while the interpreter
         shuts down, after Ctrl-C say, hangs the process for good.
         """
-        self._stopped.set()
+        self._reader.stop()
         self._calls.wait_until_quiet()
+        self._reader.close()
 
-    def _load(self, index, epoch):
+    def _read(self, epoch, step) -> Batch:
         with self._calls:
-            if self._stopped.is_set():
-                return _black(self.source, int(index))
-            return _load(self.source, int(index), int(epoch))
+            indices = _indices(self.source, self.batch_size, self.seed, int(epoch), int(step))
+            return self._reader.begin(indices, int(epoch)).result()
 
-    def _build(self, batch_size: int, epochs: range, workers: int):
+    def _build(self, epochs: range):
         import tensorflow as tf
 
         shape = self.source.shape
-        clip = shape.frames, shape.height, shape.width, 3
         kinds = tf.uint8, tf.int64, tf.float32
-
-        def load(index, epoch):
-            loaded, label, weight = tf.numpy_function(
-                self._load, (index, epoch), kinds, stateful=False
-            )
-            # numpy_function forgets shapes.
-            return (
-                tf.ensure_shape(loaded, clip),
-                tf.ensure_shape(label, ()),
-                tf.ensure_shape(weight, ()),
-            )
+        shapes = (None, shape.frames, shape.height, shape.width, 3), (None,), (None,)
+        steps = steps_per_epoch(self.source, self.batch_size)
 
         def one_epoch(epoch):
-            order = tf.numpy_function(
-                lambda epoch: epoch_order(len(self.source), seed=self.seed, epoch=int(epoch)),
-                (epoch,),
-                tf.int64,
-                stateful=False,
-            )
-            indices = tf.data.Dataset.from_tensor_slices(
-                tf.ensure_shape(order, (len(self.source),))
-            )
-            return indices.map(
-                lambda index: load(index, epoch), num_parallel_calls=workers, deterministic=True
-            ).batch(batch_size)
+            return tf.data.Dataset.range(steps).map(lambda step: (epoch, step))
+
+        def read(epoch, step):
+            batch = tf.numpy_function(self._read, (epoch, step), kinds, stateful=False)
+            return tuple(map(tf.ensure_shape, batch, shapes))  # numpy_function forgets shapes
 
         options = tf.data.Options()
-        # Else tf.data runs no more calls at once than there are cores, whatever `workers` says.
-        options.threading.private_threadpool_size = workers + 2
+        # A call holds one of tf.data's threads while the reader's work; it has one per core.
+        options.threading.private_threadpool_size = AHEAD + 2
         return (
-            tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int64)
+            tf.data.Dataset.range(epochs.start, epochs.stop)
             .flat_map(one_epoch)
-            .prefetch(2)
+            .map(read, num_parallel_calls=AHEAD, deterministic=True)
+            .prefetch(1)
             .with_options(options)
         )
 
@@ -168,8 +156,8 @@ class ClipBatches(keras.utils.PyDataset):
     def __init__(self, source: ClipSource, batch_size: int, *, seed: int, workers: int):
         super().__init__(workers=1, use_multiprocessing=False)
         self.source, self.batch_size, self.seed, self.epoch = source, batch_size, seed, 0
-        self._pool = ThreadPoolExecutor(workers)
-        self._ahead: dict[tuple[int, int], list[Future]] = {}  # by epoch and step
+        self._reader = _BatchReader(source, batch_size, workers)
+        self._ahead: dict[tuple[int, int], _Filling] = {}  # by epoch and step
 
     def __len__(self) -> int:
         return steps_per_epoch(self.source, self.batch_size)
@@ -177,18 +165,17 @@ class ClipBatches(keras.utils.PyDataset):
     def __getitem__(self, step: int) -> Batch:
         known, epoch = self._ahead, self.epoch
         # Two batches ahead are decoded while the network works on this one.
-        steps = range(step, min(step + 3, len(self)))
+        steps = range(step, min(step + AHEAD, len(self)))
         self._ahead = {
             (epoch, s): known.pop((epoch, s), None) or self._begin(epoch, s) for s in steps
         }
-        for future in itertools.chain.from_iterable(known.values()):
-            future.cancel()
-        return _stack([future.result() for future in self._ahead.pop((epoch, step))])
+        for filling in known.values():
+            filling.cancel()
+        return self._ahead.pop((epoch, step)).result()
 
-    def _begin(self, epoch: int, step: int) -> list[Future]:
-        order = epoch_order(len(self.source), seed=self.seed, epoch=epoch)
-        indices = order[step * self.batch_size : (step + 1) * self.batch_size]
-        return [self._pool.submit(_load, self.source, int(index), epoch) for index in indices]
+    def _begin(self, epoch: int, step: int) -> "_Filling":
+        indices = _indices(self.source, self.batch_size, self.seed, epoch, step)
+        return self._reader.begin(indices, epoch)
 
 
 class EpochSetter(keras.callbacks.Callback):
@@ -202,23 +189,104 @@ class EpochSetter(keras.callbacks.Callback):
         self.batches.epoch = epoch
 
 
-Example = tuple[np.ndarray, np.int64, np.float32]
+_order = functools.lru_cache(maxsize=4)(epoch_order)
 
 
-def _load(source: ClipSource, index: int, epoch: int) -> Example:
-    clip = source[index, epoch]
-    if clip is None:
-        return _black(source, index)
-    return clip, source.labels[index // source.views_per_video], np.float32(1)
+def _indices(source: ClipSource, batch_size: int, seed: int, epoch: int, step: int) -> np.ndarray:
+    """The clips of a training batch."""
+    order = _order(len(source), seed=seed, epoch=epoch)
+    return order[step * batch_size : (step + 1) * batch_size]
 
 
-def _black(source: ClipSource, index: int) -> Example:
-    """What stands for a clip that could not be read: it weighs nothing."""
-    shape = source.shape
-    clip = np.zeros((shape.frames, shape.height, shape.width, 3), np.uint8)
-    return clip, source.labels[index // source.views_per_video], np.float32(0)
+class _BatchReader:
+    """Threads that read clips straight into the arrays of their batches."""
+
+    def __init__(self, source: ClipSource, batch_size: int, workers: int):
+        self.source, self.workers, self.stopped = source, workers, False
+        shape = source.shape
+        self.clip = shape.frames, shape.height, shape.width, 3
+        self.memory = _Memory(batch_size * int(np.prod(self.clip)))
+        self.pool = ThreadPoolExecutor(workers)
+
+    def __enter__(self) -> "_BatchReader":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def begin(self, indices: np.ndarray, epoch: int) -> "_Filling":
+        """Starts to read a batch; its `result` waits for it."""
+        return _Filling(self, indices, epoch)
+
+    def stop(self) -> None:
+        """From now on every clip is black and weighs nothing, and no video is opened."""
+        self.stopped = True
+
+    def close(self) -> None:
+        """Ends the threads; what is not begun is not read."""
+        self.stop()
+        self.pool.shutdown(cancel_futures=True)
 
 
-def _stack(loaded: list) -> Batch:
-    clips, labels, weights = zip(*loaded, strict=True)
-    return np.stack(clips), np.array(labels, np.int64), np.array(weights, np.float32)
+class _Filling:
+    """A batch that is being read; each worker fills the places of its own."""
+
+    def __init__(self, reader: _BatchReader, indices: np.ndarray, epoch: int):
+        source, count = reader.source, len(indices)
+        self._reader, self._indices, self._parts = reader, indices, []
+        self._clips = reader.memory.array().reshape(-1, *reader.clip)[:count]
+        self._labels = source.labels[indices // source.views_per_video]
+        self._weights = np.zeros(count, np.float32)
+        if reader.stopped:
+            self._clips[:] = 0
+            return
+        # Drawn here, in one thread: drawing holds Python's lock, for which all threads that copy
+        # would wait, and copying would be no faster with two of them than with one.
+        self._views = [source.view(int(index), epoch) for index in indices]
+        workers = min(reader.workers, count)
+        for worker in range(workers):
+            self._parts.append(reader.pool.submit(self._fill, range(worker, count, workers)))
+
+    def _fill(self, places: Sequence[int]) -> None:
+        for place in places:
+            index, view, out = int(self._indices[place]), self._views[place], self._clips[place]
+            if self._reader.stopped or self._reader.source.cut(index, view, out) is None:
+                out[:] = 0  # black: nothing of another clip must show
+            else:
+                self._weights[place] = 1
+
+    def cancel(self) -> None:
+        """What is not begun is not read; there must be nobody left who asks for the result."""
+        for part in self._parts:
+            part.cancel()
+
+    def result(self) -> Batch:
+        """The batch, when all its clips are there."""
+        for part in self._parts:
+            part.result()
+        return self._clips, self._labels, self._weights
+
+
+class _Memory:
+    """Arrays of one size, in memory that is taken again when nobody holds the array before.
+
+    Fresh memory of a batch costs as much as copying a third of its clips: the system clears it.
+    """
+
+    def __init__(self, length: int):
+        self._length = length
+        self._free: list[np.ndarray] = []
+
+    def array(self) -> np.ndarray:
+        """uint8 (length,), not cleared, aligned so that TensorFlow takes it without a copy."""
+        memory = self._free.pop() if self._free else self._allocate()
+        # NumPy makes this array, whose base is no array, the base of each view of it: it lives
+        # until the last of them is gone, tensors that share it included.
+        array = np.frombuffer(memory.data, np.uint8)
+        weakref.finalize(array, self._free.append, memory).atexit = False
+        return array
+
+    def _allocate(self) -> np.ndarray:
+        memory = np.empty(self._length + ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % ALIGNMENT
+        return memory[start : start + self._length]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ar3d_keras.videos.catalog import Video
 from ar3d_keras.videos.packs import Pack
-from ar3d_keras.videos.reader import ReadError, read_frames
+from ar3d_keras.videos.reader import ReadError, mirror, read_frames
 from ar3d_keras.videos.sampling import ClipShape, View, grid_view, random_view
 
 
@@ -89,8 +89,16 @@ class ClipSource(abc.ABC):
 
     def read(self, index: int, epoch: int, out: np.ndarray | None = None) -> np.ndarray | None:
         """The same, written into `out`, uint8 (T, H, W, 3), where that is given."""
+        return self.cut(index, self.view(index, epoch), out)
+
+    def view(self, index: int, epoch: int) -> View:
+        """How the clip at (index, epoch) is cut out of its video."""
         path = self.videos[index // self.views_per_video].path
-        view = self._views(self._frames[path], self.shape, epoch, index)
+        return self._views(self._frames[path], self.shape, epoch, index)
+
+    def cut(self, index: int, view: View, out: np.ndarray | None = None) -> np.ndarray | None:
+        """The clip that `view` cuts out of the video of clip `index`, as `read` gives it."""
+        path = self.videos[index // self.views_per_video].path
         try:
             return self._clip(path, view, out)
         except ReadError as error:
@@ -112,12 +120,16 @@ class VideoSource(ClipSource):
         self.root = Path(root)
 
     def _clip(self, path: str, view: View, out: np.ndarray | None) -> np.ndarray:
-        size = self.shape.resize_height, self.shape.resize_width
-        clip = cut(read_frames(self.root / path, view.window, size), view, self.shape)
-        if out is None:
-            return clip
-        np.copyto(out, clip)
-        return out
+        shape = self.shape
+        size = shape.resize_height, shape.resize_width
+        crop = (
+            slice(view.top, view.top + shape.height),
+            slice(view.left, view.left + shape.width),
+        )
+        clip = read_frames(self.root / path, view.window, size, crop=crop, out=out)
+        if view.flip:
+            mirror(clip)
+        return clip
 
 
 class PackSource(ClipSource):
@@ -129,9 +141,3 @@ class PackSource(ClipSource):
 
     def _clip(self, path: str, view: View, out: np.ndarray | None) -> np.ndarray:
         return self.pack.read(path, view, self.shape, out)
-
-
-def cut(frames: np.ndarray, view: View, shape: ClipShape) -> np.ndarray:
-    """The crop and flip of a view: uint8 (T, resized height, width, 3) -> (T, H, W, 3)."""
-    crop = frames[:, view.top : view.top + shape.height, view.left : view.left + shape.width]
-    return np.ascontiguousarray(crop[:, :, ::-1] if view.flip else crop)

@@ -1,0 +1,216 @@
+"""How fast do training batches arrive: from videos, from packs, from a torch DataLoader?
+
+python -m benchmarks.feed [--repeats 3] [--ucf101 FOLDER] [--videos 128] [--json FILE]
+
+A batch is 16 clips of 16 frames: random window, 128x171, random 112x112 crop, random flip, uint8.
+The videos are copies of the real UCF-101 files in FOLDER, the packs are made of them on the spot.
+ClipStream is what `fit` gets on TensorFlow (tf.data, iterated), ClipBatches on JAX and torch. The
+torch DataLoaders decode with decord or PyAV, draw the same views and have as many processes as
+the others have threads (--workers). `bare copy` is np.copyto of the same crops, unflipped, from
+the same memory map into one ready batch, by a pool of as many threads: the least that could be
+done. Every contender is warm, and what it read ahead before its turn does not count; `first epoch`
+is a pack's, when every frame's checksum is compared, page cache warm.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from ar3d_keras.progress import Reporter
+from ar3d_keras.videos.catalog import open_catalog
+from ar3d_keras.videos.pack_index import PackSettings
+from ar3d_keras.videos.packing import make_pack
+from ar3d_keras.videos.packs import open_pack
+from ar3d_keras.videos.pipeline import ClipBatches, ClipStream, steps_per_epoch
+from ar3d_keras.videos.probe import probe
+from ar3d_keras.videos.reader import cores
+from ar3d_keras.videos.sampling import ClipShape
+from ar3d_keras.videos.sources import ClipSource, PackSource, RandomViews, VideoSource
+from benchmarks.bench import parser, ratio, report, seconds, spread, table, take_turns
+from benchmarks.decode import REALDATA, load_peers
+
+SHAPE, BATCH, AHEAD, FOREVER = ClipShape(), 16, 6, 10**6
+RAW, JPEG, VIDEOS, COPY = "raw pack", "JPEG pack", "videos", "bare copy"
+TORCH = "torch DataLoader, "
+
+
+def copies(folder: Path, root: Path, count: int) -> Path:
+    """`count` videos in the classes of `folder`."""
+    files = sorted(folder.glob("*/*.avi"))
+    for number in range(count):
+        file = files[number % len(files)]
+        target = root / file.parent.name / f"{number:04d}{file.suffix}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    return root
+
+
+class Fed:
+    """Batches/s of an endless stream of batches."""
+
+    def __init__(self, batches: Iterator, count: int):
+        self.batches, self.count = batches, count
+
+    def _draw(self, count: int) -> None:
+        for _ in range(count):
+            next(self.batches)
+
+    def __call__(self) -> float:
+        self._draw(AHEAD)  # read before this turn
+        return self.count / seconds(lambda: self._draw(self.count))
+
+
+def keras_batches(source: ClipSource, workers: int) -> Iterator:
+    """ClipBatches, epoch after epoch."""
+    batches = ClipBatches(source, BATCH, seed=0, workers=workers)
+    for epoch in range(FOREVER):
+        batches.epoch = epoch
+        yield from (batches[step] for step in range(len(batches)))
+
+
+def bare_copies(source: PackSource, workers: int) -> Iterator:
+    """The crops of a pack, copied into one batch: views and maps are ready before."""
+    pack, steps, epochs = source.pack, steps_per_epoch(source, BATCH), 20
+    size = pack.settings.height, pack.settings.width, 3
+    packed = {p.video.path: p for p in pack.videos}
+    frames = [
+        pack._bytes(packed[v.path])[: packed[v.path].frames * int(np.prod(size))].reshape(-1, *size)
+        for v in source.videos
+    ]
+    views = [[source.view(index, e) for index in range(len(source))] for e in range(epochs)]
+    batch = np.zeros((BATCH, SHAPE.frames, SHAPE.height, SHAPE.width, 3), np.uint8)
+
+    def part(epoch: int, step: int, worker: int) -> None:
+        for place in range(worker, BATCH, workers):
+            index = (step * BATCH + place) % len(source)
+            view = views[epoch][index]
+            first, stride = int(view.window[0]), int(view.window[1] - view.window[0])
+            times = slice(first, first + stride * SHAPE.frames, stride)
+            rows = slice(view.top, view.top + SHAPE.height)
+            columns = slice(view.left, view.left + SHAPE.width)
+            np.copyto(batch[place], frames[index][times, rows, columns])
+
+    with ThreadPoolExecutor(workers) as pool:
+        for number in range(FOREVER):
+            epoch, step = divmod(number, steps)
+            parts = [pool.submit(part, epoch % epochs, step, worker) for worker in range(workers)]
+            for future in parts:
+                future.result()
+            yield batch
+
+
+class TorchClips:
+    """A map-style torch Dataset that reads with a peer and cuts as VideoSource does."""
+
+    def __init__(self, source: VideoSource, read: Callable):
+        self.source, self.read = source, read
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int):
+        view = self.source.view(index, 0)
+        path = self.source.root / self.source.videos[index].path
+        frames = self.read(os.fspath(path), list(map(int, view.window)))
+        rows = slice(view.top, view.top + SHAPE.height)
+        columns = slice(view.left, view.left + SHAPE.width)
+        clip = frames[:, rows, columns]
+        return np.ascontiguousarray(clip[:, :, ::-1] if view.flip else clip), int(
+            self.source.labels[index]
+        )
+
+
+def torch_batches(source: VideoSource, read: Callable, workers: int) -> Iterator:
+    """A DataLoader, epoch after epoch, its processes kept."""
+    from torch.utils.data import DataLoader
+
+    loader = DataLoader(
+        TorchClips(source, read), BATCH, shuffle=True, num_workers=workers,
+        persistent_workers=True, multiprocessing_context="fork",
+    )  # fmt: skip
+    while True:
+        yield from loader
+
+
+def main() -> None:
+    options = parser(__doc__, repeats=3)
+    options.add_argument("--ucf101", type=Path, default=REALDATA / "ucf101")
+    options.add_argument("--videos", type=int, default=128, help="copies that are made")
+    options.add_argument("--workers", type=int, default=cores(), help="threads or processes")
+    options = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        measure(options, Path(folder))
+
+
+def measure(options, folder: Path) -> None:
+    catalog = open_catalog(copies(options.ucf101, folder / "videos", options.videos))
+    views, workers = RandomViews(0, True), options.workers
+    frames = probe(catalog, workers=workers).frames
+    rest = catalog.videos, frames, catalog.classes, SHAPE, views
+    videos = VideoSource(catalog.root, *rest)
+    peers, missing = load_peers()
+    # Their processes are forked here, before TensorFlow has threads.
+    contenders = {}
+    for name in ("decord", "PyAV"):
+        try:
+            if name in peers:
+                stream = torch_batches(videos, peers[name], workers)
+                next(stream)
+                contenders[TORCH + name] = Fed(stream, 16)
+        except ImportError as error:
+            missing.append(f"torch DataLoader is left out: {error}.")
+
+    settings = {
+        RAW: PackSettings("raw", SHAPE.resize_height, SHAPE.resize_width),
+        JPEG: PackSettings("jpeg", SHAPE.resize_height, SHAPE.resize_width, 95),
+    }
+    sources, streams, first = {VIDEOS: videos}, [], {}
+    for name, made in settings.items():
+        pack = make_pack(catalog, folder / made.codec, made, workers=workers, reporter=Reporter())
+        sources[name] = PackSource(open_pack(pack.root), *rest)
+    counts = {VIDEOS: 16, JPEG: 48, RAW: 320}
+    for name, source in sources.items():
+        stream = ClipStream(source, BATCH, seed=0, epochs=range(FOREVER), workers=workers)
+        batches = iter(stream.dataset)
+        steps = steps_per_epoch(source, BATCH)
+        first[name] = steps / seconds(lambda b=batches, n=steps: [next(b) for _ in range(n)])
+        if name != VIDEOS:
+            source.pack.verify(workers=workers)
+        streams.append(stream)
+        contenders[name] = Fed(batches, counts[name])
+    contenders[f"{RAW}, ClipBatches"] = Fed(keras_batches(sources[RAW], workers), counts[RAW])
+    contenders[COPY] = Fed(bare_copies(sources[RAW], workers), counts[RAW])
+    same = all(np.array_equal(sources[RAW][i, 7], videos[i, 7]) for i in range(0, len(videos), 9))
+    assert same, "the raw pack's clips are not those of the videos"
+    try:
+        figures = take_turns(contenders, options.repeats)
+    finally:
+        for stream in streams:
+            stream.close()
+    rows = [
+        [name, spread(figures[name], 1), f"{first[name]:.1f}" if name in first else ""]
+        for name in contenders
+    ]
+    decord = TORCH + "decord"
+    report(
+        options,
+        "\n\n".join([table(["batches/s", "every epoch", "first epoch"], rows), *missing]),
+        {
+            "feed.pack_vs_videos": ratio(figures, RAW, VIDEOS),
+            "feed.pack_vs_copy": ratio(figures, RAW, COPY),
+            "feed.pack_vs_torch_decord": (
+                ratio(figures, RAW, decord) if decord in figures else None
+            ),
+        },
+        packages=["tensorflow", "keras", "opencv-python", "numpy", "torch", "decord", "av"],
+        config={"batch": BATCH, "shape": vars(SHAPE), "clips an epoch": len(videos)},
+    )
+
+
+if __name__ == "__main__":
+    main()
