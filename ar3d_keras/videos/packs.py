@@ -24,8 +24,8 @@ from ar3d_keras.videos.reader import ReadError, load_cv2, mirror
 from ar3d_keras.videos.sampling import ClipShape, View
 
 GONE = (-1, -1)
-# How much of a pack may count as this process's memory.
-MAPPED_BYTES = 1 << 26
+# How much of a pack may count as this process's memory; the system takes it back when it needs it.
+MAPPED_BYTES = 1 << 32
 # What the kernel maps at least where a byte is read (Linux, fault_around_bytes).
 MAPPED_AT_ONCE = 1 << 16
 

@@ -69,6 +69,7 @@ class ClipStream:
 
     Attributes:
         dataset: the tf.data.Dataset.
+        ready: (epoch, step) -> when that batch lay ready, by time.perf_counter.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class ClipStream:
     ):
         self.source, self.batch_size, self.seed = source, batch_size, seed
         self._reader, self._calls = _BatchReader(source, batch_size, workers), _Calls()
+        self.ready: dict[tuple[int, int], float] = {}
         self.dataset = self._build(epochs)
 
     def close(self) -> None:
@@ -90,8 +92,11 @@ class ClipStream:
 
     def _read(self, epoch, step) -> Batch:
         with self._calls:
-            indices = _indices(self.source, self.batch_size, self.seed, int(epoch), int(step))
-            return self._reader.begin(indices, int(epoch)).result()
+            epoch, step = int(epoch), int(step)
+            indices = _indices(self.source, self.batch_size, self.seed, epoch, step)
+            batch = self._reader.begin(indices, epoch).result()
+            self.ready[epoch, step] = time.perf_counter()
+            return batch
 
     def _build(self, epochs: range):
         import tensorflow as tf
@@ -151,6 +156,10 @@ class ClipBatches(keras.utils.PyDataset):
 
     `epoch` must be set as each epoch begins (`EpochSetter` does): Keras reads ahead before the
     first epoch and calls on_epoch_end early, so an epoch counted here would be off by one.
+
+    Attributes:
+        epoch: whose batches it gives.
+        ready: (epoch, step) -> when that batch lay ready, by time.perf_counter.
     """
 
     def __init__(self, source: ClipSource, batch_size: int, *, seed: int, workers: int):
@@ -158,6 +167,7 @@ class ClipBatches(keras.utils.PyDataset):
         self.source, self.batch_size, self.seed, self.epoch = source, batch_size, seed, 0
         self._reader = _BatchReader(source, batch_size, workers)
         self._ahead: dict[tuple[int, int], _Filling] = {}  # by epoch and step
+        self.ready: dict[tuple[int, int], float] = {}
 
     def __len__(self) -> int:
         return steps_per_epoch(self.source, self.batch_size)
@@ -171,7 +181,9 @@ class ClipBatches(keras.utils.PyDataset):
         }
         for filling in known.values():
             filling.cancel()
-        return self._ahead.pop((epoch, step)).result()
+        batch = self._ahead.pop((epoch, step)).result()
+        self.ready[epoch, step] = time.perf_counter()
+        return batch
 
     def _begin(self, epoch: int, step: int) -> "_Filling":
         indices = _indices(self.source, self.batch_size, self.seed, epoch, step)

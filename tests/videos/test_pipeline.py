@@ -1,3 +1,4 @@
+import contextlib
 import itertools
 import shutil
 import threading
@@ -398,3 +399,18 @@ def test_fit_on_the_tensorflow_stream_equals_fit_on_keras_batches(source, epochs
         steps_per_epoch=steps_per_epoch(source, 4), shuffle=False, verbose=0,
     )  # fmt: skip
     assert np.allclose(weights_after(model), trained_by_hand(source, 4, epochs), atol=1e-6)
+
+
+def test_every_batch_says_when_it_lay_ready(source):
+    begun = time.perf_counter()
+    stream = ClipStream(source, 4, seed=SEED, epochs=range(1, 3), workers=2)
+    batches = ClipBatches(source, 4, seed=SEED, workers=2)
+    steps = len(batches)
+    with contextlib.closing(stream):
+        assert len(list(stream.dataset)) == 2 * steps
+    for batches.epoch in (1, 2):
+        for step in range(steps):
+            batches[step]
+    for feed in (stream, batches):
+        assert sorted(feed.ready) == [(e, s) for e in (1, 2) for s in range(steps)]
+        assert all(begun < at < time.perf_counter() for at in feed.ready.values())
