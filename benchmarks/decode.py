@@ -17,6 +17,7 @@ CAP_PROP_POS_FRAMES, which is inexact in general (opencv#9053), so it is a row a
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -180,7 +181,7 @@ def main() -> None:
         jobs = [(path, list(map(int, window))) for path, window in windows(folder, videos, clips)]
         agree = {who: right(read, jobs) for who, read in readers.items()}
         contenders = {
-            (who, threads): (lambda read=read, threads=threads: rate(read, jobs, threads))
+            (who, threads): partial(rate, read, jobs, threads)
             for who, read in readers.items()
             for threads in (1, 2)
         }

@@ -36,8 +36,13 @@ class Altered:
     def __len__(self):
         return len(self._source)
 
-    def __getitem__(self, place):
-        return self._alter(self._source[place], *place)
+    def view(self, index, epoch):
+        return self._source.view(index, epoch), epoch
+
+    def cut(self, index, view, out):
+        view, epoch = view
+        out[:] = self._alter(self._source.cut(index, view, out), index, epoch)
+        return out
 
 
 def ordered(clip, index, epoch):

@@ -7,6 +7,7 @@ python train.py --resume NAME                                continue a run that
 
 import dataclasses
 import datetime
+import importlib.util
 import json
 import subprocess
 from collections.abc import Sequence
@@ -36,6 +37,10 @@ class TrainOptions(TrainConfig):
     """Where runs go."""
     resume: str | None = None
     """Continue this run (a path, or a name under RUNS_DIR) after its last whole epoch; of the other options only --epochs, --workers and --data (where it moved to) may change."""
+    tensorboard: bool = False
+    """Also write TensorBoard's event files into the run: `tensorboard --logdir RUNS_DIR`."""
+    profile: bool = False
+    """Trace three steps of the first epoch: which operations take longest (RUN/profile/operations.txt), and the time line (trace.json.gz, for ui.perfetto.dev)."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -44,6 +49,8 @@ def main(arguments: Sequence[str]) -> None:
         TrainOptions, arguments, verb="train", text=__doc__, default=_defaults(arguments)
     )
     options.validate()
+    if options.tensorboard and not importlib.util.find_spec("tensorflow"):
+        raise UserError("--tensorboard writes its files with TensorFlow: pip install tensorflow")
     console = Console()
     start_backend()
     if options.resume:
@@ -192,7 +199,7 @@ def _resume(options: TrainOptions, arguments: Sequence[str], console: Console) -
     _refuse_other_conditions(record, dataset, hardware.resolve_precision(now.recipe.precision))
     record["config"], record["data"]["root"] = to_json(now), str(root)
     run.write_record(record)
-    _work(run, now, dataset, workers, command("train", arguments), console)
+    _work(run, options, dataset, workers, command("train", arguments), console)
 
 
 def _refuse_other_conditions(record: dict, dataset, precision: str) -> None:
@@ -213,7 +220,7 @@ def _refuse_other_conditions(record: dict, dataset, precision: str) -> None:
             )
 
 
-def _work(run, config: TrainConfig, dataset, workers: int, typed: str, console: Console) -> None:
+def _work(run, options: TrainOptions, dataset, workers: int, typed: str, console: Console) -> None:
     """Train, judge, export: the same for a new run and a continued one."""
     from ar3d_keras.evaluation.judge import judge
     from ar3d_keras.serving.export import export_saved_model
@@ -221,7 +228,14 @@ def _work(run, config: TrainConfig, dataset, workers: int, typed: str, console: 
     from ar3d_keras.training.trainer import train
 
     try:
-        train(run, config, dataset, workers=workers, reporter=console)
+        train(
+            run,
+            options,
+            dataset,
+            workers=workers,
+            reporter=console,
+            callbacks=_observers(run, options, console),
+        )
         hardware.exact_float32()
         for split in ("val", "test"):
             about = {"command": typed, **hardware.here()}
@@ -231,6 +245,20 @@ def _work(run, config: TrainConfig, dataset, workers: int, typed: str, console: 
         console.say(f"stopped; continue with: python train.py --resume {run.folder}")
         raise
     console.say(f"SavedModel  {version}")
+
+
+def _observers(run, options: TrainOptions, console: Console) -> list:
+    """The callbacks that only look on."""
+    observers = []
+    if options.tensorboard:
+        import keras
+
+        observers.append(keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False))
+    if options.profile:
+        from ar3d_keras.training.profiling import ProfileSteps
+
+        observers.append(ProfileSteps(run.folder / "profile", console))
+    return observers
 
 
 def _tell_split(split, console: Console) -> None:

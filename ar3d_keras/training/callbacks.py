@@ -8,7 +8,7 @@ Order matters: SplitMetrics adds to the logs that the others read.
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 
 import keras
@@ -46,23 +46,36 @@ class SplitMetrics(keras.callbacks.Callback):
 
 
 class EpochRate(keras.callbacks.Callback):
-    """Adds lr, seconds and clips_per_s (training alone) to the logs of every epoch."""
+    """Adds lr, seconds, clips_per_s and wait_share, of training alone, to the logs of every epoch.
 
-    def __init__(self, clips: int):
+    wait_share is the part of those seconds in which the network had nothing to do because the
+    next batch was not ready; the logs of every batch have it too, so far.
+
+    Args:
+        clips: of one epoch.
+        ready: (epoch, step) -> when that batch lay ready, by time.perf_counter; what was looked
+            up is taken out.
+    """
+
+    def __init__(self, clips: int, ready: MutableMapping[tuple[int, int], float]):
         super().__init__()
-        self.clips = clips
+        self.clips, self.ready = clips, ready
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.begun = time.perf_counter()
+        self.epoch, self.waited = epoch, 0.0
+        self.begun = self.ended = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.ended = time.perf_counter()
+        asked, self.ended = self.ended, time.perf_counter()
+        self.waited += max(0.0, self.ready.pop((self.epoch, batch), asked) - asked)
+        logs["wait_share"] = self.waited / (self.ended - self.begun)
 
     def on_epoch_end(self, epoch, logs=None):
         seconds = self.ended - self.begun
         logs["lr"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         logs["seconds"] = seconds
         logs["clips_per_s"] = self.clips / seconds
+        logs["wait_share"] = self.waited / seconds
 
 
 class HistoryCSV(keras.callbacks.Callback):
@@ -199,7 +212,8 @@ class EpochProgress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         done = min((batch + 1) * self.batch_size, self.clips)
-        self.update(done, f"loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.3f}")
+        told = f"loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.3f}"
+        self.update(done, f"{told}  waiting {logs['wait_share']:.0%}")
         if done == self.clips:
             self.close()
 
@@ -213,7 +227,9 @@ class EpochProgress(keras.callbacks.Callback):
             for name, prefix in (("train", ""), ("val", "val_"), ("test", "test_"))
             if prefix + "loss" in logs
         )
-        self.reporter.say(f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}   {told}")
+        rate = f"{logs['clips_per_s']:.3g} clips/s, waiting {logs['wait_share']:.0%}"
+        number = f"{epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
+        self.reporter.say(f"epoch {number}   {told}   {rate}")
 
 
 class LostVideos(keras.callbacks.Callback):

@@ -99,12 +99,26 @@ def compile_network(
 
 
 def train(
-    run: Run, config: TrainConfig, dataset: Dataset, *, workers: int, reporter: Reporter
+    run: Run,
+    config: TrainConfig,
+    dataset: Dataset,
+    *,
+    workers: int,
+    reporter: Reporter,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
     """Trains until the configuration's last epoch, from the run's last state if it has one.
 
     Writes checkpoints/state.npz, checkpoints/best.keras, history.csv and curves.png after every
     epoch. The test split is measured for the curves and never chooses anything.
+
+    Args:
+        run: where it writes.
+        config: what makes the run.
+        dataset: its videos.
+        workers: threads that decode.
+        reporter: draws bars and says lines.
+        callbacks: more of them, that see the logs with val and test in them.
 
     Raises:
         UserError: the loss is no number any more, or the state cannot be continued.
@@ -128,7 +142,7 @@ def train(
         reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
     )
     feed = _training_data(source, config, range(begin, recipe.epochs), workers)
-    with contextlib.closing(progress), feed as (data, steps_per_fit_epoch, extra):
+    with contextlib.closing(progress), feed as (data, ready, steps_per_fit_epoch, extra):
         model.fit(
             data,
             initial_epoch=begin,
@@ -140,12 +154,13 @@ def train(
                 *extra,
                 StopOnNaN(),
                 _split_metrics(config, dataset, workers, reporter),
-                EpochRate(len(source)),
+                EpochRate(len(source), ready),
                 progress,
                 LostVideos(source, run, reporter),
                 HistoryCSV(run.history, rows),
                 BestNetwork(run.best, twin, rows),
                 CurvesPlot(run.curves, run.name, rows),
+                *callbacks,
                 RunState(run.state),
             ],
         )
@@ -173,15 +188,15 @@ def _split_metrics(
 
 @contextlib.contextmanager
 def _training_data(source: ClipSource, config: TrainConfig, epochs: range, workers: int):
-    """The backend's front end, its `steps_per_epoch`, and the callbacks that it needs."""
+    """The backend's front end, its `ready`, `steps_per_epoch`, and the callbacks it needs."""
     recipe = config.recipe
     if keras.backend.backend() == "tensorflow":
         stream = ClipStream(
             source, recipe.batch_size, seed=recipe.seed, epochs=epochs, workers=workers
         )
         with contextlib.closing(stream):
-            yield stream.dataset, steps_per_epoch(source, recipe.batch_size), []
+            yield stream.dataset, stream.ready, steps_per_epoch(source, recipe.batch_size), []
     else:
         batches = ClipBatches(source, recipe.batch_size, seed=recipe.seed, workers=workers)
         batches.epoch = epochs.start
-        yield batches, None, [EpochSetter(batches)]  # its length says the steps
+        yield batches, batches.ready, None, [EpochSetter(batches)]  # its length says the steps

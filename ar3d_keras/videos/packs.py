@@ -25,8 +25,8 @@ from ar3d_keras.videos.sampling import ClipShape, View
 
 GONE = (-1, -1)
 FRAME, FLOW = 0, 1  # parts of what a pack holds of each frame
-# How much of a pack may count as this process's memory.
-MAPPED_BYTES = 1 << 26
+# How much of a pack may count as this process's memory; the system takes it back when it needs it.
+MAPPED_BYTES = 1 << 32
 # What the kernel maps at least where a byte is read (Linux, fault_around_bytes).
 MAPPED_AT_ONCE = 1 << 16
 
@@ -238,6 +238,7 @@ class Pack:
         for place, index in enumerate(view.window):
             flow = zlib.decompress(video[starts[index] : starts[index + 1]])
             out[place] = np.frombuffer(flow, np.uint8).reshape(size)[rows, columns]
+        self._touch(starts[-1] - starts[0])
 
     def _bytes(self, packed: PackedVideo) -> np.ndarray:
         """A video's bytes in its shard, uint8 (length,), read-only; nothing is read yet."""
@@ -257,9 +258,10 @@ class Pack:
 
         They stay in the page cache, from where other threads just take them again; but as long
         as they are mapped they count as this process's memory, which would grow with the pack.
+        Taking them again costs half as much as the copy: a smaller pack keeps its own.
         """
         self._touched += max(length, MAPPED_AT_ONCE)
-        if self._touched > MAPPED_BYTES:
+        if self._touched > MAPPED_BYTES < self.bytes:
             self._touched = 0
             for shard in list(self._maps.values()):
                 shard.madvise(mmap.MADV_DONTNEED)

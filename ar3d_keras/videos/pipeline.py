@@ -7,7 +7,6 @@ same. Batches depend on (seed, epoch, index) alone, never on the number of worke
 
 import collections
 import functools
-import math
 import threading
 import time
 import weakref
@@ -24,6 +23,7 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 # What TensorFlow and JAX ask of an array that they are to use without a copy.
 ALIGNMENT = 64
+AHEAD = 3  # batches that are being filled at once in training
 
 
 def steps_per_epoch(source: ClipSource, batch_size: int) -> int:
@@ -69,6 +69,7 @@ class ClipStream:
 
     Attributes:
         dataset: the tf.data.Dataset.
+        ready: (epoch, step) -> when that batch lay ready, by time.perf_counter.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class ClipStream:
     ):
         self.source, self.batch_size, self.seed = source, batch_size, seed
         self._reader, self._calls = _BatchReader(source, batch_size, workers), _Calls()
+        self.ready: dict[tuple[int, int], float] = {}
         self.dataset = self._build(epochs)
 
     def close(self) -> None:
@@ -90,8 +92,11 @@ class ClipStream:
 
     def _read(self, epoch, step) -> Batch:
         with self._calls:
-            indices = _indices(self.source, self.batch_size, self.seed, int(epoch), int(step))
-            return self._reader.begin(indices, int(epoch)).result()
+            epoch, step = int(epoch), int(step)
+            indices = _indices(self.source, self.batch_size, self.seed, epoch, step)
+            batch = self._reader.begin(indices, epoch).result()
+            self.ready[epoch, step] = time.perf_counter()
+            return batch
 
     def _build(self, epochs: range):
         import tensorflow as tf
@@ -110,11 +115,11 @@ class ClipStream:
 
         options = tf.data.Options()
         # A call holds one of tf.data's threads while the reader's work; it has one per core.
-        options.threading.private_threadpool_size = _AHEAD + 2
+        options.threading.private_threadpool_size = AHEAD + 2
         return (
             tf.data.Dataset.range(epochs.start, epochs.stop)
             .flat_map(one_epoch)
-            .map(read, num_parallel_calls=_AHEAD, deterministic=True)
+            .map(read, num_parallel_calls=AHEAD, deterministic=True)
             .prefetch(1)
             .with_options(options)
         )
@@ -151,6 +156,10 @@ class ClipBatches(keras.utils.PyDataset):
 
     `epoch` must be set as each epoch begins (`EpochSetter` does): Keras reads ahead before the
     first epoch and calls on_epoch_end early, so an epoch counted here would be off by one.
+
+    Attributes:
+        epoch: whose batches it gives.
+        ready: (epoch, step) -> when that batch lay ready, by time.perf_counter.
     """
 
     def __init__(self, source: ClipSource, batch_size: int, *, seed: int, workers: int):
@@ -158,6 +167,7 @@ class ClipBatches(keras.utils.PyDataset):
         self.source, self.batch_size, self.seed, self.epoch = source, batch_size, seed, 0
         self._reader = _BatchReader(source, batch_size, workers)
         self._ahead: dict[tuple[int, int], _Filling] = {}  # by epoch and step
+        self.ready: dict[tuple[int, int], float] = {}
 
     def __len__(self) -> int:
         return steps_per_epoch(self.source, self.batch_size)
@@ -165,13 +175,15 @@ class ClipBatches(keras.utils.PyDataset):
     def __getitem__(self, step: int) -> Batch:
         known, epoch = self._ahead, self.epoch
         # Two batches ahead are decoded while the network works on this one.
-        steps = range(step, min(step + _AHEAD, len(self)))
+        steps = range(step, min(step + AHEAD, len(self)))
         self._ahead = {
             (epoch, s): known.pop((epoch, s), None) or self._begin(epoch, s) for s in steps
         }
         for filling in known.values():
             filling.cancel()
-        return self._ahead.pop((epoch, step)).result()
+        batch = self._ahead.pop((epoch, step)).result()
+        self.ready[epoch, step] = time.perf_counter()
+        return batch
 
     def _begin(self, epoch: int, step: int) -> "_Filling":
         indices = _indices(self.source, self.batch_size, self.seed, epoch, step)
@@ -189,7 +201,6 @@ class EpochSetter(keras.callbacks.Callback):
         self.batches.epoch = epoch
 
 
-_AHEAD = 3  # batches that are being filled at once in training
 _order = functools.lru_cache(maxsize=4)(epoch_order)
 
 
@@ -204,7 +215,8 @@ class _BatchReader:
 
     def __init__(self, source: ClipSource, batch_size: int, workers: int):
         self.source, self.workers, self.stopped = source, workers, False
-        self.memory = _Memory(batch_size * math.prod(source.shape.array))
+        self.clip = source.shape.array
+        self.memory = _Memory(batch_size * int(np.prod(self.clip)))
         self.pool = ThreadPoolExecutor(workers)
 
     def __enter__(self) -> "_BatchReader":
@@ -228,23 +240,23 @@ class _BatchReader:
 
 
 class _Filling:
-    """A batch that is being read: each worker fills every so-manieth place of it."""
+    """A batch that is being read; each worker fills the places of its own."""
 
     def __init__(self, reader: _BatchReader, indices: np.ndarray, epoch: int):
         source, count = reader.source, len(indices)
-        self._reader, self._indices = reader, indices
+        self._reader, self._indices, self._parts = reader, indices, []
+        self._clips = reader.memory.array().reshape(-1, *reader.clip)[:count]
+        self._labels = source.labels[indices // source.views_per_video]
+        self._weights = np.zeros(count, np.float32)
+        if reader.stopped:
+            self._clips[:] = 0
+            return
         # Drawn here, in one thread: drawing holds Python's lock, for which all threads that copy
         # would wait, and copying would be no faster with two of them than with one.
         self._views = [source.view(int(index), epoch) for index in indices]
-        self._clips = reader.memory.array().reshape(-1, *source.shape.array)[:count]
-        self._labels = source.labels[indices // source.views_per_video]
-        self._weights = np.zeros(count, np.float32)
         workers = min(reader.workers, count)
-        self._parts = (
-            [reader.pool.submit(self._fill, range(i, count, workers)) for i in range(workers)]
-            if not reader.stopped
-            else []
-        )
+        for worker in range(workers):
+            self._parts.append(reader.pool.submit(self._fill, range(worker, count, workers)))
 
     def _fill(self, places: Sequence[int]) -> None:
         for place in places:
@@ -255,10 +267,12 @@ class _Filling:
                 self._weights[place] = 1
 
     def cancel(self) -> None:
+        """What is not begun is not read; there must be nobody left who asks for the result."""
         for part in self._parts:
             part.cancel()
 
     def result(self) -> Batch:
+        """The batch, when all its clips are there."""
         for part in self._parts:
             part.result()
         return self._clips, self._labels, self._weights

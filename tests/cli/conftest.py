@@ -18,7 +18,17 @@ def trained(tiny_demo, tmp_path_factory):
     """The run folder of `python train.py --attention` in a process of its own."""
     runs = tmp_path_factory.mktemp("runs")
     done = python(
-        "train.py", "--attention", "--data", tiny_demo, "--name", "tiny", "--runs-dir", runs, *TINY
+        "train.py",
+        "--attention",
+        "--data",
+        tiny_demo,
+        "--name",
+        "tiny",
+        "--runs-dir",
+        runs,
+        "--profile",
+        "--tensorboard",
+        *TINY,
     )
     assert done.returncode == 0, done.stderr
     (runs / "tiny" / "stdout.txt").write_text(done.stdout)

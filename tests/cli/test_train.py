@@ -57,8 +57,24 @@ def test_history(trained):
     assert [row["epoch"] for row in history] == ["1", "2"]
     assert list(history[0])[:4] == ["epoch", "loss", "accuracy", "top5"]
     wanted = {f"{p}{m}" for p in ("", "val_", "test_") for m in ("loss", "accuracy", "top5")}
-    assert wanted | {"lr", "seconds", "clips_per_s"} <= set(history[0])
+    assert wanted | {"lr", "seconds", "clips_per_s", "wait_share"} <= set(history[0])
     assert all(float(value) >= 0 for row in history for value in row.values())
+    assert all(float(row["wait_share"]) <= 1 for row in history)
+
+
+def test_profile_and_tensorboard(trained):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert "Conv3D" in (trained / "profile/operations.txt").read_text()
+    assert "profile  " in (trained / "stdout.txt").read_text()
+    events = {
+        part: EventAccumulator(str(trained / "tensorboard" / part))
+        for part in ("train", "validation")
+    }
+    for part in events.values():
+        part.Reload()
+    assert {"epoch_loss", "epoch_test_accuracy"} <= set(events["train"].Tags()["tensors"])
+    assert "epoch_accuracy" in events["validation"].Tags()["tensors"]
 
 
 def test_metrics_say_what_they_mean(trained):

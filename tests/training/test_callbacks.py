@@ -18,7 +18,7 @@ from ar3d_keras import (
     load_model,
 )
 from ar3d_keras.runs import columns, read_history
-from ar3d_keras.training.callbacks import StopOnNaN
+from ar3d_keras.training.callbacks import EpochRate, StopOnNaN
 from ar3d_keras.training.run_state import RunState, restore
 
 pytestmark = pytest.mark.every_backend
@@ -176,3 +176,26 @@ def test_epochs_that_say_less_than_others_are_no_problem(tmp_path):
         told = [bool(row["val_loss"]) for row in rows(tmp_path / "history.csv")]
         assert told == ([False, True, False] if frequency == 2 else [True, False, True])
         assert len(columns(read_history(tmp_path / "history.csv"))["val_loss"]) == 3
+
+
+def test_the_share_of_waiting(monkeypatch):
+    """Three steps of two seconds; the second batch lay ready one second after it was asked for."""
+    clock = iter([0.0, 2.0, 5.0, 7.0])
+    monkeypatch.setattr("ar3d_keras.training.callbacks.time.perf_counter", lambda: next(clock))
+    # A batch may be ready before it is asked for; one of an earlier epoch is not this one's.
+    ready = {(1, 0): -4.0, (1, 1): 3.0, (1, 2): 4.5, (0, 2): 9.0}
+    rate = EpochRate(21, ready)
+    rate.set_model(network())
+    rate.on_epoch_begin(1)
+    shares = []
+    for batch in range(3):
+        logs = {}
+        rate.on_train_batch_end(batch, logs)
+        shares.append(logs["wait_share"])
+    assert shares == [0.0, 1 / 5, 1 / 7]
+    logs = {}
+    rate.on_epoch_end(1, logs)
+    assert logs["seconds"] == 7.0
+    assert logs["clips_per_s"] == 3.0
+    assert logs["wait_share"] == 1 / 7
+    assert ready == {(0, 2): 9.0}

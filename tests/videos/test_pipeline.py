@@ -1,3 +1,4 @@
+import contextlib
 import itertools
 import shutil
 import threading
@@ -6,6 +7,8 @@ import time
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.pipeline import (
@@ -41,11 +44,14 @@ class Asked:
     def __len__(self):
         return len(self._source)
 
-    def __getitem__(self, place):
+    def view(self, index, epoch):
         with self._lock:
-            self.places.append(place)
-        time.sleep(self._delay * (place[0] % 2))
-        return self._source[place]
+            self.places.append((index, epoch))
+        return self._source.view(index, epoch)
+
+    def cut(self, index, view, out):
+        time.sleep(self._delay * (index % 2))
+        return self._source.cut(index, view, out)
 
 
 def source_of(root, views=None):
@@ -221,6 +227,74 @@ def test_epochs_and_seeds_differ(source):
     assert not np.array_equal(first[1], other[1])
 
 
+# Memory
+
+
+@pytest.mark.every_backend
+@settings(max_examples=20)
+@given(size=st.integers(1, 12), workers=st.integers(1, 5), held=st.lists(st.booleans()))
+def test_a_batch_that_somebody_holds_is_not_written_again(ucf_set, size, workers, held):
+    """The memory of a batch is taken for another once nobody has it, nor a part of it."""
+    source = source_of(ucf_set)
+    kept = []
+    for number, batch in enumerate(from_keras(source, size, range(2), workers)):
+        if number < len(held) and held[number]:
+            kept.append((number, batch[0][-1:, 1:]))  # a view of a view
+    whole = list(by_hand(source, range(2), size))
+    for number, part in kept:
+        assert np.array_equal(part, whole[number][0][-1:, 1:])
+
+
+@pytest.mark.every_backend
+def test_memory_is_taken_again(source):
+    data = ClipBatches(source, 1, seed=SEED, workers=1)
+    places = {data[step][0].ctypes.data for step in range(10)}
+    assert len(places) < 6
+    assert all(place % 64 == 0 for place in places)
+
+
+@on_tensorflow
+def test_tensors_that_are_held_are_not_written_again(source):
+    stream = ClipStream(source, 1, seed=SEED, epochs=range(4), workers=2)
+    tensors = list(stream.dataset)
+    stream.close()
+    for found, wanted in zip(tensors, by_hand(source, range(4), 1), strict=True):
+        assert np.array_equal(found[0].numpy(), wanted[0])
+
+
+# The end of a stream
+
+
+@on_tensorflow
+def test_a_closed_stream_opens_no_video_and_leaves_no_thread(source):
+    before = set(threading.enumerate())
+    asked = Asked(source, delay=0.05)
+    stream = ClipStream(asked, 2, seed=SEED, epochs=range(100), workers=3)
+    batches = iter(stream.dataset)
+    next(batches)
+    stream.close()
+    cut = asked._source.cut
+    asked._source.cut = lambda *place: pytest.fail("read after close")
+    for _ in range(12):
+        clips, labels, weights = next(batches)
+    asked._source.cut = cut
+    assert not clips.numpy().any()
+    assert weights.numpy().tolist() == [0, 0]
+    assert len(labels) == 2
+    assert {t for t in threading.enumerate() if "ThreadPool" in t.name} <= before
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_error_that_is_no_damaged_video_is_not_hidden(source, workers, monkeypatch):
+    def broken(index, view, out):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(source, "cut", broken)
+    with pytest.raises(ZeroDivisionError):
+        list(Batches(source, 4, workers=workers))
+
+
 # A video that is lost while a run goes on
 
 
@@ -325,3 +399,18 @@ def test_fit_on_the_tensorflow_stream_equals_fit_on_keras_batches(source, epochs
         steps_per_epoch=steps_per_epoch(source, 4), shuffle=False, verbose=0,
     )  # fmt: skip
     assert np.allclose(weights_after(model), trained_by_hand(source, 4, epochs), atol=1e-6)
+
+
+def test_every_batch_says_when_it_lay_ready(source):
+    begun = time.perf_counter()
+    stream = ClipStream(source, 4, seed=SEED, epochs=range(1, 3), workers=2)
+    batches = ClipBatches(source, 4, seed=SEED, workers=2)
+    steps = len(batches)
+    with contextlib.closing(stream):
+        assert len(list(stream.dataset)) == 2 * steps
+    for batches.epoch in (1, 2):
+        for step in range(steps):
+            batches[step]
+    for feed in (stream, batches):
+        assert sorted(feed.ready) == [(e, s) for e in (1, 2) for s in range(steps)]
+        assert all(begun < at < time.perf_counter() for at in feed.ready.values())

@@ -16,6 +16,7 @@ from ar3d_keras.videos.reader import (
     decoding_threads,
     every_frame,
     load_cv2,
+    mirror,
     read_frames,
 )
 
@@ -138,6 +139,31 @@ def test_images_of_different_sizes_in_a_folder(write_frames, frame_numbers, tmp_
     clip = write_frames(tmp_path / "clip", 2)
     shutil.copy(tmp_path / "big/img_1.png", clip / "img_3.png")
     assert frame_numbers(read_frames(clip, [0, 1, 2], SIZE)) == [0, 1, 7]
+
+
+@settings(max_examples=40)
+@given(
+    wanted=st.lists(st.integers(0, 29), min_size=1, max_size=6),
+    top=st.integers(0, 40), left=st.integers(0, 50), height=st.integers(1, 8),
+    width=st.integers(1, 14), frames=st.booleans(),
+)  # fmt: skip
+def test_a_crop_is_a_part_of_the_whole(video, folder, wanted, top, left, height, width, frames):
+    """Bit for bit, into an array that is there, which is all that is written."""
+    path, crop = folder if frames else video, (slice(top, top + height), slice(left, left + width))
+    out = np.full((len(wanted) + 1, height, width, 3), 77, np.uint8)
+    found = read_frames(path, wanted, SIZE, crop=crop, out=out[:-1])
+    assert np.array_equal(found, read_frames(path, wanted, SIZE)[:, *crop])
+    assert np.shares_memory(found, out)
+    assert (out[-1] == 77).all()
+
+
+@settings(max_examples=40)
+@given(sides=st.tuples(*[st.integers(1, 70)] * 3), seed=st.integers(0, 9))
+def test_mirror(sides, seed):
+    clip = np.random.default_rng(seed).integers(0, 256, (*sides, 3), np.uint8)
+    expected = clip[:, :, ::-1].copy()
+    mirror(clip)
+    assert np.array_equal(clip, expected)
 
 
 # Headers that lie

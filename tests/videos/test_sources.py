@@ -2,12 +2,14 @@ import shutil
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.probe import probe
 from ar3d_keras.videos.reader import read_frames
-from ar3d_keras.videos.sampling import ClipShape, View, grid_view, random_view
-from ar3d_keras.videos.sources import GridViews, RandomViews, VideoSource, cut
+from ar3d_keras.videos.sampling import ClipShape, grid_view, random_view
+from ar3d_keras.videos.sources import GridViews, RandomViews, VideoSource
 
 SHAPE = ClipShape(frames=8, height=32, width=40, resize_height=40, resize_width=56, stride=2)
 SIZE = (SHAPE.resize_height, SHAPE.resize_width)
@@ -90,20 +92,25 @@ def test_an_evaluation_clip_is_what_the_parts_make(ucf_set, frame_numbers, clips
         expected = grid_view(20, SHAPE, clips=clips, crops=crops, index=view)
         frames = read_frames(source.root / source.videos[video].path, expected.window, SIZE)
         clip = source[index, 0]
-        assert np.array_equal(clip, cut(frames, expected, SHAPE))
+        rows, columns = (
+            slice(first, first + n) for first, n in ((expected.top, 32), (expected.left, 40))
+        )
+        assert np.array_equal(clip, frames[:, rows, columns])
         assert np.array_equal(clip, source[index, 7])  # the epoch does not matter
         # conftest numbers the frames of video v from 20 v on.
         first = (20 * video) % 236
         assert [n - first for n in frame_numbers(clip)] == expected.window.tolist()
 
 
-def test_cut():
-    frames = np.arange(2 * 5 * 6 * 3, dtype=np.uint8).reshape(2, 5, 6, 3)
-    shape = ClipShape(2, 3, 4, 5, 6)
-    window = np.arange(2)
-    assert np.array_equal(cut(frames, View(window, 0, 0), shape), frames[:, :3, :4])
-    assert np.array_equal(cut(frames, View(window, 2, 2), shape), frames[:, 2:, 2:])
-    assert np.array_equal(cut(frames, View(window, 2, 2, True), shape), frames[:, 2:, :1:-1])
+@settings(max_examples=30)
+@given(seed=st.integers(0, 99), index=st.integers(0, 9), flip=st.booleans())
+def test_a_clip_is_the_same_wherever_it_is_written(ucf_set, seed, index, flip):
+    source = source_of(ucf_set, RandomViews(seed, flip))
+    out = np.full((2, 8, 32, 40, 3), 77, np.uint8)
+    assert source.read(index, 3, out[1]) is not None
+    assert np.array_equal(out[1], source[index, 3])
+    assert (out[0] == 77).all()  # nothing beside it was touched
+    assert np.array_equal(source.cut(index, source.view(index, 3)), out[1])
 
 
 def test_a_video_that_is_shorter_than_a_clip(write_video, write_frames, frame_numbers, tmp_path):
