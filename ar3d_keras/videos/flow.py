@@ -87,13 +87,13 @@ def every_flow(
         the frame, and uint8 (height, width, 2).
     """
     cv2 = load_cv2()
-    frame = flow = None
+    frame = grey = flow = None
     for following in frames:
-        grey = cv2.cvtColor(following, cv2.COLOR_BGR2GRAY)
+        grey_following = cv2.cvtColor(following, cv2.COLOR_BGR2GRAY)
         if frame is not None:
-            flow = quantised(estimate(grey_before, grey))
+            flow = quantised(estimate(grey, grey_following))
             yield frame, flow
-        frame, grey_before = following, grey
+        frame, grey = following, grey_following
     if frame is not None:
         yield frame, np.full((*frame.shape[:2], 2), STILL, np.uint8) if flow is None else flow
 

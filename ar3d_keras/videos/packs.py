@@ -266,9 +266,7 @@ class Pack:
             for shard in list(self._maps.values()):
                 shard.madvise(mmap.MADV_DONTNEED)
 
-    def _verify(
-        self, packed: PackedVideo, window: np.ndarray, part: int = FRAME
-    ) -> Sequence[int]:
+    def _verify(self, packed: PackedVideo, window: np.ndarray, part: int = FRAME) -> Sequence[int]:
         """Compares the checksums of frames, or of their flow, that were not read before.
 
         Returns:

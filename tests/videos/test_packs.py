@@ -360,7 +360,7 @@ def test_a_failure_that_was_mended_is_packed(odd_set, write_video, tmp_path):
 # What is refused
 
 
-@pytest.mark.parametrize("asked", [JPEG, dataclasses.replace(RAW, height=41)])
+@pytest.mark.parametrize("asked", [JPEG, FLOW, dataclasses.replace(RAW, height=41)])
 def test_other_settings_than_the_pack_was_begun_with(ucf_set, ucf_pack, asked, user_error):
     with user_error("other settings (raw, 40x56)", str(asked)):
         pack_of(ucf_set, ucf_pack.root, asked)
