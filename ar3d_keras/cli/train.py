@@ -17,7 +17,7 @@ from typing import Literal
 
 from ar3d_keras.cli.console import Console, start_backend
 from ar3d_keras.cli.options import command, parse, peek
-from ar3d_keras.config import PRESETS, TrainConfig, from_json, to_json
+from ar3d_keras.config import TrainConfig, from_json, to_json, with_preset
 from ar3d_keras.errors import UserError
 
 DEMO = Path("data/demo")
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _defaults(arguments: Sequence[str]) -> TrainOptions:
     """What holds where no flag is given: the run to resume, or --config over the preset."""
-    given = peek(arguments, "config", "preset", "data", "resume", "runs-dir")
+    given = peek(arguments, "config", "preset", "data", "model", "resume", "runs-dir")
     base = TrainOptions()
     if given["resume"]:
         from ar3d_keras.runs import find_run
@@ -72,10 +72,12 @@ def _defaults(arguments: Sequence[str]) -> TrainOptions:
     from ar3d_keras.videos.packs import is_demo_pack
 
     sections = _read_config(Path(given["config"])) if given["config"] else {}
-    data = given["data"] or from_json(sections, base, given["config"] or "").data.data
+    configured = from_json(sections, base, given["config"] or "")
+    data = given["data"] or configured.data.data
     demo = data is None or is_demo(Path(data)) or is_demo_pack(Path(data))
     preset = given["preset"] or ("demo" if demo else "paper")
-    base = from_json(PRESETS.get(preset, {}), dataclasses.replace(base, preset=preset))
+    model = given["model"] or configured.model.model
+    base = with_preset(dataclasses.replace(base, preset=preset), preset, model)
     return from_json(sections, base, given["config"] or "")
 
 
@@ -103,8 +105,10 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
     refuse_name(options.runs_dir, options.name)
     catalog = open_data(data.data if data.data else make(DEMO, console))
     precision = hardware.resolve_precision(options.recipe.precision)
-    parameters = build_network(options, catalog.classes, precision).count_params()
-    refuse_full_disk(options.runs_dir, parameters)
+    network = build_network(options, catalog.classes, precision)
+    facts = {"parameters": network.count_params(), "sizes": network.sizes}
+    del network  # training builds its own
+    refuse_full_disk(options.runs_dir, facts["parameters"])
     split = make_split(
         catalog,
         data.split_scheme or default_scheme(catalog),
@@ -118,17 +122,15 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
     console.log_to(run.log)
     run.write_split(split)
     typed = command("train", arguments)
-    run.write_record(_record(options, typed, dataset, precision, parameters))
+    run.write_record(_record(options, typed, dataset, precision) | facts)
     console.say(
-        f"{name}: {parameters:,} parameters, {precision}, {hardware.backend()}, "
+        f"{name}: {facts['parameters']:,} parameters, {precision}, {hardware.backend()}, "
         f"{hardware.device_name()}; run {run.folder}"
     )
     _work(run, options, dataset, workers, typed, console)
 
 
-def _record(
-    config: TrainConfig, typed: str, dataset, precision: str, parameters: int
-) -> dict[str, object]:
+def _record(config: TrainConfig, typed: str, dataset, precision: str) -> dict[str, object]:
     """run.json: everything that a reader of the result, or a repetition, must know."""
     from ar3d_keras.training import hardware
 
@@ -161,7 +163,6 @@ def _record(
         ],
         "backend": hardware.backend(),
         "precision": precision,
-        "parameters": parameters,
         "device": hardware.device_name(),
         "versions": hardware.versions(),
         "git_commit": _git_commit(),
