@@ -13,6 +13,9 @@ from typing import Any, Literal, get_args
 from ar3d_keras.errors import UserError
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+FramesNetwork = Literal[
+    "InceptionV3", "MobileNet", "MobileNetV2", "MobileNetV3Small", "ResNet50V2", "Xception"
+]
 Scheme = Literal[
     "csv", "group", "hmdb1", "hmdb2", "hmdb3", "official1", "official2", "official3", "paper"
 ]
@@ -90,24 +93,37 @@ class DataConfig(AugmentConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Which network, and its sizes."""
+    """Which network, and its sizes; None is the network's own default, named below."""
 
-    model: Literal["conv3d"] = "conv3d"
-    """The network."""
+    model: Literal["c3d", "conv3d", "fused3d", "i3d", "lrcn", "two_stream"] = "conv3d"
+    """The network. `conv3d` is the paper's; fused3d and two_stream see optical flow too."""
     attention: bool = False
-    """Multiply the convolution's features with a sigmoid gate computed from them: the paper's contribution."""
-    filters: int = 64
-    """Channels of the convolution."""
-    kernel: tuple[int, int, int] = (3, 3, 3)
-    """Kernel of the convolution (time height width)."""
-    gate_kernel: tuple[int, int, int] = (3, 3, 3)
-    """Kernel of the gate's convolution (time height width)."""
-    pool: tuple[int, int, int] = (4, 16, 16)
-    """Window of the average pooling (time height width)."""
-    dense: int = 512
-    """Units of the hidden dense layer."""
-    dropout: float = 0.25
-    """Share of the hidden units dropped in training."""
+    """Multiply the last convolution's features with a sigmoid gate computed from them: the paper's contribution. Of c3d, conv3d, fused3d, i3d."""
+    filters: int | None = None
+    """Channels of the convolution. conv3d: 64; fused3d: 512."""
+    kernel: tuple[int, int, int] | None = None
+    """Kernel of the convolution (time height width). conv3d: 3 3 3."""
+    gate_kernel: tuple[int, int, int] | None = None
+    """Kernel of the gate's convolution (time height width). c3d, conv3d, fused3d, i3d: 3 3 3."""
+    pool: tuple[int, int, int] | None = None
+    """Window of the average pooling (time height width). conv3d: 4 16 16."""
+    dense: int | None = None
+    """Units of a hidden dense layer. c3d: 4096; conv3d, lrcn: 512."""
+    units: int | None = None
+    """Units of the LSTM. lrcn: 256."""
+    dropout: float | None = None
+    """Share of the hidden units dropped in training. conv3d: 0.25; c3d, fused3d, i3d, lrcn, two_stream: 0.5."""
+    width_multiplier: float | None = None
+    """Multiplies all channels: less than 1 makes a smaller network than the publication's. c3d, i3d, two_stream: 1.0."""
+    frames_network: FramesNetwork | None = None
+    """Network of single frames, from keras.applications. fused3d, lrcn: MobileNetV2."""
+    frames_weights: Literal["none", "imagenet"] | None = None
+    """What it starts from: nothing, or ImageNet (downloaded by Keras). fused3d, lrcn: none."""
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given, by name: neither None nor a switch that is off."""
+        options = {name: value for name, value in vars(self).items() if name != "model"}
+        return {n: v for n, v in options.items() if v is not None and v is not False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,16 +195,30 @@ class TrainConfig:
             raise UserError("--split-lists is for --split-scheme official1..3 and hmdb1..3")
 
 
-# What a preset changes against the defaults, which are the paper's.
+# What a preset changes against the defaults, which are the paper's; NAME-MODEL adds to NAME what
+# holds for one network.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {},
     # data/demo: small moving discs, some told apart by left and right, so nothing is mirrored.
     "demo": {
         "data": {"height": 48, "width": 48, "flip": False},
-        "model": {"pool": (4, 8, 8), "dense": 256},
         "recipe": {"epochs": 8, "batch_size": 8, "learning_rate": 1e-3},
     },
+    "demo-conv3d": {"model": {"pool": (4, 8, 8), "dense": 256}},
+    "demo-c3d": {
+        "model": {"width_multiplier": 0.25, "dense": 256},
+        "recipe": {"epochs": 20, "learning_rate": 3e-4},
+    },
+    "demo-lrcn": {"recipe": {"epochs": 20}},
 }
+
+
+def with_preset(base: TrainConfig, name: str, model: str = "conv3d") -> TrainConfig:
+    """`base` with the network `model` and what the preset `name` says of all and of this one."""
+    base = dataclasses.replace(base, model=dataclasses.replace(base.model, model=model))
+    for part in (name, f"{name}-{model}"):
+        base = from_json(PRESETS.get(part, {}), base, f"preset {part}")
+    return base
 
 
 def to_json(config: TrainConfig) -> dict[str, dict[str, Any]]:

@@ -9,10 +9,10 @@ all rows in turn, so that a slow minute of the machine falls on all of them; com
 import argparse
 import time
 
-import keras
 import numpy as np
 
 from ar3d_keras import Conv3DClassifier
+from ar3d_keras.models.costs import gflops
 from ar3d_keras.training import hardware
 
 CLASSES = 101
@@ -31,17 +31,6 @@ ROWS = {
     "dense 1024": {"dense": 1024},
 }
 BATCHES = (1, 4, 8, 16)
-
-
-def gflops(model: keras.Model) -> float:
-    """Multiply-adds of the convolutions and dense layers for one clip, times 2, in 1e9."""
-    total = 0
-    for layer in model.layers:
-        for part in (getattr(layer, "convolution", None), layer):
-            if hasattr(part, "kernel"):
-                positions = np.prod(layer.output.shape[1:-1]) if len(layer.output.shape) > 2 else 1
-                total += 2 * positions * np.prod(part.kernel.shape)
-    return float(total / 1e9)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import json
 import numpy as np
 import pytest
 
-from ar3d_keras.config import PRESETS, TrainConfig, from_json
+from ar3d_keras.config import TrainConfig, from_json, with_preset
 from ar3d_keras.evaluation.evaluator import evaluate
 from ar3d_keras.evaluation.metrics import scores
 from ar3d_keras.models.loading import load_model
@@ -107,7 +107,7 @@ def check(demo, config, runs, at_least):
 
 
 def demo_config(**sections):
-    return from_json(sections, from_json(PRESETS["demo"], TrainConfig()))
+    return from_json(sections, with_preset(TrainConfig(), "demo"))
 
 
 def test_without_motion_or_order_a_small_network_cannot_tell(demo, tmp_path):

@@ -18,7 +18,7 @@ from typing import Literal
 
 from ar3d_keras.cli.console import Console, start_backend
 from ar3d_keras.cli.options import Options, command, parse, peek
-from ar3d_keras.config import PRESETS, TrainConfig, from_json, to_json
+from ar3d_keras.config import TrainConfig, from_json, to_json, with_preset
 from ar3d_keras.errors import UserError
 
 DEMO = Path("data/demo")
@@ -83,15 +83,17 @@ def defaults(arguments: Sequence[str], base: Options) -> Options:
         arguments: as typed.
         base: the defaults of a verb whose options are a TrainConfig and have `preset`.
     """
-    given = peek(arguments, "config", "preset", "data")
+    given = peek(arguments, "config", "preset", "data", "model")
     from ar3d_keras.videos.demo import is_demo
     from ar3d_keras.videos.packs import is_demo_pack
 
     sections = _read_config(Path(given["config"])) if given["config"] else {}
-    data = given["data"] or from_json(sections, base, given["config"] or "").data.data
+    configured = from_json(sections, base, given["config"] or "")
+    data = given["data"] or configured.data.data
     demo = data is None or is_demo(Path(data)) or is_demo_pack(Path(data))
     preset = given["preset"] or ("demo" if demo else "paper")
-    base = from_json(PRESETS.get(preset, {}), dataclasses.replace(base, preset=preset))
+    model = given["model"] or configured.model.model
+    base = with_preset(dataclasses.replace(base, preset=preset), preset, model)
     return from_json(sections, base, given["config"] or "")
 
 
@@ -127,8 +129,9 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
         console.say(take_weights(network, start, catalog.classes))
     if options.recipe.freeze:
         console.say(freeze(network, options.recipe.freeze))
-    parameters = network.count_params()
-    refuse_full_disk(options.runs_dir, parameters)
+    facts = {"parameters": network.count_params(), "sizes": network.sizes}
+    del network  # training builds its own
+    refuse_full_disk(options.runs_dir, facts["parameters"])
     split = make_split(
         catalog,
         data.split_scheme or default_scheme(catalog),
@@ -142,18 +145,16 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
     console.log_to(run.log)
     run.write_split(split)
     typed = command("train", arguments)
-    record = _record(options, typed, dataset, precision, parameters)
-    run.write_record({**record, "init_from": start and start.record()})
+    facts["init_from"] = start and start.record()
+    run.write_record(_record(options, typed, dataset, precision) | facts)
     console.say(
-        f"{name}: {parameters:,} parameters, {precision}, {hardware.backend()}, "
+        f"{name}: {facts['parameters']:,} parameters, {precision}, {hardware.backend()}, "
         f"{hardware.device_name()}; run {run.folder}"
     )
     _work(run, options, dataset, workers, typed, console)
 
 
-def _record(
-    config: TrainConfig, typed: str, dataset, precision: str, parameters: int
-) -> dict[str, object]:
+def _record(config: TrainConfig, typed: str, dataset, precision: str) -> dict[str, object]:
     """run.json: everything that a reader of the result, or a repetition, must know."""
     from ar3d_keras.training import hardware
 
@@ -186,7 +187,6 @@ def _record(
         ],
         "backend": hardware.backend(),
         "precision": precision,
-        "parameters": parameters,
         "device": hardware.device_name(),
         "versions": hardware.versions(),
         "git_commit": _git_commit(),

@@ -4,19 +4,24 @@ Source: *3D Convolutional with Attention for Action Recognition*, section 3; doc
 how each sentence was read and why the sizes that it leaves open are what they are here.
 """
 
-import random
-
 import keras
 from keras import layers
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.models.classifier import (
+    Sizes3D,
+    VideoClassifier,
+    arguments,
+    clip_input,
+    refuse_bad_sizes,
+    seeded_dropout,
+    three,
+)
 from ar3d_keras.models.layers import PACKAGE, AttentionGate
-
-Sizes3D = int | tuple[int, int, int]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class Conv3DClassifier(keras.Model):
+class Conv3DClassifier(VideoClassifier):
     """Clips in 0..255 to class probabilities.
 
         clip      (batch, 16, 112, 112, 3)    uint8 or float, 0..255; scaled to 0..1 inside
@@ -59,26 +64,13 @@ class Conv3DClassifier(keras.Model):
         dropout: float = 0.25,
         **kwargs,
     ):
-        kernel, gate_kernel, pool = map(_three, (kernel, gate_kernel, pool))
-        sizes = {
-            "classes": classes,
-            "attention": attention,
-            "frames": frames,
-            "height": height,
-            "width": width,
-            "filters": filters,
-            "kernel": kernel,
-            "gate_kernel": gate_kernel,
-            "pool": pool,
-            "dense": dense,
-            "dropout": dropout,
-        }
-        _refuse_bad_sizes(**sizes)
+        kernel, gate_kernel, pool = map(three, (kernel, gate_kernel, pool))
+        sizes = arguments(locals())
+        refuse_bad_sizes(sizes)
+        _refuse_large_pool(pool, frames, height, width)
         dtype = kwargs.pop("dtype", None)
 
-        # float32, because a uint8 Input would cut the fraction off float clips; uint8 arrays are
-        # cast inside the graph, so they travel to the device as uint8.
-        clip = keras.Input((frames, height, width, 3), dtype="float32", name="clip")
+        clip = clip_input(frames, height, width)
         x = layers.Rescaling(1 / 255, dtype="float32", name="rescaling")(clip)
         x = layers.Conv3D(
             filters,
@@ -94,50 +86,13 @@ class Conv3DClassifier(keras.Model):
         x = layers.AveragePooling3D(pool, dtype=dtype, name="pool", data_format="channels_last")(x)
         x = layers.Flatten(dtype=dtype, name="flatten")(x)
         x = layers.Dense(dense, activation="relu", dtype=dtype, name="dense")(x)
-        # Without a seed, Keras on torch drops by torch's global generator, which no checkpoint
-        # holds; with one, what was drawn is counted in a variable on every backend.
-        seed = random.randint(1, 10**9)
-        x = layers.Dropout(dropout, seed=seed, dtype=dtype, name="dropout")(x)
+        x = seeded_dropout(dropout, dtype)(x)
         output = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)
         kwargs.setdefault("name", "conv3d_attention" if attention else "conv3d")
-        super().__init__(clip, output, **kwargs)
-        self.sizes = sizes
-
-    def get_config(self):
-        # No dtype policy: weights are float32 under every precision, and a network that is
-        # loaded computes in float32.
-        return {**self.sizes, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config, dtype="float32")
+        super().__init__(clip, output, sizes, **kwargs)
 
 
-def _three(sizes: Sizes3D) -> tuple[int, int, int]:
-    return tuple(sizes) if isinstance(sizes, list | tuple) else (sizes,) * 3
-
-
-def _refuse_bad_sizes(
-    *, classes, frames, height, width, kernel, gate_kernel, pool, dropout, filters, dense, **_
-) -> None:
-    counts = {
-        "classes": classes,
-        "frames": frames, "height": height, "width": width, "filters": filters, "dense": dense,
-        "kernel": kernel, "gate_kernel": gate_kernel, "pool": pool,
-    }  # fmt: skip
-    for name, value in counts.items():
-        flag = "--" + name.replace("_", "-")
-        numbers = value if isinstance(value, tuple) else (value,)
-        if not all(isinstance(number, int) for number in numbers):
-            raise UserError(f"{flag} {value} must be of whole numbers")
-        if isinstance(value, tuple) and len(value) != 3:
-            raise UserError(f"{flag} {value} must be one integer or three (time, height, width)")
-        if min(numbers) < 1:
-            raise UserError(f"{flag} {value} must be at least 1")
-    if classes < 2:
-        raise UserError(f"a classifier needs at least 2 classes, not {classes}")
-    if not 0 <= dropout < 1:
-        raise UserError(f"--dropout {dropout} must lie in 0 <= dropout < 1")
+def _refuse_large_pool(pool, frames: int, height: int, width: int) -> None:
     for axis, window, extent in zip(
         ("frames", "height", "width"), pool, (frames, height, width), strict=True
     ):

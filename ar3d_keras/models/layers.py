@@ -52,3 +52,22 @@ class AttentionGate(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "kernel_size": self.kernel_size}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class LocalResponseNormalization(keras.layers.Layer):
+    """Divides each value by (2 + 1e-4 s)^0.75, s being the squares of five neighbouring channels.
+
+    Source: Krizhevsky, Sutskever, Hinton: *ImageNet Classification with Deep Convolutional Neural
+    Networks*, NIPS 2012, section 3.3, with its constants.
+
+    Input and output: float (..., channels).
+    """
+
+    def call(self, features):
+        # In float32: a sum of squares has no place in 16 bits.
+        squares = ops.square(ops.cast(features, "float32"))
+        channels = features.shape[-1]
+        around = ops.pad(squares, [(0, 0)] * (len(features.shape) - 1) + [(2, 2)])
+        total = sum(around[..., shift : shift + channels] for shift in range(5))
+        return features * ops.cast(ops.power(2 + 1e-4 * total, -0.75), features.dtype)

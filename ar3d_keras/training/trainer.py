@@ -7,7 +7,7 @@ import keras
 
 from ar3d_keras.config import RecipeConfig, TrainConfig
 from ar3d_keras.evaluation.evaluator import evaluate
-from ar3d_keras.models import network
+from ar3d_keras.models import network, refuse_options
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import Run, read_history
 from ar3d_keras.training import hardware
@@ -39,13 +39,14 @@ def build_network(config: TrainConfig, classes: Sequence[str], precision: str) -
         precision: a dtype policy, never "auto".
 
     Raises:
-        UserError: sizes that make no network.
+        UserError: sizes that make no network, or an option that it does not take.
     """
-    sizes = {**vars(config.model)}
-    build = network(sizes.pop("model"))
+    name = config.model.model
+    given = config.model.given()
+    refuse_options(name, given)
     data = config.data
     clip = {"frames": data.frames, "height": data.height, "width": data.width}
-    return build(len(classes), **clip, **sizes, dtype=precision)
+    return network(name)(len(classes), **clip, **given, dtype=precision)
 
 
 def compile_network(

@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ar3d_keras import AttentionGate, Conv3DClassifier, UserError, load_model
-from ar3d_keras.models import network
 
 pytestmark = pytest.mark.every_backend
 SMALL = {"frames": 4, "height": 8, "width": 8, "filters": 6, "pool": (2, 4, 4), "dense": 5}
@@ -186,11 +185,6 @@ def test_clips_are_channels_last_whatever_keras_is_set_to():
         keras.config.set_image_data_format("channels_last")
     assert model.get_layer("gate").output.shape == (None, 4, 8, 8, 6)
     assert model.predict_on_batch(clips()).shape == (2, 3)
-
-
-def test_an_unknown_network_is_refused():
-    with pytest.raises(UserError, match="no model 'resnet': choose from conv3d"):
-        network("resnet")
 
 
 @pytest.mark.parametrize("content", [None, b"not a zip file"])

@@ -1,0 +1,116 @@
+"""C3D: eight 3x3x3 convolutions, five poolings, two hidden dense layers.
+
+Source: Tran, Bourdev, Fergus, Torresani, Paluri: *Learning Spatiotemporal Features with 3D
+Convolutional Networks*, ICCV 2015, section 3.2 and figure 3 (the network called "3D-ConvNet"
+where it is compared with).
+"""
+
+import itertools
+
+import keras
+from keras import layers
+
+from ar3d_keras.models.classifier import (
+    Sizes3D,
+    VideoClassifier,
+    arguments,
+    centred,
+    clip_input,
+    refuse_bad_sizes,
+    scaled,
+    seeded_dropout,
+    three,
+)
+from ar3d_keras.models.layers import PACKAGE, AttentionGate
+
+# (name, channels, the pooling after it)
+CONVOLUTIONS = (
+    ("conv1a", 64, (1, 2, 2)),
+    ("conv2a", 128, (2, 2, 2)),
+    ("conv3a", 256, None),
+    ("conv3b", 256, (2, 2, 2)),
+    ("conv4a", 512, None),
+    ("conv4b", 512, (2, 2, 2)),
+    ("conv5a", 512, None),
+    ("conv5b", 512, (2, 2, 2)),
+)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class C3D(VideoClassifier):
+    """Clips in 0..255 to class probabilities.
+
+        clip    (batch, 16, 112, 112, 3)     uint8 or float, 0..255; scaled to -1..1 inside
+        conv1a  (batch, 16, 112, 112, 64)    3x3x3, ReLU, as every convolution
+        pool1   (batch, 16, 56, 56, 64)      1x2x2: the first pooling leaves time alone
+        conv2a  (batch, 16, 56, 56, 128)
+        pool2   (batch, 8, 28, 28, 128)      2x2x2, as the poolings below
+        conv3b  (batch, 8, 28, 28, 256)      after conv3a of the same shape
+        pool3   (batch, 4, 14, 14, 256)
+        conv4b  (batch, 4, 14, 14, 512)      after conv4a
+        pool4   (batch, 2, 7, 7, 512)
+        conv5b  (batch, 2, 7, 7, 512)        after conv5a; then the gate, where `attention`
+        pool5   (batch, 1, 4, 4, 512)
+        fc6     (batch, 4096)                ReLU, dropout 0.5
+        fc7     (batch, 4096)                ReLU, dropout 0.5
+        output  (batch, classes)             softmax, float32 under every precision
+
+    78,409,573 parameters with 101 classes. Poolings round up (pool5 makes 4 of 7, as the
+    published weights of fc6 have it), so a clip of any size passes.
+
+    Different from the publication: colour is scaled to -1..1, where it subtracts the mean clip of
+    its data; weights start from He et al.'s normal distribution, for it has no normalisation.
+
+    Args:
+        classes: number of classes, at least 2.
+        attention: whether conv5b's features are multiplied with the sigmoid gate.
+        frames: T of a clip.
+        height: of a clip, pixels.
+        width: of a clip, pixels.
+        gate_kernel: of the gate's convolution, one integer or (time, height, width).
+        dense: units of fc6 and of fc7.
+        dropout: the share of their units that training drops.
+        width_multiplier: of the convolutions' channels; 1 is the publication.
+
+    Raises:
+        UserError: a size that makes no network.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        *,
+        attention: bool = False,
+        frames: int = 16,
+        height: int = 112,
+        width: int = 112,
+        gate_kernel: Sizes3D = 3,
+        dense: int = 4096,
+        dropout: float = 0.5,
+        width_multiplier: float = 1.0,
+        **kwargs,
+    ):
+        gate_kernel = three(gate_kernel)
+        sizes = arguments(locals())
+        refuse_bad_sizes(sizes)
+        dtype = kwargs.pop("dtype", None)
+        layer = {"padding": "same", "data_format": "channels_last", "dtype": dtype}
+        relu = {"activation": "relu", "kernel_initializer": "he_normal"}
+
+        clip = clip_input(frames, height, width)
+        x = centred(clip)
+        poolings = itertools.count(1)
+        for name, channels, pool in CONVOLUTIONS:
+            filters = scaled(channels, width_multiplier)
+            x = layers.Conv3D(filters, 3, **relu, **layer, name=name)(x)
+            if attention and name == "conv5b":
+                x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
+            if pool:
+                x = layers.MaxPooling3D(pool, **layer, name=f"pool{next(poolings)}")(x)
+        x = layers.Flatten(dtype=dtype, name="flatten")(x)
+        for name in ("fc6", "fc7"):
+            x = layers.Dense(dense, **relu, dtype=dtype, name=name)(x)
+            x = seeded_dropout(dropout, dtype, f"dropout_{name}")(x)
+        output = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)
+        kwargs.setdefault("name", "c3d_attention" if attention else "c3d")
+        super().__init__(clip, output, sizes, **kwargs)

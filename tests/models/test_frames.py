@@ -1,0 +1,95 @@
+"""Networks of single frames: what is offered, what they start from."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from ar3d_keras.models.frames import FrameByFrame, open_network
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_clip_is_its_frames_one_by_one():
+    network = open_network("MobileNet", "none", height=32, width=32)
+    clips = np.random.default_rng(0).uniform(-1, 1, (2, 3, 32, 32, 3)).astype(np.float32)
+    together = keras.ops.convert_to_numpy(FrameByFrame(network)(clips))
+    one = keras.ops.convert_to_numpy(network(clips[1, 2][None]))
+    assert together.shape == (2, 3, 1, 1, 1024)
+    np.testing.assert_allclose(together[1, 2], one[0], atol=1e-5)
+
+
+def test_the_layer_can_be_written_down():
+    layer = FrameByFrame(open_network("MobileNet", "none", height=32, width=32), name="f")
+    twin = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert twin.compute_output_shape((None, 3, 32, 32, 3)) == (None, 3, 1, 1, 1024)
+
+
+def test_batch_norms_forget_fast_and_keras_is_left_as_it_was():
+    network = open_network(
+        "MobileNetV2", "none", height=32, width=40, channels=6, dtype="mixed_bfloat16"
+    )
+    norms = [each for each in network.layers if isinstance(each, keras.layers.BatchNormalization)]
+    assert {norm.momentum for norm in norms} == {0.9}
+    assert {norm.compute_dtype for norm in norms} == {"bfloat16"}
+    assert network.input_shape == (None, 32, 40, 6)
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"name": "VGG16"}, "--frames-network 'VGG16' is none of InceptionV3, MobileNet"),
+        ({"name": "Xception", "height": 48}, "Xception cannot take frames of 48x128"),
+        ({"weights": "jft"}, "--frames-weights 'jft' is neither none nor imagenet"),
+    ],
+)
+def test_what_cannot_be_opened_is_refused(changes, told, user_error):
+    with user_error(told):
+        open_network(
+            **{"name": "MobileNet", "weights": "none", "height": 128, "width": 128, **changes}
+        )
+
+
+IMAGENET = """
+import sys, keras, numpy as np
+from ar3d_keras.errors import UserError
+from ar3d_keras.models.frames import open_network
+try:
+    rgb = open_network("MobileNet", "imagenet", height=128, width=128)
+except UserError as error:
+    print(error)
+    sys.exit(2)
+flow = open_network("MobileNet", "imagenet", height=128, width=128, channels=6)
+first, *rest = rgb.get_weights()
+mean, *same = flow.get_weights()
+assert np.allclose(first, 0.125) and mean.shape[2] == 6 and np.allclose(mean, 0.125)
+assert all(np.array_equal(a, b) for a, b in zip(rest, same, strict=True))
+"""
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_imagenet_weights_come_from_keras_cache_or_a_sentence(tmp_path, cached):
+    if cached:
+        # What Keras finds in its cache it does not download; these weights can be told apart.
+        network = keras.applications.MobileNet(include_top=False, weights=None)
+        first, *rest = network.get_weights()
+        network.set_weights([np.full_like(first, 0.125), *rest])
+        (tmp_path / "models").mkdir()
+        network.save_weights(tmp_path / "mobilenet.weights.h5")
+        file = tmp_path / "models/mobilenet_1_0_128_tf_no_top.h5"
+        (tmp_path / "mobilenet.weights.h5").rename(file)
+    done = subprocess.run(
+        [sys.executable, "-c", IMAGENET], cwd=ROOT, capture_output=True, text=True,
+        # No proxy listens there, so nothing can be downloaded.
+        env={**os.environ, "KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"},
+    )  # fmt: skip
+    if cached:
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 2, done.stderr
+        assert "the weights of MobileNet cannot be downloaded" in done.stdout

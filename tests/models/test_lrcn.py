@@ -1,0 +1,35 @@
+import keras
+import numpy as np
+from networks import NetworkTests  # tests/models/networks.py
+
+from ar3d_keras import LRCN
+
+
+class TestLRCN(NetworkTests):
+    name = "lrcn"
+    small = {  # noqa: RUF012
+        "frames": 3, "height": 32, "width": 32, "frames_network": "MobileNet", "dense": 6,
+        "units": 4,
+    }  # fmt: skip
+    shapes = {"frames": (3, 1, 1, 1024), "fc6": (3, 6), "lstm": (3, 4), "scores": (3, 3)}  # noqa: RUF012
+    learning_rate = 3e-3
+
+    def test_later_frames_do_not_change_earlier_scores(self):
+        """The LSTM reads forward; the answer is the mean of the frames' scores."""
+        model = self.build()
+        read = keras.Model(
+            model.get_layer("fc6").input, [model.get_layer("scores").output, model.output]
+        )
+        features = np.random.default_rng(0).normal(0, 1, (2, 3, 1024)).astype(np.float32)
+        before, answer = map(keras.ops.convert_to_numpy, read(features))
+        np.testing.assert_allclose(answer, before.mean(1), atol=1e-6)
+        features[:, 2] *= -1
+        after = keras.ops.convert_to_numpy(read(features)[0])
+        np.testing.assert_allclose(after[:, :2], before[:, :2], atol=1e-6)
+        assert np.abs(after[:, 2] - before[:, 2]).max() > 1e-4
+
+
+def test_its_default_size():
+    model = LRCN(101)
+    assert model.get_layer("frames").output.shape == (None, 16, 4, 4, 1280)
+    assert model.count_params() == 13_557_669
