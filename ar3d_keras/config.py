@@ -17,19 +17,65 @@ FramesNetwork = Literal[
     "InceptionV3", "MobileNet", "MobileNetV2", "MobileNetV3Small", "ResNet50V2", "Xception"
 ]
 Flow = Literal["none", "dis", "farneback", "tvl1"]
-Scheme = Literal["csv", "group", "official1", "official2", "official3", "paper"]
+Scheme = Literal[
+    "csv", "group", "hmdb1", "hmdb2", "hmdb3", "official1", "official2", "official3", "paper"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
+class AugmentConfig:
+    """What training does to clips beyond the paper's crop and flip: nothing by default."""
+
+    crop_scale: tuple[float, float] | None = None
+    """Smallest and largest share of a frame's area that a training crop covers, resized to the clip; 0.4 1 is usual. Default: crops of the clip's own size."""
+    stride_jitter: int = 0
+    """Draw the step of a training clip from those up to so many narrower or wider than --stride gives."""
+    brightness: float = 0.0
+    """Multiply a training clip with a factor from 1 - B to 1 + B; likewise the next two."""
+    contrast: float = 0.0
+    """Stretch a training clip's pixels about their mean."""
+    saturation: float = 0.0
+    """Strengthen or fade a training clip's colours."""
+    hue: float = 0.0
+    """Turn a training clip's colours by up to so much of the colour circle, at most 0.5."""
+    erase: float = 0.0
+    """Share of the training clips that lose a box, the same in all frames."""
+    mixup: float = 0.0
+    """Blend training clips, and their labels, in pairs: alpha of the Beta distribution of the weight; 0.2 is usual."""
+    cutmix: float = 0.0
+    """Paste a box of another training clip, and as much of its label: alpha likewise; 1 is usual. With --mixup, each batch has one of the two."""
+
+    def validate(self) -> None:
+        """Refuses values out of range.
+
+        Raises:
+            UserError: names the flag, the value, and what it may be.
+        """
+        for flag, value, most in (
+            ("stride-jitter", self.stride_jitter, 1000),
+            ("brightness", self.brightness, 1), ("contrast", self.contrast, 1),
+            ("saturation", self.saturation, 1), ("hue", self.hue, 0.5), ("erase", self.erase, 1),
+            ("mixup", self.mixup, 100), ("cutmix", self.cutmix, 100),
+        ):  # fmt: skip
+            if not 0 <= value <= most:
+                raise UserError(f"--{flag} {value} must be 0 to {most}")
+        if self.crop_scale and not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
+            raise UserError(
+                f"--crop-scale {self.crop_scale[0]} {self.crop_scale[1]} must be two shares of "
+                "the frame's area, above 0 to 1, the smaller first"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(AugmentConfig):
     """Which videos, and how clips are cut out of them."""
 
     data: Path | None = None
-    """A folder of class folders, a CSV (path,label[,group][,split]), a folder with a labels.csv in it, or a pack (`ar3d pack`). Without it: the built-in demo set."""
+    """A folder of class folders, or of train, val and test with class folders in them, a CSV (path,label[,group][,split]), a folder with a labels.csv in it, or a pack (`ar3d pack`). Without it: the built-in demo set."""
     split_scheme: Scheme | None = None
     """How train, val and test are made. Default: `csv` where the catalog has a split column, else the leak-free `group`. `paper` leaks."""
     split_lists: Path | None = None
-    """UCF-101's ucfTrainTestlist folder, for official1..3; without it the same rule is read from the names."""
+    """UCF-101's ucfTrainTestlist folder, for official1..3; without it the same rule is read from the names. HMDB-51's testTrainMulti_7030_splits, for hmdb1..3."""
     frames: int = 16
     """Frames of a clip."""
     height: int = 112
@@ -107,6 +153,10 @@ class RecipeConfig:
     """`auto`: mixed_bfloat16 where the hardware is fast at it (GPU; CPU with AMX under TensorFlow), else float32. Evaluation and export are float32 always."""
     deterministic: bool = False
     """Ask TensorFlow on a GPU for bit-identical runs too (slower). A CPU always gives them: they cost nothing there."""
+    init_from: str | None = None
+    """Begin with the weights of this run (its folder, or its name under RUNS_DIR) or .keras file, layer by layer where name and shapes fit; the head only where the classes are the same."""
+    freeze: tuple[str, ...] = ()
+    """Layers whose weights stay as they are: names, or patterns as 'conv*'."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +174,7 @@ class TrainConfig:
             UserError: names the flag, the value, and what it may be.
         """
         data, recipe = self.data, self.recipe
+        data.validate()
         for flag, value, least in (
             ("frames", data.frames, 1), ("height", data.height, 1), ("width", data.width, 1),
             ("stride", data.stride, 1),
@@ -143,8 +194,8 @@ class TrainConfig:
                 f"--resize {data.resize[0]} {data.resize[1]} is smaller than the clip, "
                 f"{data.height}x{data.width}: give a larger resize or a smaller height and width"
             )
-        if data.split_lists and not (data.split_scheme or "").startswith("official"):
-            raise UserError("--split-lists is for --split-scheme official1, official2 or official3")
+        if data.split_lists and not (data.split_scheme or "").startswith(("official", "hmdb")):
+            raise UserError("--split-lists is for --split-scheme official1..3 and hmdb1..3")
 
 
 # What a preset changes against the defaults, which are the paper's; NAME-MODEL adds to NAME what
@@ -162,6 +213,10 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "recipe": {"epochs": 20, "learning_rate": 3e-4},
     },
     "demo-lrcn": {"recipe": {"epochs": 20}},
+    "demo-two_stream": {
+        "model": {"width_multiplier": 0.25},
+        "recipe": {"epochs": 12, "learning_rate": 3e-4},
+    },
 }
 
 

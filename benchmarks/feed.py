@@ -12,6 +12,7 @@ done. Every contender is warm, and what it read ahead before its turn does not c
 is a pack's, when every frame's checksum is compared, page cache warm.
 """
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -63,6 +64,21 @@ class Fed:
     def __call__(self) -> float:
         self._draw(AHEAD)  # read before this turn
         return self.count / seconds(lambda: self._draw(self.count))
+
+
+class Streamed:
+    """Batches/s of a ClipStream, a new one for each turn: a training has one, and idle ones cost."""
+
+    def __init__(self, source: ClipSource, workers: int, count: int):
+        self.source, self.workers, self.count = source, workers, count
+
+    def __call__(self, ahead: int = AHEAD) -> float:
+        stream = ClipStream(self.source, BATCH, seed=0, epochs=range(FOREVER), workers=self.workers)
+        with contextlib.closing(stream):
+            batches = iter(stream.dataset)
+            for _ in range(ahead):
+                next(batches)
+            return self.count / seconds(lambda: [next(batches) for _ in range(self.count)])
 
 
 def keras_batches(source: ClipSource, workers: int) -> Iterator:
@@ -169,29 +185,21 @@ def measure(options, folder: Path) -> None:
         RAW: PackSettings("raw", SHAPE.resize_height, SHAPE.resize_width),
         JPEG: PackSettings("jpeg", SHAPE.resize_height, SHAPE.resize_width, 95),
     }
-    sources, streams, first = {VIDEOS: videos}, [], {}
+    sources, first = {VIDEOS: videos}, {}
     for name, made in settings.items():
         pack = make_pack(catalog, folder / made.codec, made, workers=workers, reporter=Reporter())
         sources[name] = PackSource(open_pack(pack.root), *rest)
     counts = {VIDEOS: 16, JPEG: 48, RAW: 320}
     for name, source in sources.items():
-        stream = ClipStream(source, BATCH, seed=0, epochs=range(FOREVER), workers=workers)
-        batches = iter(stream.dataset)
-        steps = steps_per_epoch(source, BATCH)
-        first[name] = steps / seconds(lambda b=batches, n=steps: [next(b) for _ in range(n)])
+        first[name] = Streamed(source, workers, steps_per_epoch(source, BATCH))(ahead=0)
         if name != VIDEOS:
             source.pack.verify(workers=workers)
-        streams.append(stream)
-        contenders[name] = Fed(batches, counts[name])
+        contenders[name] = Streamed(source, workers, counts[name])
     contenders[f"{RAW}, ClipBatches"] = Fed(keras_batches(sources[RAW], workers), counts[RAW])
     contenders[COPY] = Fed(bare_copies(sources[RAW], workers), counts[RAW])
     same = all(np.array_equal(sources[RAW][i, 7], videos[i, 7]) for i in range(0, len(videos), 9))
     assert same, "the raw pack's clips are not those of the videos"
-    try:
-        figures = take_turns(contenders, options.repeats)
-    finally:
-        for stream in streams:
-            stream.close()
+    figures = take_turns(contenders, options.repeats)
     rows = [
         [name, spread(figures[name], 1), f"{first[name]:.1f}" if name in first else ""]
         for name in contenders

@@ -17,6 +17,7 @@ MAY_IMPORT_BACKENDS = (
     "models/gating.py",
     "videos/pipeline.py",
     "training/hardware.py",
+    "training/profiling.py",
     "serving/",
     "inference/gradients.py",
 )

@@ -17,6 +17,7 @@ VERBS = {
     "evaluate": "judge a trained network on a split",
     "export": "write the next version of a run's SavedModel",
     "check": "decode every video of a data set once and name what cannot be",
+    "show-clips": "draw what the network is fed",
     "pack": "decode every video of a data set once, for fast training",
     "demo": "make the built-in motion data set",
 }
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[0] not in VERBS:
         print(f"error: no verb {arguments[0]!r}\n{_usage()}", file=sys.stderr)
         return 2
-    verb = importlib.import_module(f"ar3d_keras.cli.{arguments[0]}")
+    verb = importlib.import_module(f"ar3d_keras.cli.{arguments[0].replace('-', '_')}")
     try:
         verb.main(arguments[1:])
     except UserError as error:

@@ -2,6 +2,7 @@
 
 python train.py --attention                                  the demo set, minutes
 python train.py --attention --data data/UCF-101              the paper's recipe, a leak-free split
+python train.py --init-from NAME --freeze features gate --data data/mine     fine-tune a run
 python train.py --resume NAME                                continue a run that was stopped
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from ar3d_keras.cli.console import Console, start_backend
-from ar3d_keras.cli.options import command, parse, peek
+from ar3d_keras.cli.options import Options, command, parse, peek
 from ar3d_keras.config import TrainConfig, from_json, to_json, with_preset
 from ar3d_keras.errors import UserError
 
@@ -46,7 +47,11 @@ class TrainOptions(TrainConfig):
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can put right."""
     options = parse(
-        TrainOptions, arguments, verb="train", text=__doc__, default=_defaults(arguments)
+        TrainOptions,
+        arguments,
+        verb="train",
+        text=__doc__,
+        default=_resumed(arguments) or defaults(arguments, TrainOptions()),
     )
     options.validate()
     if options.tensorboard and not importlib.util.find_spec("tensorflow"):
@@ -59,15 +64,26 @@ def main(arguments: Sequence[str]) -> None:
         _begin(options, arguments, console)
 
 
-def _defaults(arguments: Sequence[str]) -> TrainOptions:
-    """What holds where no flag is given: the run to resume, or --config over the preset."""
-    given = peek(arguments, "config", "preset", "data", "model", "resume", "runs-dir")
-    base = TrainOptions()
-    if given["resume"]:
-        from ar3d_keras.runs import find_run
+def _resumed(arguments: Sequence[str]) -> TrainOptions | None:
+    """The options of the run to resume."""
+    given = peek(arguments, "resume", "runs-dir")
+    if not given["resume"]:
+        return None
+    from ar3d_keras.runs import find_run
 
-        run = find_run(given["resume"], Path(given["runs-dir"] or base.runs_dir))
-        return from_json(run.record()["config"], base, str(run.folder))
+    base = TrainOptions()
+    run = find_run(given["resume"], Path(given["runs-dir"] or base.runs_dir))
+    return from_json(run.record()["config"], base, str(run.folder))
+
+
+def defaults(arguments: Sequence[str], base: Options) -> Options:
+    """What holds where no flag is given: --config over the preset over `base`.
+
+    Args:
+        arguments: as typed.
+        base: the defaults of a verb whose options are a TrainConfig and have `preset`.
+    """
+    given = peek(arguments, "config", "preset", "data", "model")
     from ar3d_keras.videos.demo import is_demo
     from ar3d_keras.videos.packs import is_demo_pack
 
@@ -95,6 +111,7 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
     from ar3d_keras.runs import create_run, refuse_full_disk, refuse_name
     from ar3d_keras.training import hardware
     from ar3d_keras.training.trainer import build_network, with_flow
+    from ar3d_keras.training.warm_start import find_warm_start, freeze, take_weights
     from ar3d_keras.videos.dataset import clip_shape, open_data, open_dataset
     from ar3d_keras.videos.reader import decoding_threads
     from ar3d_keras.videos.splits import default_scheme, make_split
@@ -107,6 +124,12 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
     catalog = open_data(data.data if data.data else make(DEMO, console))
     precision = hardware.resolve_precision(options.recipe.precision)
     network = build_network(options, catalog.classes, precision)
+    start = None
+    if options.recipe.init_from:
+        start = find_warm_start(options.recipe.init_from, options.runs_dir)
+        console.say(take_weights(network, start, catalog.classes))
+    if options.recipe.freeze:
+        console.say(freeze(network, options.recipe.freeze))
     facts = {"parameters": network.count_params(), "sizes": network.sizes}
     del network  # training builds its own
     refuse_full_disk(options.runs_dir, facts["parameters"])
@@ -123,6 +146,7 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
     console.log_to(run.log)
     run.write_split(split)
     typed = command("train", arguments)
+    facts["init_from"] = start and start.record()
     run.write_record(_record(options, typed, dataset, precision) | facts)
     console.say(
         f"{name}: {facts['parameters']:,} parameters, {precision}, {hardware.backend()}, "

@@ -25,7 +25,9 @@ from ar3d_keras.training.callbacks import (
 )
 from ar3d_keras.training.optimizers import make_optimizer
 from ar3d_keras.training.run_state import RunState, restore
+from ar3d_keras.training.warm_start import WarmStart, freeze, take_weights
 from ar3d_keras.videos.dataset import Dataset
+from ar3d_keras.videos.mixing import Mixing
 from ar3d_keras.videos.pipeline import ClipBatches, ClipStream, EpochSetter, steps_per_epoch
 from ar3d_keras.videos.sources import ClipSource
 
@@ -73,7 +75,12 @@ def with_flow(config: TrainConfig) -> TrainConfig:
 
 
 def compile_network(
-    model: keras.Model, recipe: RecipeConfig, *, steps: int, precision: str
+    model: keras.Model,
+    recipe: RecipeConfig,
+    *,
+    steps: int,
+    precision: str,
+    soft_labels: bool = False,
 ) -> None:
     """Gives a network its loss, metrics and the recipe's optimizer.
 
@@ -82,17 +89,24 @@ def compile_network(
         recipe: how it is trained.
         steps: of one epoch.
         precision: its dtype policy.
+        soft_labels: whether a label is float32 (classes,), the share of each class, as mixed
+            clips have it; the accuracy is then measured against the largest share.
     """
+    losses, metrics = keras.losses, keras.metrics
+    if soft_labels:
+        loss, accuracy = losses.CategoricalCrossentropy, metrics.CategoricalAccuracy
+        top_k = metrics.TopKCategoricalAccuracy
+    else:
+        loss, accuracy = losses.SparseCategoricalCrossentropy, metrics.SparseCategoricalAccuracy
+        top_k = metrics.SparseTopKCategoricalAccuracy
     model.compile(
         optimizer=make_optimizer(recipe, steps, precision),
         # By weight, so that a clip that could not be read (weight 0) counts nowhere: the default
         # would divide by the whole batch.
-        loss=keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
+        loss=loss(reduction="mean_with_sample_weight"),
         weighted_metrics=[
-            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-            keras.metrics.SparseTopKCategoricalAccuracy(
-                min(5, model.output_shape[-1]), name="top5"
-            ),
+            accuracy(name="accuracy"),
+            top_k(min(5, model.output_shape[-1]), name="top5"),
         ],
         **hardware.compile_options(),
     )
@@ -128,10 +142,14 @@ def train(
     hardware.seed_everything(recipe.seed, deterministic=recipe.deterministic)
     precision = hardware.resolve_precision(recipe.precision)
     model = build_network(config, dataset.classes, precision)
-    source = dataset.training(seed=recipe.seed, flip=config.data.flip)
+    freeze(model, recipe.freeze)
+    source = dataset.training(seed=recipe.seed, flip=config.data.flip, augment=config.data)
+    mixing = Mixing(config.data, classes=len(dataset.classes), seed=recipe.seed)
     steps = steps_per_epoch(source, recipe.batch_size)
-    compile_network(model, recipe, steps=steps, precision=precision)
+    compile_network(model, recipe, steps=steps, precision=precision, soft_labels=bool(mixing))
     begin = restore(run.state, model)
+    if not begin and (start := WarmStart.of(run)):
+        take_weights(model, start, dataset.classes)
     rows = read_history(run.history, epochs=begin)
     if begin:
         reporter.say(f"continuing after epoch {begin}")
@@ -141,7 +159,7 @@ def train(
     progress = EpochProgress(
         reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
     )
-    feed = _training_data(source, config, range(begin, recipe.epochs), workers)
+    feed = _training_data(source, config, mixing, range(begin, recipe.epochs), workers)
     with contextlib.closing(progress), feed as (data, ready, steps_per_fit_epoch, extra):
         model.fit(
             data,
@@ -187,16 +205,25 @@ def _split_metrics(
 
 
 @contextlib.contextmanager
-def _training_data(source: ClipSource, config: TrainConfig, epochs: range, workers: int):
+def _training_data(
+    source: ClipSource, config: TrainConfig, mixing: Mixing, epochs: range, workers: int
+):
     """The backend's front end, its `ready`, `steps_per_epoch`, and the callbacks it needs."""
     recipe = config.recipe
     if keras.backend.backend() == "tensorflow":
         stream = ClipStream(
-            source, recipe.batch_size, seed=recipe.seed, epochs=epochs, workers=workers
+            source,
+            recipe.batch_size,
+            seed=recipe.seed,
+            epochs=epochs,
+            workers=workers,
+            mixing=mixing,
         )
         with contextlib.closing(stream):
             yield stream.dataset, stream.ready, steps_per_epoch(source, recipe.batch_size), []
     else:
-        batches = ClipBatches(source, recipe.batch_size, seed=recipe.seed, workers=workers)
+        batches = ClipBatches(
+            source, recipe.batch_size, seed=recipe.seed, workers=workers, mixing=mixing
+        )
         batches.epoch = epochs.start
         yield batches, batches.ready, None, [EpochSetter(batches)]  # its length says the steps

@@ -30,11 +30,20 @@ VIDEO_SUFFIXES = frozenset(
 )
 IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
 
+SPLIT_NAMES = ("train", "val", "test")
+
 # The label file that, where a folder holds one, is the catalog of that folder.
 LABELS = "labels.csv"
 
 # v_ApplyEyeMakeup_g01_c01.avi: class, source recording, clip (UCF-101's README).
 UCF_NAME = re.compile(r"v_(?P<name>\w+?)_g(?P<group>\d+)_c(?P<clip>\d+)(\.\w+)?", re.ASCII)
+# April_09_brush_hair_u_nm_np1_ba_goo_0.avi: film, class, visible body, camera, people, view,
+# quality, clip (HMDB-51's page, "file name conventions").
+HMDB_NAME = re.compile(
+    r"(?P<film>.+)_[hufl]_[nc]m_np\d+_(fr|ba|le|ri)_(goo|med|bad)_\d+(\.\w+)?", re.ASCII
+)
+# A YouTube film, and the seconds cut out of it (the Kinetics download tools).
+KINETICS_NAME = re.compile(r"(?P<film>[\w-]{11})_\d{6}_\d{6}(\.\w+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -105,9 +114,10 @@ def open_catalog(data: str | os.PathLike) -> Catalog:
     """Reads the labelled videos that `data` names.
 
     Args:
-        data: a folder with one folder of videos (or of frame folders) per class; a CSV file
-            with the columns path, label and optionally group and split; or a folder with a
-            labels.csv in it, which then is the catalog. (`dataset.open_data` takes packs too.)
+        data: a folder with one folder of videos (or of frame folders) per class; a folder with
+            train, val and test in it, each such a folder; a CSV file with the columns path,
+            label and optionally group and split; or a folder with a labels.csv in it, which
+            then is the catalog. (`dataset.open_data` takes packs too.)
 
     Returns:
         A Catalog of at least two classes. Nothing is decoded: see `probe`.
@@ -181,19 +191,38 @@ def frame_files(folder: Path) -> list[Path]:
 
 
 def _scan(root: Path) -> Iterator[Video]:
-    """Class folders: root/CLASS/video.avi or root/CLASS/video/img_00001.jpg.
+    """Class folders: root/CLASS/video.avi or root/CLASS/video/img_00001.jpg, perhaps by split.
 
-    Only these two levels are visited, so a loop of symbolic links cannot catch the walk; a
-    link that leads nowhere but has a video's name is listed, and named when it is probed.
+    Only these levels are visited, so a loop of symbolic links cannot catch the walk; a link that
+    leads nowhere but has a video's name is listed, and named when it is probed.
     """
-    for class_folder in sorted(root.iterdir()):
-        if class_folder.name.startswith(".") or not is_folder(class_folder):
-            continue
-        for entry in class_folder.iterdir():
-            if entry.name.startswith("."):
-                continue
-            if entry.suffix.lower() in VIDEO_SUFFIXES or (is_folder(entry) and frame_files(entry)):
-                yield _video(f"{class_folder.name}/{entry.name}", class_folder.name)
+    folders = _folders(root)
+    by_split = folders and all(
+        folder.name in SPLIT_NAMES and not any(_is_video(entry) for entry in folder.iterdir())
+        for folder in folders
+    )
+    for folder in folders if by_split else [root]:
+        for class_folder in _folders(folder):
+            for entry in class_folder.iterdir():
+                if _is_video(entry):
+                    path = entry.relative_to(root).as_posix()
+                    split = folder.name if by_split else None
+                    yield _video(path, class_folder.name, split=split)
+
+
+def _folders(parent: Path) -> list[Path]:
+    return [
+        entry
+        for entry in sorted(parent.iterdir())
+        if not entry.name.startswith(".") and is_folder(entry)
+    ]
+
+
+def _is_video(entry: Path) -> bool:
+    """A file with a video's name, or a folder of frames."""
+    if entry.name.startswith("."):
+        return False
+    return entry.suffix.lower() in VIDEO_SUFFIXES or (is_folder(entry) and bool(frame_files(entry)))
 
 
 def is_folder(path: Path) -> bool:
@@ -205,12 +234,22 @@ def is_folder(path: Path) -> bool:
 
 
 def _video(path: str, label: str, group=None, split=None, extra=None) -> Video:
-    """A Video whose group, where none is given, is read from a UCF-101 name."""
-    match = UCF_NAME.fullmatch(path.rpartition("/")[2])
-    if not group and match:
-        # A UCF-101 group is (class, gNN): g01 of two classes are two recordings.
-        group = f"{label}_g{int(match['group']):02d}"
+    """A Video whose group, where none is given, is read from its name."""
+    group = group or _named_group(path.rpartition("/")[2], label)
     return Video(path, label, group or None, split or None, extra or {})
+
+
+def _named_group(name: str, label: str) -> str | None:
+    """The source recording that a name of UCF-101, HMDB-51 or Kinetics tells."""
+    if match := UCF_NAME.fullmatch(name):
+        # A UCF-101 group is (class, gNN): g01 of two classes are two recordings.
+        return f"{label}_g{int(match['group']):02d}"
+    if match := HMDB_NAME.fullmatch(name):
+        # A film has scenes of several classes; its official splits keep films apart by class.
+        return f"{label}_{match['film'].removesuffix('_' + label)}"
+    if match := KINETICS_NAME.fullmatch(name):
+        return match["film"]
+    return None
 
 
 def _read_csv(file: Path) -> Iterator[Video]:
@@ -255,8 +294,8 @@ def _read_csv(file: Path) -> Iterator[Video]:
                 f"{where}: {path} lies outside {file.parent}: "
                 "move the CSV above its videos and give paths relative to it"
             )
-        if split and split not in ("train", "val", "test"):
-            raise UserError(f"{where}: split {split!r} is none of train, val, test")
+        if split and split not in SPLIT_NAMES:
+            raise UserError(f"{where}: split {split!r} is none of {', '.join(SPLIT_NAMES)}")
         if normal in seen:
             raise UserError(f"{where}: {path} is listed twice: remove one of the two rows")
         seen.add(normal)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ar3d_keras.config import DataConfig
+from ar3d_keras.config import AugmentConfig, DataConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, open_catalog
@@ -14,7 +14,7 @@ from ar3d_keras.videos.pack_index import AGAIN, is_pack
 from ar3d_keras.videos.packs import Pack, open_pack
 from ar3d_keras.videos.probe import Probe, probe
 from ar3d_keras.videos.reader import decoding_threads
-from ar3d_keras.videos.sampling import ClipShape, resize_for
+from ar3d_keras.videos.sampling import NOTHING, ClipShape, resize_for
 from ar3d_keras.videos.sources import (
     ClipSource,
     GridViews,
@@ -67,9 +67,9 @@ class Dataset:
             if video.path in self.unreadable
         )
 
-    def training(self, *, seed: int, flip: bool) -> ClipSource:
+    def training(self, *, seed: int, flip: bool, augment: AugmentConfig = NOTHING) -> ClipSource:
         """The training videos, a random clip of each in every epoch."""
-        return self._source("train", RandomViews(seed, flip))
+        return self._source("train", RandomViews(seed, flip, augment))
 
     def evaluation(self, name: str, *, clips: int = 1, crops: int = 1) -> ClipSource:
         """The videos of a split, a fixed grid of clips x crops of each."""

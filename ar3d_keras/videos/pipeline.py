@@ -3,6 +3,8 @@
 A batch is (clips uint8 (B, T, H, W, C), labels int64 (B,), weights float32 (B,)); a clip that
 could not be read weighs 0 and is black, so that batches, steps and random numbers stay the
 same. Batches depend on (seed, epoch, index) alone, never on the number of workers.
+
+Where training mixes clips (`mixing`), its labels are float32 (B, classes), the share of each class.
 """
 
 import collections
@@ -16,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 
+from ar3d_keras.videos.mixing import Mixing
 from ar3d_keras.videos.sampling import epoch_order
 from ar3d_keras.videos.sources import ClipSource
 
@@ -73,9 +76,16 @@ class ClipStream:
     """
 
     def __init__(
-        self, source: ClipSource, batch_size: int, *, seed: int, epochs: range, workers: int
+        self,
+        source: ClipSource,
+        batch_size: int,
+        *,
+        seed: int,
+        epochs: range,
+        workers: int,
+        mixing: Mixing | None = None,
     ):
-        self.source, self.batch_size, self.seed = source, batch_size, seed
+        self.source, self.batch_size, self.seed, self.mixing = source, batch_size, seed, mixing
         self._reader, self._calls = _BatchReader(source, batch_size, workers), _Calls()
         self.ready: dict[tuple[int, int], float] = {}
         self.dataset = self._build(epochs)
@@ -95,15 +105,20 @@ class ClipStream:
             epoch, step = int(epoch), int(step)
             indices = _indices(self.source, self.batch_size, self.seed, epoch, step)
             batch = self._reader.begin(indices, epoch).result()
+            batch = _mixed(self.mixing, batch, epoch, step)
             self.ready[epoch, step] = time.perf_counter()
             return batch
 
     def _build(self, epochs: range):
         import tensorflow as tf
 
-        shape = self.source.shape
-        kinds = tf.uint8, tf.int64, tf.float32
-        shapes = (None, *shape.array), (None,), (None,)
+        clips = None, *self.source.shape.array
+        if self.mixing:
+            kinds = tf.uint8, tf.float32, tf.float32
+            shapes = clips, (None, self.mixing.classes), (None,)
+        else:
+            kinds = tf.uint8, tf.int64, tf.float32
+            shapes = clips, (None,), (None,)
         steps = steps_per_epoch(self.source, self.batch_size)
 
         def one_epoch(epoch):
@@ -162,9 +177,18 @@ class ClipBatches(keras.utils.PyDataset):
         ready: (epoch, step) -> when that batch lay ready, by time.perf_counter.
     """
 
-    def __init__(self, source: ClipSource, batch_size: int, *, seed: int, workers: int):
+    def __init__(
+        self,
+        source: ClipSource,
+        batch_size: int,
+        *,
+        seed: int,
+        workers: int,
+        mixing: Mixing | None = None,
+    ):
         super().__init__(workers=1, use_multiprocessing=False)
         self.source, self.batch_size, self.seed, self.epoch = source, batch_size, seed, 0
+        self.mixing = mixing
         self._reader = _BatchReader(source, batch_size, workers)
         self._ahead: dict[tuple[int, int], _Filling] = {}  # by epoch and step
         self.ready: dict[tuple[int, int], float] = {}
@@ -181,7 +205,7 @@ class ClipBatches(keras.utils.PyDataset):
         }
         for filling in known.values():
             filling.cancel()
-        batch = self._ahead.pop((epoch, step)).result()
+        batch = _mixed(self.mixing, self._ahead.pop((epoch, step)).result(), epoch, step)
         self.ready[epoch, step] = time.perf_counter()
         return batch
 
@@ -208,6 +232,13 @@ def _indices(source: ClipSource, batch_size: int, seed: int, epoch: int, step: i
     """The clips of a training batch."""
     order = _order(len(source), seed=seed, epoch=epoch)
     return order[step * batch_size : (step + 1) * batch_size]
+
+
+def _mixed(mixing: Mixing | None, batch: Batch, epoch: int, step: int) -> Batch:
+    if not mixing:
+        return batch
+    *_, weights = batch
+    return *mixing(*batch, epoch=epoch, step=step), weights
 
 
 class _BatchReader:

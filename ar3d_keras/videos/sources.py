@@ -1,17 +1,20 @@
 """ClipSource: source[index, epoch] -> one uint8 clip. Every backend is fed from here."""
 
 import abc
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from ar3d_keras.config import AugmentConfig
+from ar3d_keras.videos import augment
 from ar3d_keras.videos.catalog import Video
 from ar3d_keras.videos.flow import read_with_flow
 from ar3d_keras.videos.packs import Pack
 from ar3d_keras.videos.reader import ReadError, mirror, read_frames
-from ar3d_keras.videos.sampling import ClipShape, View, grid_view, random_view
+from ar3d_keras.videos.sampling import NOTHING, ClipShape, View, grid_view, random_view
 
 
 class Views(Protocol):
@@ -24,16 +27,22 @@ class Views(Protocol):
 
 
 class RandomViews:
-    """Training: another window, crop and flip in each epoch."""
+    """Training: another window, crop, flip and augmentation in each epoch."""
 
     per_video = 1
 
-    def __init__(self, seed: int, flip: bool):
-        self.seed, self.flip = seed, flip
+    def __init__(self, seed: int, flip: bool, augment: AugmentConfig = NOTHING):
+        self.seed, self.flip, self.augment = seed, flip, augment
 
     def __call__(self, available: int, shape: ClipShape, epoch: int, index: int) -> View:
         return random_view(
-            available, shape, flip=self.flip, seed=self.seed, epoch=epoch, index=index
+            available,
+            shape,
+            flip=self.flip,
+            seed=self.seed,
+            epoch=epoch,
+            index=index,
+            augment=self.augment,
         )
 
 
@@ -93,7 +102,7 @@ class ClipSource(abc.ABC):
         return self.cut(index, self.view(index, epoch), out)
 
     def view(self, index: int, epoch: int) -> View:
-        """How the clip at (index, epoch) is cut out of its video."""
+        """How the clip at (index, epoch) is cut out of its video, and changed."""
         path = self.videos[index // self.views_per_video].path
         return self._views(self._frames[path], self.shape, epoch, index)
 
@@ -101,16 +110,23 @@ class ClipSource(abc.ABC):
         """The clip that `view` cuts out of the video of clip `index`, as `read` gives it."""
         path = self.videos[index // self.views_per_video].path
         try:
-            return self._clip(path, view, out)
+            if view.crop is None:
+                clip = self._clip(path, view, self.shape, out)
+            else:
+                height, width = view.crop
+                crop = dataclasses.replace(self.shape, height=height, width=width)
+                clip = augment.resize(self._clip(path, view, crop, None), self.shape, out)
         except ReadError as error:
             # It was readable when it was probed. One video must not end a night's training: it
             # is named and counted, its clip weighs nothing, and no other takes its place.
             self.failures[path] = str(error)
             return None
+        augment.change(clip, view)
+        return clip
 
     @abc.abstractmethod
-    def _clip(self, path: str, view: View, out: np.ndarray | None) -> np.ndarray:
-        """The clip that `view` cuts out of a video; raises ReadError."""
+    def _clip(self, path: str, view: View, shape: ClipShape, out: np.ndarray | None) -> np.ndarray:
+        """The window, crop and flip of `view` in a video, which `shape` sizes; raises ReadError."""
 
 
 class VideoSource(ClipSource):
@@ -120,8 +136,7 @@ class VideoSource(ClipSource):
         super().__init__(*videos_and_views)
         self.root = Path(root)
 
-    def _clip(self, path: str, view: View, out: np.ndarray | None) -> np.ndarray:
-        shape = self.shape
+    def _clip(self, path: str, view: View, shape: ClipShape, out: np.ndarray | None) -> np.ndarray:
         size = shape.resize_height, shape.resize_width
         crop = (
             slice(view.top, view.top + shape.height),
@@ -148,5 +163,5 @@ class PackSource(ClipSource):
         super().__init__(*videos_and_views)
         self.pack = pack
 
-    def _clip(self, path: str, view: View, out: np.ndarray | None) -> np.ndarray:
-        return self.pack.read(path, view, self.shape, out)
+    def _clip(self, path: str, view: View, shape: ClipShape, out: np.ndarray | None) -> np.ndarray:
+        return self.pack.read(path, view, shape, out)

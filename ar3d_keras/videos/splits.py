@@ -15,9 +15,13 @@ import numpy as np
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, Video
+from ar3d_keras.videos.hmdb import hmdb_lists
 
 SPLITS = ("train", "val", "test")
-SCHEMES = ("csv", "group", "official1", "official2", "official3", "paper")
+SCHEMES = (
+    *("csv", "group", "hmdb1", "hmdb2", "hmdb3"),
+    *("official1", "official2", "official3", "paper"),
+)
 
 # UCF-101's three official splits hold out these groups (ucfTrainTestlist/testlist0N.txt).
 _OFFICIAL_TEST = {1: range(1, 8), 2: range(8, 15), 3: range(15, 22)}
@@ -152,7 +156,8 @@ def make_split(
             (per class, scikit-learn's train_test_split(0.2, random_state=42) twice; it leaks).
         seed: shuffles the groups of scheme `group`; the other schemes draw nothing.
         lists: the ucfTrainTestlist folder, for the official schemes; without it the same rule
-            is read from the videos' names.
+            is read from the videos' names. For `hmdb1|2|3` (HMDB-51's lists, see `hmdb`), which
+            need it, the testTrainMulti_7030_splits folder.
 
     Raises:
         UserError: an unknown scheme, or data that it cannot split.
@@ -170,6 +175,8 @@ def make_split(
             assigned = _official(catalog, number)
         else:
             assigned, notes = _official_lists(catalog, number, Path(lists))
+    elif scheme.startswith("hmdb") and scheme in SCHEMES:
+        assigned, notes = hmdb_lists(catalog, int(scheme[-1]), lists)
     else:
         raise UserError(f"no split scheme {scheme!r}: choose from {', '.join(SCHEMES)}")
     split = Split(catalog, scheme, tuple(assigned), (*notes, *_lacking(catalog, assigned)))

@@ -8,11 +8,11 @@ from ar3d_keras import load_model
 from ar3d_keras.errors import UserError
 from ar3d_keras.models import network, options
 
-ON_TORCH = keras.backend.backend() == "torch"
-
 
 class NetworkTests:
     """Subclass it as `Test...` and say what is tested.
+
+    One test runs on every backend; mark the class `every_backend` where all are quick there.
 
     Attributes:
         name: of the network, as `--model` takes it.
@@ -20,7 +20,6 @@ class NetworkTests:
         gated: whether it can have the gate, behind the features of this layer.
         shapes: of the outputs of some layers at `small`, without the batch.
         learning_rate: at which a few steps on three clips lower the loss.
-        bfloat16_on_torch: whether torch has its layers in bfloat16 on a CPU.
     """
 
     name: str
@@ -28,7 +27,6 @@ class NetworkTests:
     gated: str | None = None
     shapes: dict = {}  # noqa: RUF012
     learning_rate = 1e-3
-    bfloat16_on_torch = True
 
     def build(self, **changes):
         keras.utils.set_random_seed(0)
@@ -40,6 +38,7 @@ class NetworkTests:
         channels = 5 if network(self.name).needs_flow else 3
         return np.random.default_rng(0).integers(0, 256, (3, *shape, channels), np.uint8)
 
+    @pytest.mark.every_backend
     def test_clips_become_probabilities_and_uint8_equals_float(self):
         model, clips = self.build(), self.clips
         answer = model.predict_on_batch(clips)
@@ -64,8 +63,8 @@ class NetworkTests:
         )
 
     def test_mixed_precision_answers_in_float32_and_is_loaded_in_float32(self, tmp_path):
-        if ON_TORCH and not self.bfloat16_on_torch:
-            pytest.skip("torch has not all of its layers in bfloat16 on a CPU")
+        if keras.backend.backend() == "torch":
+            pytest.skip("torch pools no bfloat16 on a CPU; hardware.resolve_precision refuses it")
         exact = self.build()
         mixed = self.build(dtype="mixed_bfloat16")
         assert any(layer.compute_dtype == "bfloat16" for layer in mixed.layers)

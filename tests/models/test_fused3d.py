@@ -15,9 +15,6 @@ class TestFused3D(NetworkTests):
     gated = "fusion"
     shapes = {"rgb": (3, 1, 1, 1024), "motion": (3, 1, 1, 1024), "fusion": (3, 1, 1, 4)}  # noqa: RUF012
     learning_rate = 3e-3
-    test_clips_become_probabilities_and_uint8_equals_float = pytest.mark.every_backend(
-        NetworkTests.test_clips_become_probabilities_and_uint8_equals_float
-    )
 
 
 @pytest.mark.every_backend

@@ -1,10 +1,8 @@
-import pytest
 from networks import NetworkTests  # tests/models/networks.py
 
 from ar3d_keras import I3D
 
 
-@pytest.mark.every_backend
 class TestI3D(NetworkTests):
     name = "i3d"
     small = {  # noqa: RUF012

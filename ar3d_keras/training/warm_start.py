@@ -1,0 +1,184 @@
+"""Fine-tuning: weights of another network to begin with, and layers that stay as they are.
+
+Source of the aim: the paper's last section, which names transfer learning as future work.
+"""
+
+import fnmatch
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from ar3d_keras.errors import UserError
+from ar3d_keras.models.loading import load_model
+from ar3d_keras.runs import Run, find_run
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """A network file to take weights from.
+
+    Attributes:
+        file: the .keras file, an absolute path.
+        sha256: of its bytes, so that a run that is resumed takes the same.
+        classes: the names of its outputs; None where no run says them.
+    """
+
+    file: Path
+    sha256: str
+    classes: tuple[str, ...] | None
+
+    @staticmethod
+    def of(run: Run) -> "WarmStart | None":
+        """The one that a run was begun with, None where its weights were fresh."""
+        told = run.record().get("init_from")
+        if told is None:
+            return None
+        classes = None if told["classes"] is None else tuple(told["classes"])
+        return WarmStart(Path(told["file"]), told["sha256"], classes)
+
+    def record(self) -> dict[str, object]:
+        """What run.json keeps of it."""
+        return {"file": str(self.file), "sha256": self.sha256, "classes": self.classes}
+
+
+def find_warm_start(source: str, runs_dir: Path) -> WarmStart:
+    """What `--init-from` names.
+
+    Args:
+        source: a .keras file, a run folder, or a name under `runs_dir`.
+        runs_dir: where runs are.
+
+    Raises:
+        UserError: there is no such file or run, or the run has no network yet.
+    """
+    file = Path(source)
+    if file.suffix != ".keras":
+        file = find_run(source, runs_dir, needs=["checkpoints/best.keras"]).best
+    return WarmStart(file.resolve(), _sha256(file), _classes_of(file))
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(
+            f"--init-from {file} cannot be read ({error.strerror}): name a run, or a .keras file"
+        ) from None
+
+
+def _classes_of(file: Path) -> tuple[str, ...] | None:
+    """The class names of the run that a checkpoint lies in."""
+    try:
+        record = json.loads((file.resolve().parents[1] / "run.json").read_text(encoding="utf-8"))
+        return tuple(record["classes"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def take_weights(model: keras.Model, start: WarmStart, classes: Sequence[str]) -> str:
+    """Copies the weights of every layer that has one of the same name and shapes in the file.
+
+    The head is taken only where the classes are the same.
+
+    Args:
+        model: the network to begin with; its other layers keep their fresh weights.
+        start: where from.
+        classes: the names of the model's outputs.
+
+    Returns:
+        A sentence that says which layers were taken and which are new.
+
+    Raises:
+        UserError: the file changed, is another kind of network, or nothing of it fits.
+    """
+    if _sha256(start.file) != start.sha256:
+        raise UserError(
+            f"{start.file} is not the network any more that the run was begun with: "
+            "begin a new run with --config"
+        )
+    source = load_model(start.file)
+    if type(source) is not type(model):
+        raise UserError(
+            f"--init-from {start.file} is a {type(source).__name__} and this run trains a "
+            f"{type(model).__name__}: choose the same --model"
+        )
+    known = weighted_layers(source)
+    other_classes = start.classes is not None and start.classes != tuple(classes)
+    heads = _heads(model) if other_classes else set()
+    taken, new = [], []
+    for name, layer in weighted_layers(model).items():
+        if name in known and _shapes(known[name]) == _shapes(layer) and name not in heads:
+            layer.set_weights(known[name].get_weights())
+            taken.append(name)
+        else:
+            new.append(name)
+    if not taken:
+        raise UserError(
+            f"nothing of --init-from {start.file} fits: its layers are {_named(source)}, "
+            f"this network's {_named(model)}"
+        )
+    return f"weights of {', '.join(taken)} from {start.file}; new: {', '.join(new) or 'none'}"
+
+
+def freeze(model: keras.Model, patterns: Sequence[str]) -> str:
+    """Fixes the weights of the layers that patterns name, BatchNorm statistics included.
+
+    Args:
+        model: before it is compiled.
+        patterns: names of layers with weights, or patterns of them with * and ? (fnmatch).
+
+    Returns:
+        A sentence that says which layers stay as they are and which train.
+
+    Raises:
+        UserError: a pattern that names no layer, or all layers would be fixed.
+    """
+    layers = weighted_layers(model)
+    for pattern in patterns:
+        matching = fnmatch.filter(layers, pattern)
+        if not matching:
+            raise UserError(
+                f"--freeze {pattern} names no layer with weights of this network, which are "
+                f"{', '.join(layers)}"
+            )
+        for name in matching:
+            layers[name].trainable = False
+    if not model.trainable_variables:
+        raise UserError(f"--freeze {' '.join(patterns)} leaves no layer to train: name fewer")
+    fixed = [name for name, layer in layers.items() if not layer.trainable]
+    trained = [name for name, layer in layers.items() if layer.trainable]
+    return f"frozen: {', '.join(fixed)}; trained: {', '.join(trained)}"
+
+
+def weighted_layers(model: keras.Model, inside: str = "") -> dict[str, keras.Layer]:
+    """The layers that have weights by name, from input to output; STREAM/NAME inside a stream."""
+    found: dict[str, keras.Layer] = {}
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found |= weighted_layers(layer, f"{inside}{layer.name}/")
+        elif layer.weights:
+            found[inside + layer.name] = layer
+    return found
+
+
+def _heads(model: keras.Model) -> set[str]:
+    """The layers whose shapes depend on the number of classes."""
+    sizes = model.get_config()
+    other = type(model).from_config({**sizes, "classes": sizes["classes"] + 1})
+    wider = weighted_layers(other)
+    return {n for n, layer in weighted_layers(model).items() if _shapes(layer) != _shapes(wider[n])}
+
+
+def _shapes(layer: keras.Layer) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in layer.weights]
+
+
+def _named(model: keras.Model) -> str:
+    return ", ".join(
+        f"{name} {'x'.join(map(str, layer.weights[0].shape))}"
+        for name, layer in weighted_layers(model).items()
+    )

@@ -1,0 +1,94 @@
+"""HMDB-51's three official splits, from its own lists.
+
+Source: Kuehne et al., *HMDB: A Large Video Database for Human Motion Recognition* (ICCV 2011),
+section 4: per class 70 training and 30 test videos, none of one film in both.
+"""
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+from ar3d_keras.errors import UserError
+from ar3d_keras.videos.catalog import VIDEO_SUFFIXES, Catalog, Video
+
+
+def hmdb_lists(
+    catalog: Catalog, number: int, folder: str | os.PathLike | None
+) -> tuple[list[str | None], tuple[str, ...]]:
+    """Assigns the videos from CLASS_test_splitN.txt: `NAME.avi 1` trains, 2 tests, 0 is unused.
+
+    The lists have no validation videos. Whole films of the train list are taken for it, per
+    class those whose names sort last, up to a tenth of the class's training videos.
+
+    Returns:
+        One of train, val, test or None (unused, or in no list) a video, and notes.
+
+    Raises:
+        UserError: no folder is given, or a list is missing or is none.
+    """
+    if folder is None:
+        raise UserError(
+            f"--split-scheme hmdb{number} needs --split-lists, HMDB-51's "
+            "testTrainMulti_7030_splits folder"
+        )
+    listed: dict[tuple[str, str], str | None] = {}
+    for label in catalog.classes:
+        file = Path(folder) / f"{label}_test_split{number}.txt"
+        for name, flag in _read(file):
+            listed[label, _stem(name)] = {"0": None, "1": "train", "2": "test"}[flag]
+    assigned = [listed.get(_key(video)) for video in catalog.videos]
+    for indices in _held_out(catalog, assigned):
+        for index in indices:
+            assigned[index] = "val"
+    there = {_key(video) for video in catalog.videos}
+    notes = []
+    if unused := sum(_key(v) in listed and listed[_key(v)] is None for v in catalog.videos):
+        notes.append(f"{unused} videos are marked as unused (0) in the lists and are left out.")
+    if absent := sum(_key(video) not in listed for video in catalog.videos):
+        notes.append(f"{absent} videos of the folder are in no list and are left out.")
+    if missing := len(listed.keys() - there):
+        notes.append(f"{missing} videos of the lists are not in the folder.")
+    return assigned, tuple(notes)
+
+
+def _read(file: Path) -> list[tuple[str, str]]:
+    """(name, flag) of each line; a name may hold blanks."""
+    try:
+        lines = [line.rsplit(maxsplit=1) for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{file} cannot be read ({error}): --split-lists must name HMDB-51's "
+            "testTrainMulti_7030_splits folder"
+        ) from None
+    pairs = [tuple(line) for line in lines if line]
+    for number, pair in enumerate(pairs, start=1):
+        if len(pair) != 2 or pair[1] not in ("0", "1", "2"):
+            raise UserError(
+                f"{file} line {number} is not a video's name and 0, 1 or 2: "
+                "--split-lists must name HMDB-51's testTrainMulti_7030_splits folder"
+            )
+    return pairs
+
+
+def _held_out(catalog: Catalog, assigned: list[str | None]):
+    """The indices of each class's training videos that validate: whole films, at most a tenth."""
+    films: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for index, video in enumerate(catalog.videos):
+        if assigned[index] == "train":
+            films[video.label][video.group or video.path].append(index)
+    for of_class in films.values():
+        room = max(1, sum(map(len, of_class.values())) // 10)
+        for film in sorted(of_class, reverse=True):
+            if len(of_class[film]) <= room:
+                room -= len(of_class[film])
+                yield of_class[film]
+
+
+def _key(video: Video) -> tuple[str, str]:
+    return video.label, _stem(video.path.rpartition("/")[2])
+
+
+def _stem(name: str) -> str:
+    """A name without a video's suffix: folders of frames have none."""
+    suffix = Path(name).suffix
+    return name.removesuffix(suffix) if suffix.lower() in VIDEO_SUFFIXES else name
