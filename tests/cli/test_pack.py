@@ -38,7 +38,7 @@ def pack(tiny_demo, tmp_path_factory):
 
 
 def histories(runs, *names):
-    timing = {"seconds", "clips_per_s"}
+    timing = {"seconds", "clips_per_s", "wait_share"}
     for name in names:
         with (runs / name / "history.csv").open(newline="") as lines:
             yield [
