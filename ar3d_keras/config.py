@@ -18,7 +18,8 @@ FramesNetwork = Literal[
 ]
 Flow = Literal["none", "dis", "farneback", "tvl1"]
 Scheme = Literal[
-    "csv", "group", "hmdb1", "hmdb2", "hmdb3", "official1", "official2", "official3", "paper"
+    *("csv", "group", "hmdb1", "hmdb2", "hmdb3", "kfold"),
+    *("official1", "official2", "official3", "paper", "random"),
 ]
 
 
@@ -73,9 +74,13 @@ class DataConfig(AugmentConfig):
     data: Path | None = None
     """A folder of class folders, or of train, val and test with class folders in them, a CSV (path,label[,group][,split]), a folder with a labels.csv in it, or a pack (`ar3d pack`). Without it: the built-in demo set."""
     split_scheme: Scheme | None = None
-    """How train, val and test are made. Default: `csv` where the catalog has a split column, else the leak-free `group`. `paper` leaks."""
+    """How train, val and test are made. Default: `csv` where the catalog has a split column, else the leak-free `group`. `kfold`: groups dealt into folds. `random`: videos dealt, blind to groups. `paper` and `random` leak."""
     split_lists: Path | None = None
     """UCF-101's ucfTrainTestlist folder, for official1..3; without it the same rule is read from the names. HMDB-51's testTrainMulti_7030_splits, for hmdb1..3."""
+    fold: int | None = None
+    """Which fold of kfold or random tests, from 1 (the default); the next one is val, the rest trains. `ar3d crossval` runs them all."""
+    folds: int | None = None
+    """How many folds kfold and random deal. Default: 5."""
     frames: int = 16
     """Frames of a clip."""
     height: int = 112
@@ -148,7 +153,7 @@ class RecipeConfig:
     lr_step: int = 0
     """Divide the learning rate by 10 every so many epochs: the other reading of "after 4 steps". 0: constant."""
     seed: int = 0
-    """Of weights, order, windows, crops, flips, dropout and the `group` split."""
+    """Of weights, order, windows, crops, flips, dropout and the splits `group`, `kfold` and `random`."""
     precision: Precision = "auto"
     """`auto`: mixed_bfloat16 where the hardware is fast at it (GPU; CPU with AMX under TensorFlow), else float32. Evaluation and export are float32 always."""
     deterministic: bool = False
@@ -196,6 +201,10 @@ class TrainConfig:
             )
         if data.split_lists and not (data.split_scheme or "").startswith(("official", "hmdb")):
             raise UserError("--split-lists is for --split-scheme official1..3 and hmdb1..3")
+        if data.split_scheme not in ("kfold", "random"):
+            for flag, value in (("fold", data.fold), ("folds", data.folds)):
+                if value is not None:
+                    raise UserError(f"--{flag} is for --split-scheme kfold or random")
 
 
 # What a preset changes against the defaults, which are the paper's; NAME-MODEL adds to NAME what

@@ -147,12 +147,17 @@ def refuse_name(runs_dir: Path, name: str | None) -> None:
     """Refuses a `--name` that is none, or that a run has already."""
     if name is None:
         return
-    if name != Path(name).name or name in ("", ".", ".."):
-        raise UserError(f"--name {name!r} must be a plain name; --runs-dir says where runs go")
+    refuse_odd_name(name)
     if (runs_dir / name).exists():
         raise UserError(
             f"{runs_dir / name} exists: choose another --name, or continue it with --resume {name}"
         )
+
+
+def refuse_odd_name(name: str) -> None:
+    """Refuses a `--name` that is no plain name of a folder."""
+    if name != Path(name).name or name in ("", ".", ".."):
+        raise UserError(f"--name {name!r} must be a plain name; --runs-dir says where runs go")
 
 
 def refuse_full_disk(runs_dir: Path, parameters: int) -> None:

@@ -114,6 +114,8 @@ def _training_videos(options: ShowClipsOptions, console: Console):
         data.split_scheme or default_scheme(catalog),
         seed=options.recipe.seed,
         lists=data.split_lists,
+        fold=data.fold,
+        folds=data.folds,
     )
     return open_dataset(
         split, clip_shape(data), workers=data.workers, reporter=console, splits=("train",)

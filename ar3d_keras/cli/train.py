@@ -25,17 +25,23 @@ DEMO = Path("data/demo")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(TrainConfig):
+class NewRun(TrainConfig):
     """What a run is made of, and where it goes."""
 
     config: Path | None = None
     """A run.json whose options hold where no flag says otherwise: repeats a run."""
     preset: Literal["paper", "demo"] | None = None
     """Named options under those of --config. Default: demo for the demo set, else paper."""
-    name: str | None = None
-    """The run's folder is exactly RUNS_DIR/NAME, which must not exist. Default: date and model."""
     runs_dir: Path = Path("runs")
     """Where runs go."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(NewRun):
+    """A new run, or one that goes on."""
+
+    name: str | None = None
+    """The run's folder is exactly RUNS_DIR/NAME, which must not exist. Default: date and model."""
     resume: str | None = None
     """Continue this run (a path, or a name under RUNS_DIR) after its last whole epoch; of the other options only --epochs, --workers and --data (where it moved to) may change."""
     tensorboard: bool = False
@@ -58,10 +64,11 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("--tensorboard writes its files with TensorFlow: pip install tensorflow")
     console = Console()
     start_backend()
+    typed = command("train", arguments)
     if options.resume:
-        _resume(options, arguments, console)
+        resume(options, typed, console)
     else:
-        _begin(options, arguments, console)
+        begin(options, typed, console)
 
 
 def _resumed(arguments: Sequence[str]) -> TrainOptions | None:
@@ -83,10 +90,10 @@ def defaults(arguments: Sequence[str], base: Options) -> Options:
         arguments: as typed.
         base: the defaults of a verb whose options are a TrainConfig and have `preset`.
     """
-    given = peek(arguments, "config", "preset", "data", "model")
     from ar3d_keras.videos.demo import is_demo
     from ar3d_keras.videos.packs import is_demo_pack
 
+    given = peek(arguments, "config", "preset", "data", "model")
     sections = _read_config(Path(given["config"])) if given["config"] else {}
     configured = from_json(sections, base, given["config"] or "")
     data = given["data"] or configured.data.data
@@ -106,7 +113,15 @@ def _read_config(file: Path) -> dict:
         raise UserError(f"--config {file} is not a run.json that can be read: {error}") from None
 
 
-def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) -> None:
+def begin(options: TrainOptions, typed: str, console: Console, again: str | None = None) -> None:
+    """Makes a run, trains, judges and exports.
+
+    Args:
+        options: with values that hold together (`validate`).
+        typed: the command, for the record.
+        console: shows what is done.
+        again: how to go on, told where it is stopped. Default: --resume.
+    """
     from ar3d_keras.cli.demo import make
     from ar3d_keras.runs import create_run, refuse_full_disk, refuse_name
     from ar3d_keras.training import hardware
@@ -114,7 +129,7 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
     from ar3d_keras.training.warm_start import find_warm_start, freeze, take_weights
     from ar3d_keras.videos.dataset import clip_shape, open_data, open_dataset
     from ar3d_keras.videos.reader import decoding_threads
-    from ar3d_keras.videos.splits import default_scheme, make_split
+    from ar3d_keras.videos.splits import FOLDS, default_scheme, make_split
 
     options = with_flow(options)
     data = options.data
@@ -138,6 +153,8 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
         data.split_scheme or default_scheme(catalog),
         seed=options.recipe.seed,
         lists=data.split_lists,
+        fold=data.fold or 1,
+        folds=data.folds or FOLDS,
     )
     _tell_split(split, console)
     dataset = open_dataset(split, clip_shape(data), workers=workers, reporter=console)
@@ -145,14 +162,13 @@ def _begin(options: TrainOptions, arguments: Sequence[str], console: Console) ->
     run = create_run(options.runs_dir, options.name, name)
     console.log_to(run.log)
     run.write_split(split)
-    typed = command("train", arguments)
     facts["init_from"] = start and start.record()
     run.write_record(_record(options, typed, dataset, precision) | facts)
     console.say(
         f"{name}: {facts['parameters']:,} parameters, {precision}, {hardware.backend()}, "
         f"{hardware.device_name()}; run {run.folder}"
     )
-    _work(run, options, dataset, workers, typed, console)
+    _work(run, options, dataset, workers, typed, console, again)
 
 
 def _record(config: TrainConfig, typed: str, dataset, precision: str) -> dict[str, object]:
@@ -194,7 +210,8 @@ def _record(config: TrainConfig, typed: str, dataset, precision: str) -> dict[st
     }
 
 
-def _resume(options: TrainOptions, arguments: Sequence[str], console: Console) -> None:
+def resume(options: TrainOptions, typed: str, console: Console, again: str | None = None) -> None:
+    """Continues the run `options.resume` as it was begun; see `begin` for the rest."""
     from ar3d_keras.runs import find_run
     from ar3d_keras.training import hardware
     from ar3d_keras.videos.dataset import clip_shape, open_dataset
@@ -223,7 +240,7 @@ def _resume(options: TrainOptions, arguments: Sequence[str], console: Console) -
     _refuse_other_conditions(record, dataset, hardware.resolve_precision(now.recipe.precision))
     record["config"], record["data"]["root"] = to_json(now), str(root)
     run.write_record(record)
-    _work(run, options, dataset, workers, command("train", arguments), console)
+    _work(run, options, dataset, workers, typed, console, again)
 
 
 def _refuse_other_conditions(record: dict, dataset, precision: str) -> None:
@@ -244,7 +261,15 @@ def _refuse_other_conditions(record: dict, dataset, precision: str) -> None:
             )
 
 
-def _work(run, options: TrainOptions, dataset, workers: int, typed: str, console: Console) -> None:
+def _work(
+    run,
+    options: TrainOptions,
+    dataset,
+    workers: int,
+    typed: str,
+    console: Console,
+    again: str | None,
+) -> None:
     """Train, judge, export: the same for a new run and a continued one."""
     from ar3d_keras.evaluation.judge import judge
     from ar3d_keras.serving.export import export_saved_model
@@ -266,7 +291,7 @@ def _work(run, options: TrainOptions, dataset, workers: int, typed: str, console
             judge(run, dataset, split, workers=workers, about=about, reporter=console)
         version = export_saved_model(run.best, run.saved_model, dataset.classes)
     except KeyboardInterrupt:
-        console.say(f"stopped; continue with: python train.py --resume {run.folder}")
+        console.say(f"stopped; continue with: {again or f'python train.py --resume {run.folder}'}")
         raise
     console.say(f"SavedModel  {version}")
 

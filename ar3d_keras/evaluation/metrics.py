@@ -139,34 +139,57 @@ def top1_interval(correct: np.ndarray, groups: tuple[str | None, ...]) -> tuple[
         correct: (videos,) bool, at least one.
         groups: (videos,) names; a video with None is a group of its own.
     """
-    grouped = any(group is not None for group in groups)
-    keys = [("", i) if group is None else (group, -1) for i, group in enumerate(groups)]
-    ids = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    unit = np.array([ids[key] for key in keys])
-    sizes = np.bincount(unit)
-    rights = np.bincount(unit, weights=correct).astype(np.int64)
-    # Sorted, so that the interval does not depend on the order of the videos.
-    order = np.lexsort((rights, sizes))
-    sizes, rights = sizes[order], rights[order]
-
-    units = f"{len(sizes):,} " + ("groups (source recordings)" if grouped else "videos")
+    sizes, rights = by_group(np.asarray(correct, np.int64), groups)
     if correct.all() or not correct.any():
         bound = 0.025 ** (1 / len(sizes))
         interval = [bound, 1.0] if correct.all() else [0.0, 1 - bound]
         alike = "right" if correct.all() else "wrong"
+        units = _units(sizes, groups)
         return interval, f"95 % exact binomial bound over {units}, since all are {alike}."
+    return bootstrap(sizes, rights), bootstrap_method(sizes, groups)
 
+
+def by_group(values: np.ndarray, groups: tuple[str | None, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the size of each group and the sum of its values, both int64 (groups,).
+
+    Sorted, so that what is drawn from them does not depend on the order of the videos.
+
+    Args:
+        values: (videos,) int64.
+        groups: (videos,) names; a video with None is a group of its own.
+    """
+    keys = [("", i) if group is None else (group, -1) for i, group in enumerate(groups)]
+    ids = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    unit = np.array([ids[key] for key in keys])
+    sizes = np.bincount(unit)
+    sums = np.bincount(unit, weights=values).astype(np.int64)
+    order = np.lexsort((sums, sizes))
+    return sizes[order], sums[order]
+
+
+def bootstrap(sizes: np.ndarray, sums: np.ndarray) -> list[float]:
+    """The 95 % percentile interval of sum / size when whole groups are drawn; see `by_group`."""
     random = np.random.default_rng(INTERVAL_SEED)
     shares, rows = [], max(1, BLOCK // len(sizes))
     for start in range(0, RESAMPLES, rows):
         drawn = random.integers(len(sizes), size=(min(rows, RESAMPLES - start), len(sizes)))
-        shares.append(rights[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
+        shares.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
     low, high = np.percentile(np.concatenate(shares), [2.5, 97.5])
+    return [float(low), float(high)]
 
+
+def bootstrap_method(sizes: np.ndarray, groups: tuple[str | None, ...]) -> str:
+    """The sentence that says what `bootstrap` did."""
+    units = _units(sizes, groups)
     method = f"95 % percentile bootstrap over {units}, {RESAMPLES} resamples."
     if len(sizes) < FEW_UNITS:
         method = method[:-1] + "; with so few it is a rough guide only."
-    return [float(low), float(high)], method
+    return method
+
+
+def _units(sizes: np.ndarray, groups: tuple[str | None, ...]) -> str:
+    grouped = any(group is not None for group in groups)
+    return f"{len(sizes):,} " + ("groups (source recordings)" if grouped else "videos")
 
 
 def confusion_matrix(evaluation: Evaluation) -> np.ndarray:

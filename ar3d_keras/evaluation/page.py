@@ -1,4 +1,7 @@
-"""report.html: one page that needs nothing beside it, no script and no network."""
+"""report.html: one page that needs nothing beside it, no script and no network.
+
+`document` and the parts below it make the other pages too: crossval.html and compare.html.
+"""
 
 from __future__ import annotations
 
@@ -22,24 +25,24 @@ def build(
     leak_is_loud: bool,
     pictures: Mapping[str, bytes],
 ) -> str:
-    """Puts the page together; every text from outside goes through `_shown`."""
+    """Puts the page together; every text from outside goes through `shown`."""
     meaning = " · ".join(
-        f"{_shown(key.replace('_', ' '))} <b>{_shown(about[key])}</b>"
+        f"{shown(key.replace('_', ' '))} <b>{shown(about[key])}</b>"
         for key in MEANING
         if about.get(key)
     )
     sections = (
-        _leak_box(figures["leak"], leak_is_loud),
+        box(figures["leak"], leak_is_loud),
         _skipped_box(figures),
-        _picture("Learning curves", pictures.get("curves"), "", "accuracy and loss by epoch"),
-        _picture(
+        picture("Learning curves", pictures.get("curves"), "", "accuracy and loss by epoch"),
+        picture(
             "Examples",
             pictures.get("examples"),
             "Down the columns: the surest right answers, then the surest wrong ones, spread over "
             "the classes. Green is the true class, red the first answer where it is wrong.",
             "frames of some videos with their five likeliest classes",
         ),
-        _picture(
+        picture(
             "Confusion matrix",
             pictures["confusion"],
             "Rows are true classes, columns what was predicted; blue is right, red is wrong, in "
@@ -49,49 +52,73 @@ def build(
         ),
         _confused_table(evaluation),
         _class_table(evaluation),
-        _table("Provenance", "provenance", (), [(_shown(k), _shown(v)) for k, v in about.items()]),
+        table("Provenance", "provenance", (), [(shown(k), shown(v)) for k, v in about.items()]),
     )
+    footer = (
+        f"Interval: {figures['interval_method']} Macro figures count every class alike. "
+        "Every video's answer: predictions.csv."
+    )
+    return document(title, _tiles(figures), meaning, sections, footer)
+
+
+def document(
+    title: str,
+    tiles: Iterable[tuple[str, str, str]],
+    meaning: str,
+    sections: Iterable[str],
+    footer: str,
+) -> str:
+    """The page.
+
+    Args:
+        title: any text.
+        tiles: (what, figure, note) of the headline figures; HTML.
+        meaning: what they depend on; HTML.
+        sections: HTML; empty ones are left out.
+        footer: any text.
+    """
     return PAGE.substitute(
-        title=_shown(title),
-        tiles=_tiles(figures),
+        title=shown(title),
+        tiles="\n".join(
+            f'<div class="tile"><span>{name}</span><strong>{value}</strong><small>{note}</small></div>'
+            for name, value, note in tiles
+        ),
         meaning=meaning,
         sections="\n".join(filter(None, sections)),
-        method=_shown(figures["interval_method"]),
+        footer=shown(footer),
     )
 
 
-def _shown(text: object) -> str:
+def shown(text: object) -> str:
     """Escapes `text` for HTML; a line break or other unseen sign is shown as its escape."""
     seen = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
     return html.escape("".join(seen))
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share as a percentage with one place."""
     return f"{100 * share:.1f} %"
 
 
-def _tiles(figures: Mapping) -> str:
+def _tiles(figures: Mapping) -> list[tuple[str, str, str]]:
     low, high = (100 * share for share in figures["top1_interval"])
     skipped = figures["skipped"]
-    tiles = (
-        ("top-1 accuracy", _percent(figures["top1"]), f"95 % interval {low:.1f} to {high:.1f} %"),
-        (f"top-{figures['top5_k']} accuracy", _percent(figures["top5"]), "true class among them"),
-        ("mean class accuracy", _percent(figures["mean_class_accuracy"]), "every class alike"),
+    return [
+        ("top-1 accuracy", percent(figures["top1"]), f"95 % interval {low:.1f} to {high:.1f} %"),
+        (f"top-{figures['top5_k']} accuracy", percent(figures["top5"]), "true class among them"),
+        ("mean class accuracy", percent(figures["mean_class_accuracy"]), "every class alike"),
         ("loss", f"{figures['loss']:.3f}", "cross-entropy, nats"),
         ("videos", f"{figures['videos']:,}", f"{skipped:,} skipped" if skipped else "none skipped"),
-    )
-    return "\n".join(
-        f'<div class="tile"><span>{name}</span><strong>{value}</strong><small>{note}</small></div>'
-        for name, value, note in tiles
-    )
+    ]
 
 
-def _leak_box(leak: Sequence[str], loud: bool) -> str:
-    if not leak:
+def box(sentences: Sequence[str], loud: bool) -> str:
+    """A box with a headline and more sentences, red where `loud`; nothing where there are none."""
+    if not sentences:
         return ""
-    rest = "".join(f"<p>{_shown(sentence)}</p>" for sentence in leak[1:])
+    rest = "".join(f"<p>{shown(sentence)}</p>" for sentence in sentences[1:])
     kind, role = ("loud", ' role="alert"') if loud else ("calm", "")
-    return f'<div class="box {kind}"{role}><h3>{_shown(leak[0])}</h3>{rest}</div>'
+    return f'<div class="box {kind}"{role}><h3>{shown(sentences[0])}</h3>{rest}</div>'
 
 
 def _skipped_box(figures: Mapping) -> str:
@@ -101,19 +128,19 @@ def _skipped_box(figures: Mapping) -> str:
         return ""
     videos = "1 video" if len(skipped) == 1 else f"{len(skipped):,} videos"
     items = "".join(
-        f"<li><code>{_shown(video['path'])}</code> {_shown(video['reason'])}</li>"
+        f"<li><code>{shown(video['path'])}</code> {shown(video['reason'])}</li>"
         for video in skipped
     )
     return (
         f'<div class="box warn"><h3>{videos} could not be decoded and '
         f"{'is' if len(skipped) == 1 else 'are'} in no figure</h3>"
         f"<p>Counted as wrong, top-1 would be "
-        f"<b>{_percent(figures['top1_counting_skipped_as_wrong'])}</b> instead of "
-        f"{_percent(figures['top1'])}.</p><ul>{items}</ul></div>"
+        f"<b>{percent(figures['top1_counting_skipped_as_wrong'])}</b> instead of "
+        f"{percent(figures['top1'])}.</p><ul>{items}</ul></div>"
     )
 
 
-def _picture(
+def picture(
     heading: str, png: bytes | None, caption: str, alternative: str, wide: bool = False
 ) -> str:
     """A heading, a caption and a picture on a white card; a click shows it in full size."""
@@ -127,7 +154,9 @@ def _picture(
     )
 
 
-def _table(heading: str, kind: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(
+    heading: str, kind: str, header: Sequence[str], rows: Iterable[Sequence[str]], caption: str = ""
+) -> str:
     """A section with a table; the cells are HTML already, the first of a row names the row."""
     head = "".join(f'<th scope="col">{name}</th>' for name in header)
     body = "".join(
@@ -136,20 +165,20 @@ def _table(heading: str, kind: str, header: Sequence[str], rows: Iterable[Sequen
     )
     head = head and f"<thead><tr>{head}</tr></thead>"
     return (
-        f'<section><h2>{heading}</h2><table class="{kind}">{head}<tbody>{body}</tbody>'
-        "</table></section>"
+        f"<section><h2>{heading}</h2>{caption and f'<p>{caption}</p>'}"
+        f'<table class="{kind}">{head}<tbody>{body}</tbody></table></section>'
     )
 
 
 def _confused_table(evaluation: Evaluation) -> str:
     rows = [
-        (_shown(true), _shown(predicted), f"{count:,}", _bar(share))
+        (shown(true), shown(predicted), f"{count:,}", bar(share))
         for true, predicted, count, share in most_confused(evaluation)
     ]
     if not rows:
         return ""
     header = ("true class", "taken for", "videos", "share of the class, %")
-    return _table("Most confused", "confused", header, rows)
+    return table("Most confused", "confused", header, rows)
 
 
 def _class_table(evaluation: Evaluation) -> str:
@@ -157,17 +186,18 @@ def _class_table(evaluation: Evaluation) -> str:
     ordered = sorted(per_class(evaluation), key=lambda row: (not row["videos"], -row["f1"]))
     rows = [
         (
-            _shown(row["class"]),
+            shown(row["class"]),
             f"{row['videos']:,}",
-            *(_bar(row[key]) if row["videos"] else "–" for key in ("f1", "precision", "recall")),
+            *(bar(row[key]) if row["videos"] else "–" for key in ("f1", "precision", "recall")),
         )
         for row in ordered
     ]
     header = ("class", "videos", "F1, %", "precision, %", "recall, %")
-    return _table("Every class", "classes", header, rows)
+    return table("Every class", "classes", header, rows)
 
 
-def _bar(share: float) -> str:
+def bar(share: float) -> str:
+    """A share as a bar with its percentage."""
     return f'<span class="bar"><i style="width:{100 * share:.1f}%"></i></span>{100 * share:.1f}'
 
 
@@ -232,6 +262,11 @@ tbody th { font-weight:600 }
 .confused :is(th, td):nth-child(3), .classes :is(th, td):nth-child(2) { width:80px }
 .classes th:first-child { width:26% }
 td:has(.bar) { white-space:nowrap }
+.alarm, .results small.alarm { color:var(--bad); font-weight:700 }
+tr.alarm td { background:var(--bad-back); border:2px solid var(--bad); font-size:15px }
+.results :is(th, td) { overflow-wrap:normal }
+.results td:nth-child(7) { white-space:nowrap }
+.results small { color:var(--pale); font-weight:400 }
 .provenance th { width:180px; color:var(--pale); font-weight:400 }
 .bar { display:inline-block; width:calc(100% - 50px); height:9px; margin-right:9px;
   border-radius:3px; background:var(--track); overflow:hidden; print-color-adjust:exact;
@@ -251,8 +286,7 @@ $tiles
 </div>
 <p class="meaning">$meaning</p>
 $sections
-<footer>Interval: $method Macro figures count every class alike. Every video's answer:
-predictions.csv.</footer>
+<footer>$footer</footer>
 </body>
 </html>
 """)

@@ -24,16 +24,18 @@ QUANTITIES = ("accuracy", "loss")
 DETAILED = 25  # up to so many classes, counts are printed in the confusion matrix's cells
 
 
-def curves(histories: Mapping[str, History]) -> Figure:
+def curves(histories: Mapping[str, History], *, mark_best: bool = True) -> Figure:
     """Draws the paper's Figure 3: accuracy and loss over the epochs of one or more trainings.
 
-    Rows are train, val and test (those that were measured), columns accuracy and loss of
-    each training. A quantity has the same scale everywhere, so that trainings can be
-    compared by eye; the dashed line is the epoch with the best val accuracy.
+    Of one training, rows are train, val and test (those that were measured), columns accuracy
+    and loss. Of several, each has a column, and rows are the accuracies, then the losses. A
+    quantity has the same scale everywhere, so that trainings can be compared by eye; the dashed
+    line is the epoch with the best val accuracy.
 
     Args:
         histories: name -> {"epoch", "accuracy", "loss", "val_accuracy", ...: one number an
             epoch}. Missing, None and NaN values are left out.
+        mark_best: whether that line is drawn; a mean of trainings has no best epoch.
 
     Raises:
         ValueError: there is nothing to draw.
@@ -41,24 +43,29 @@ def curves(histories: Mapping[str, History]) -> Figure:
     rows = [row for row in ROWS if any(_measured(h, row[1]) for h in histories.values())]
     if not rows:
         raise ValueError("The histories hold neither accuracy nor loss of any epoch.")
-    figure = drawing.new_figure(
-        4.6 * 2 * len(histories), 0.7 + 2.25 * len(rows), layout="constrained"
-    )
-    grid = figure.subplots(len(rows), 2 * len(histories), squeeze=False, sharex="col")
+    cells = [(quantity, row) for quantity in QUANTITIES for row in rows]
+    single = len(histories) == 1
+    columns, height = (2, 2.25) if single else (len(histories), 1.75)
+    down = len(cells) // 2 if single else len(cells)
+    width = 9.2 if single else max(1.2 + 3.1 * columns, 6.5)
+    figure = drawing.new_figure(width, 0.7 + height * down, layout="constrained")
+    grid = figure.subplots(down, columns, squeeze=False, sharex="col")
     for m, (name, history) in enumerate(histories.items()):
-        best = _best_epoch(history)
-        for r, (row, prefix, colour) in enumerate(rows):
-            for q, quantity in enumerate(QUANTITIES):
-                axes = grid[r, 2 * m + q]
-                title = f"{drawing.clean(name, 44)}\n{quantity}" if len(histories) > 1 else quantity
-                axes.set_title(title if r == 0 else "", fontsize=11, fontweight="bold")
-                axes.set_ylim(0, _top(histories, quantity))
-                _curve(axes, history, prefix + quantity, colour, best)
-            grid[r, 2 * m].set_ylabel(row, fontsize=11, fontweight="bold", color=colour)
-        for axes in grid[-1, 2 * m : 2 * m + 2]:
-            axes.set_xlabel(
-                "epoch" + (f"  (dashed: best val, {best:g})" if best is not None else "")
-            )
+        best = best_epoch(history) if mark_best else None
+        for c, (quantity, (row, prefix, colour)) in enumerate(cells):
+            across, r = divmod(c, down) if single else (m, c)
+            axes = grid[r, across]
+            if r == 0:
+                title = quantity if single else drawing.clean(name, 28)
+                axes.set_title(title, fontsize=11, fontweight="bold")
+            if m == across == 0:
+                label = row if single else f"{row} {quantity}"
+                axes.set_ylabel(label, fontsize=11, fontweight="bold", color=colour)
+            axes.set_ylim(0, _top(histories, quantity))
+            _curve(axes, history, prefix + quantity, colour, best)
+            if r == down - 1:
+                told = "" if best is None else f"  (dashed: best val, {best:g})"
+                axes.set_xlabel(f"epoch{told}")
     return drawing.finish(figure)
 
 
@@ -132,7 +139,7 @@ def _measured(history: History, prefix: str) -> bool:
     return any(len(_series(history, prefix + quantity)[0]) for quantity in QUANTITIES)
 
 
-def _best_epoch(history: History) -> float | None:
+def best_epoch(history: History) -> float | None:
     """The epoch whose network is kept: the best val accuracy, ties to the lower val loss."""
     epochs, values = _series(history, "val_accuracy")
     losses = dict(zip(*_series(history, "val_loss"), strict=True))

@@ -148,8 +148,8 @@ def train(
     steps = steps_per_epoch(source, recipe.batch_size)
     compile_network(model, recipe, steps=steps, precision=precision, soft_labels=bool(mixing))
     begin = restore(run.state, model)
-    if not begin and (start := WarmStart.of(run)):
-        take_weights(model, start, dataset.classes)
+    if recipe.init_from and not begin:
+        take_weights(model, WarmStart.of(run), dataset.classes)
     rows = read_history(run.history, epochs=begin)
     if begin:
         reporter.say(f"continuing after epoch {begin}")

@@ -32,11 +32,9 @@ class WarmStart:
     classes: tuple[str, ...] | None
 
     @staticmethod
-    def of(run: Run) -> "WarmStart | None":
-        """The one that a run was begun with, None where its weights were fresh."""
-        told = run.record().get("init_from")
-        if told is None:
-            return None
+    def of(run: Run) -> "WarmStart":
+        """The one that a run with `init_from` was begun with."""
+        told = run.record()["init_from"]
         classes = None if told["classes"] is None else tuple(told["classes"])
         return WarmStart(Path(told["file"]), told["sha256"], classes)
 

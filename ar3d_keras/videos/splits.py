@@ -19,9 +19,10 @@ from ar3d_keras.videos.hmdb import hmdb_lists
 
 SPLITS = ("train", "val", "test")
 SCHEMES = (
-    *("csv", "group", "hmdb1", "hmdb2", "hmdb3"),
-    *("official1", "official2", "official3", "paper"),
+    *("csv", "group", "hmdb1", "hmdb2", "hmdb3", "kfold"),
+    *("official1", "official2", "official3", "paper", "random"),
 )
+FOLDS = 5  # where nobody says how many
 
 # UCF-101's three official splits hold out these groups (ucfTrainTestlist/testlist0N.txt).
 _OFFICIAL_TEST = {1: range(1, 8), 2: range(8, 15), 3: range(15, 22)}
@@ -34,7 +35,7 @@ class Split:
     """Every video of a catalog, assigned.
 
     Attributes:
-        scheme: the name of the rule.
+        scheme: the name of the rule; with folds, which of them tests ("kfold 2 of 5").
         assigned: one of SPLITS for each video, in the catalog's order; None leaves it out
             (a video that official lists do not name).
         notes: sentences that a reader of the result must know.
@@ -144,7 +145,13 @@ def default_scheme(catalog: Catalog) -> str:
 
 
 def make_split(
-    catalog: Catalog, scheme: str, *, seed: int = 0, lists: str | os.PathLike | None = None
+    catalog: Catalog,
+    scheme: str,
+    *,
+    seed: int = 0,
+    lists: str | os.PathLike | None = None,
+    fold: int = 1,
+    folds: int = FOLDS,
 ) -> Split:
     """Assigns every video of `catalog`.
 
@@ -152,12 +159,19 @@ def make_split(
         catalog: the videos.
         scheme: `csv` (the catalog's split column), `group` (no recording in two splits, about
             64/16/20; on UCF-101's names groups 01-05 test and 06-09 val), `official1|2|3`
-            (UCF-101's lists, validation being groups 22-25 of the train list), or `paper`
-            (per class, scikit-learn's train_test_split(0.2, random_state=42) twice; it leaks).
-        seed: shuffles the groups of scheme `group`; the other schemes draw nothing.
+            (UCF-101's lists, validation being groups 22-25 of the train list), `paper`
+            (per class, scikit-learn's train_test_split(0.2, random_state=42) twice; it leaks),
+            `kfold` (the recordings are dealt into `folds` folds, each class evenly: fold `fold`
+            tests, the next one validates, the rest trains; over all folds every video is tested
+            once and validates once), or `random` (the same, but videos are dealt one by one,
+            blind to recordings, so it leaks: the control that says what a leak is worth).
+        seed: deals the folds, and shuffles the groups of scheme `group`; the other schemes draw
+            nothing. All folds of one seed are of one deal.
         lists: the ucfTrainTestlist folder, for the official schemes; without it the same rule
             is read from the videos' names. For `hmdb1|2|3` (HMDB-51's lists, see `hmdb`), which
             need it, the testTrainMulti_7030_splits folder.
+        fold: 1 to `folds`, for kfold and random.
+        folds: 3 or more, likewise.
 
     Raises:
         UserError: an unknown scheme, or data that it cannot split.
@@ -169,6 +183,9 @@ def make_split(
         assigned = _paper(catalog)
     elif scheme == "group":
         assigned = _group(catalog, seed)
+    elif scheme in ("kfold", "random"):
+        assigned, notes = _deal(catalog, seed, fold, folds, blind=scheme == "random")
+        scheme = f"{scheme} {fold} of {folds}"
     elif scheme.startswith("official") and scheme in SCHEMES:
         number = int(scheme[-1])
         if lists is None:
@@ -316,11 +333,7 @@ def _group(catalog: Catalog, seed: int) -> list[str | None]:
 def _draw_groups(catalog: Catalog, seed: int) -> list[str | None]:
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    labels = np.array([catalog.classes.index(video.label) for video in catalog.videos])
-    groups = np.array(
-        # A video without a group is its own; the path cannot be the name of a group by accident.
-        [f"group {v.group}" if v.group else f"video {v.path}" for v in catalog.videos]
-    )
+    labels, groups = _labels_and_groups(catalog)
     for name, recordings in zip(catalog.classes, _recordings(labels, groups), strict=True):
         if recordings < 3:
             raise UserError(
@@ -354,6 +367,51 @@ def _draw_groups(catalog: Catalog, seed: int) -> list[str | None]:
         assigned[chosen] = name
         rest = np.setdiff1d(rest, chosen)
     return list(assigned)
+
+
+def _deal(
+    catalog: Catalog, seed: int, fold: int, folds: int, *, blind: bool
+) -> tuple[list[str | None], tuple[str, ...]]:
+    """Fold `fold` tests, the next one (after the last comes the first) validates."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    if folds < 3:
+        raise UserError(f"--folds {folds} must be at least 3: one tests, one validates, one trains")
+    if not 1 <= fold <= folds:
+        raise UserError(f"--fold {fold} must be one of 1 to {folds}, the number of folds")
+    labels, groups = _labels_and_groups(catalog)
+    if blind:
+        groups = np.arange(len(catalog))
+    unit = "video(s)" if blind else "source recording(s)"
+    for name, count in zip(catalog.classes, _recordings(labels, groups), strict=True):
+        if count < folds:
+            raise UserError(
+                f"class {name!r} has {count} {unit} in {catalog.root}, and each of {folds} folds "
+                "needs one: add videos of it, or take fewer --folds"
+            )
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    dealt = list(splitter.split(labels, labels, groups))
+    assigned = np.array(["train"] * len(catalog), dtype=object)
+    assigned[dealt[fold - 1][1]] = "test"
+    assigned[dealt[fold % folds][1]] = "val"
+    notes = []
+    if blind:
+        notes.append(
+            "Split scheme random does not look at source recordings: never report it alone."
+        )
+    elif not any(video.group for video in catalog.videos):
+        notes.append("No video names a source recording, so each is dealt as a group of its own.")
+    return list(assigned), tuple(notes)
+
+
+def _labels_and_groups(catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
+    """(videos,) integers, places in `catalog.classes`, and (videos,) names of groups."""
+    labels = np.array([catalog.classes.index(video.label) for video in catalog.videos])
+    groups = np.array(
+        # A video without a group is its own; the path cannot be the name of a group by accident.
+        [f"group {v.group}" if v.group else f"video {v.path}" for v in catalog.videos]
+    )
+    return labels, groups
 
 
 def _recordings(labels: np.ndarray, groups: np.ndarray) -> list[int]:

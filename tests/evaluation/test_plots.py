@@ -59,7 +59,21 @@ def test_curves_of_two_runs_stand_side_by_side():
     figure = plots.curves({"gated": history(9), "without gate": history(4, ("", "val_"))})
     assert len(figure.axes) == 3 * 4
     assert texts(figure).count("not measured") == 2
-    assert {axes.get_title() for axes in figure.axes} >= {"gated\naccuracy", "without gate\nloss"}
+    columns = [figure.axes[place::2] for place in (0, 1)]
+    assert [axes[0].get_title() for axes in columns] == ["gated", "without gate"]
+    assert [axes.get_ylabel() for axes in columns[0]] == [
+        f"{split} {quantity}"
+        for quantity in ("accuracy", "loss")
+        for split in ("train", "val", "test")
+    ]
+    assert not any(axes.get_ylabel() for axes in columns[1])
+    assert len({axes.get_ylim() for axes in figure.axes[:6]}) == 1
+    rendered(figure)
+
+
+def test_a_mean_of_trainings_has_no_best_epoch():
+    figure = plots.curves({"mean": history(9)}, mark_best=False)
+    assert not any("best val" in text for text in texts(figure))
 
 
 def test_curves_mark_the_epoch_with_the_best_val_accuracy():

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, Video, open_catalog
 from ar3d_keras.videos.splits import SCHEMES, SPLITS, Leak, Split, default_scheme, make_split
 
@@ -367,7 +368,7 @@ def test_official_lists_of_other_videos(user_error, tmp_path):
         make_split(other, "official1", lists=lists)
 
 
-@pytest.mark.parametrize("scheme", ["", "random", "official", "official4", "Paper"])
+@pytest.mark.parametrize("scheme", ["", "shuffled", "official", "official4", "Paper"])
 def test_an_unknown_scheme(user_error, scheme):
     with user_error("no split scheme", *SCHEMES):
         make_split(ucf_like(2), scheme)
@@ -429,3 +430,91 @@ def test_each_kind_of_leak_is_told_in_its_own_words():
     assert first(test_train_val=1).startswith("LEAK: 1 of 2 test videos (50.0%)")
     assert "validation video" in first(test_train_val=1)
     assert first().startswith("No leak")
+
+
+# Folds
+
+
+@settings(max_examples=40)
+@given(catalogs(least_groups=4), st.integers(3, 4), st.sampled_from(["kfold", "random"]), st.data())
+def test_every_video_is_tested_once_and_validates_once(catalog, folds, scheme, data):
+    seed = data.draw(st.integers(0, 2**31))
+    try:
+        dealt = [
+            make_split(catalog, scheme, seed=seed, fold=fold, folds=folds)
+            for fold in range(1, folds + 1)
+        ]
+    except UserError as error:  # recordings that several classes share can leave a class out
+        assert "without a training video" in str(error)
+        return
+    for name, times in (("test", 1), ("val", 1), ("train", folds - 2)):
+        counts = [
+            sum(split.assigned[place] == name for split in dealt) for place in range(len(catalog))
+        ]
+        assert counts == [times] * len(catalog)
+    for fold, split in enumerate(dealt, start=1):
+        assert split == make_split(catalog, scheme, seed=seed, fold=fold, folds=folds)
+        assert split.scheme == f"{scheme} {fold} of {folds}"
+        assert split.videos("val") == dealt[fold % folds].videos("test")
+        if scheme == "kfold":
+            assert all(len(names) == 1 for names in splits_of_groups(split).values())
+            assert not split.leak.is_loud
+
+
+@given(st.integers(2, 5), st.integers(3, 6), st.integers(1, 4), st.integers(0, 2**31))
+def test_folds_hold_each_class_evenly(classes, folds, size, seed):
+    catalog = catalog_of(
+        Video(f"c{c}/{g}_{k}.avi", f"c{c}", f"c{c} r{g}")
+        for c in range(classes)
+        for g in range(2 * folds)
+        for k in range(size)
+    )
+    split = make_split(catalog, "kfold", seed=seed, fold=folds, folds=folds)
+    for name in ("val", "test"):
+        assert [sum(v.label == c for v in split.videos(name)) for c in catalog.classes] == [
+            2 * size
+        ] * classes
+
+
+def test_folds_follow_the_seed():
+    catalog = ucf_like(3)
+    for scheme in ("kfold", "random"):
+        assert len({make_split(catalog, scheme, seed=seed).assigned for seed in range(4)}) == 4
+
+
+def test_random_is_blind_to_groups_and_says_so_loudly():
+    split = make_split(ucf_like(4), "random")
+    assert split.leak.test_train > 0.9 * split.sizes["test"]
+    assert split.leak.sentences()[0].startswith("LEAK")
+    assert "does not look at source recordings" in split.notes[0]
+
+
+def test_without_groups_each_video_is_dealt_as_its_own_and_that_is_said():
+    catalog = catalog_of(Video(f"{c}/{n}.avi", c) for c in "ab" for n in range(10))
+    split = make_split(catalog, "kfold")
+    assert split.sizes == {"train": 12, "val": 4, "test": 4}
+    assert "each is dealt as a group of its own" in split.notes[0]
+    assert split.leak.sentences()[0].startswith("Leak unknown")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "fold", "folds", "told"),
+    [
+        ("kfold", 0, 5, "--fold 0 must be one of 1 to 5"),
+        ("kfold", 6, 5, "--fold 6 must be one of 1 to 5"),
+        ("random", 4, 3, "--fold 4 must be one of 1 to 3"),
+        ("kfold", 1, 2, "--folds 2 must be at least 3"),
+        ("kfold", 1, 26, "has 25 source recording(s)"),
+        ("random", 1, 500, "video(s)"),
+    ],
+)
+def test_folds_that_cannot_be(scheme, fold, folds, told, user_error):
+    with user_error(told):
+        make_split(ucf_like(2), scheme, fold=fold, folds=folds)
+
+
+def test_a_class_that_lacks_recordings(user_error):
+    videos = [Video(f"a/{n}.avi", "a", f"r{n % 3}") for n in range(10)]
+    videos += [Video(f"b/{n}.avi", "b", f"s{n}") for n in range(10)]
+    with user_error("class 'a' has 3 source recording(s)", "each of 5 folds", "fewer --folds"):
+        make_split(catalog_of(videos), "kfold")

@@ -1,0 +1,83 @@
+"""One page of several runs on the same videos: Table 1, paired tests, Figures 1 and 3.
+
+ar3d compare RUN RUN                                     runs or cross-validations, by name or path
+ar3d compare RUN RUN RUN --split val --out DIR
+ar3d compare KFOLD RANDOM --allow-different              what a leak is worth (docs/comparing.md)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from ar3d_keras.cli.console import Console, start_backend
+from ar3d_keras.cli.options import command, parse
+from ar3d_keras.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions:
+    """Which results, and where the page goes."""
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Two or more run folders or cross-validations, or their names under RUNS_DIR; each needs its report on the split (evaluate.py makes it)."""
+    split: Literal["train", "val", "test"] = "test"
+    """The split whose reports are compared."""
+    runs_dir: Path = Path("runs")
+    """Where runs are."""
+    out: Path | None = None
+    """The folder for compare.html, figure1.png, figure3.png and comparison.json; what it holds of these is replaced. Default: RUNS_DIR/comparison."""
+    allow_different: bool = False
+    """Put results of different data, splits or protocols into one table, which then says so loudly."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Raises UserError for what the user can put right."""
+    options = parse(CompareOptions, arguments, verb="compare", text=__doc__)
+    if len(options.runs) < 2:
+        raise UserError("compare takes two runs or more: name their folders")
+    from ar3d_keras.evaluation.results import find_result
+
+    results = [find_result(name, options.runs_dir, options.split) for name in options.runs]
+    names = [result.name for result in results]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(
+            f"two of the results are called {twice[0]!r}: name each once, and rename a folder where "
+            "two differ"
+        )
+    start_backend()
+    from ar3d_keras.evaluation.compare import refuse_different, write_comparison
+    from ar3d_keras.training import hardware
+
+    if not options.allow_different:
+        refuse_different(results)
+    hardware.exact_float32()
+    console = Console()
+    out = options.out or options.runs_dir / "comparison"
+    about = {"command": command("compare", arguments), **hardware.here()}
+    written = write_comparison(out, results, about, console)
+    _tell(written, console)
+    console.say(f"{out / 'compare.html'}")
+
+
+def _tell(written: dict, console: Console) -> None:
+    for sentence in written["not_comparable"]:
+        console.say(f"NOT COMPARABLE: {sentence}")
+    width = max(len(row["name"]) for row in written["table"])
+    for row in written["table"]:
+        low, high = row["top1_interval"]
+        console.say(
+            f"{row['name']:<{width}}   top-1 {row['top1']:.3f} [{low:.3f}, {high:.3f}]   "
+            f"top-{row['top5_k']} {row['top5']:.3f}   {row['parameters']:,} parameters   "
+            f"{row['gflops']:.3g} GFLOPs   {row['videos']} videos"
+            + ("   LEAKS" if row["leak_is_loud"] else "")
+        )
+    for pair in written["pairs"]:
+        low, high = pair["interval"]
+        console.say(
+            f"{pair['one']} - {pair['other']}: top-1 {pair['difference']:+.3f} "
+            f"[{low:+.3f}, {high:+.3f}]   McNemar {pair['only_one']}:{pair['only_other']}, "
+            f"p {pair['p']:.2g}   {pair['videos']} videos"
+        )

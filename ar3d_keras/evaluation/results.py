@@ -1,0 +1,216 @@
+"""What a finished run, or a cross-validation as a whole, answered on a split: read from its reports."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ar3d_keras.errors import UserError
+from ar3d_keras.evaluation.metrics import top1_interval
+from ar3d_keras.runs import Run, columns, find_run, read_history
+
+SUMMARY = "crossval.json"  # written last: a folder that holds it is a whole cross-validation
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The answers of one network, or of the networks of all folds taken together.
+
+    Attributes:
+        name: the folder's name.
+        runs: one, or one a fold.
+        split: train, val or test.
+        records: run.json of each run.
+        figures: metrics.json of each run.
+        paths: (videos,) each video once.
+        labels: (videos,) names of the true classes.
+        predicted: (videos,) names of the first answers.
+        in_top5: (videos,) bool.
+        groups: (videos,) source recordings, None where unknown.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    split: str
+    records: tuple[dict, ...]
+    figures: tuple[dict, ...]
+    paths: tuple[str, ...]
+    labels: np.ndarray
+    predicted: np.ndarray
+    in_top5: np.ndarray
+    groups: tuple[str | None, ...]
+
+    @property
+    def correct(self) -> np.ndarray:
+        """(videos,) bool."""
+        return self.labels == self.predicted
+
+    @property
+    def top1(self) -> float:
+        """Over all videos alike, whichever fold they are of; 0..1."""
+        return float(self.correct.mean())
+
+    @property
+    def top5(self) -> float:
+        """Likewise; among fewer classes than five, `top5_k` of them."""
+        return float(self.in_top5.mean())
+
+    @property
+    def top5_k(self) -> int:
+        """Five, or the number of classes."""
+        return self.figures[0]["top5_k"]
+
+    @property
+    def loss(self) -> float:
+        """Cross-entropy over all videos alike, nats."""
+        return float(
+            np.average(
+                [f["loss"] for f in self.figures], weights=[f["videos"] for f in self.figures]
+            )
+        )
+
+    @cached_property
+    def interval(self) -> tuple[list[float], str]:
+        """The 95 % interval of `top1`, and the sentence that says how."""
+        return top1_interval(self.correct, self.groups)
+
+    @property
+    def skipped(self) -> int:
+        """Videos that could not be decoded and are in no figure."""
+        return sum(f["skipped"] for f in self.figures)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, sorted; escaped as the report escapes them."""
+        return tuple(
+            name.encode("utf-8", "backslashreplace").decode() for name in self.records[0]["classes"]
+        )
+
+    @property
+    def scheme(self) -> str:
+        """The split scheme; of a cross-validation without the number of the fold."""
+        scheme = self.records[0]["split"]["scheme"]
+        if len(self.runs) == 1:
+            return scheme
+        data = self.records[0]["config"]["data"]
+        return f"{data['split_scheme']}, all {len(self.runs)} folds"
+
+    @property
+    def protocol(self) -> str:
+        """How each video was looked at."""
+        return self.figures[0]["protocol"]
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """The learning curves; of a cross-validation the mean over the folds, epoch by epoch."""
+        histories = [columns(read_history(run.history)) for run in self.runs]
+        epochs = min(len(history.get("epoch", ())) for history in histories)
+        names = [name for name in histories[0] if all(name in h for h in histories)]
+        return {n: np.mean([h[n][:epochs] for h in histories], axis=0).tolist() for n in names}
+
+    @cached_property
+    def training_rate(self) -> float | None:
+        """Clips a second of training: the median epoch, without the first one, which compiles."""
+        rates = [
+            rate
+            for run in self.runs
+            for rate in columns(read_history(run.history)).get("clips_per_s", [])[1:]
+        ]
+        return float(np.median(rates)) if rates else None
+
+    @cached_property
+    def assignment(self) -> frozenset[tuple[str, ...]]:
+        """split.csv of every run: what was trained on, chosen by and tested."""
+        return frozenset(
+            (run.folder / "split.csv").read_text("utf-8", "surrogateescape") for run in self.runs
+        )
+
+
+def find_result(name: str, runs_dir: Path, split: str) -> Result:
+    """The result of a run or a cross-validation: a path, or a name under `runs_dir`.
+
+    Raises:
+        UserError: there is none, or it has no report on the split.
+    """
+    for folder in (Path(name), runs_dir / name):
+        if (folder / SUMMARY).is_file():
+            try:
+                summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+                runs = [Run(folder / fold["run"]) for fold in summary["folds"]]
+            except (OSError, ValueError, TypeError, KeyError) as error:
+                raise UserError(f"{folder / SUMMARY} cannot be read ({error})") from None
+            return read_result(folder.resolve().name, runs, split)
+    run = find_run(name, runs_dir)
+    return read_result(run.folder.resolve().name, [run], split)
+
+
+def read_result(name: str, runs: Sequence[Run], split: str) -> Result:
+    """The reports of `runs` on `split`, taken together.
+
+    Raises:
+        UserError: a report is missing or damaged, the reports do not go together (other data,
+            another protocol), or a video is in two of them.
+    """
+    records = [run.record() for run in runs]
+    reports = [_read_report(run, split) for run in runs]
+    for what, values in (
+        ("data", [record["data"]["fingerprint"] for record in records]),
+        ("protocol", [figures["protocol"] for figures, _ in reports]),
+    ):
+        for run, value in zip(runs, values, strict=True):
+            if value != values[0]:
+                raise UserError(
+                    f"the folds of {name} do not go together: {what} of {runs[0].folder} is "
+                    f"{values[0]!r}, of {run.folder} {value!r}: judge them alike with evaluate.py, "
+                    "or repeat them under another --name"
+                )
+    rows = [row for _, rows in reports for row in rows]
+    paths = tuple(row["path"] for row in rows)
+    if len(set(paths)) < len(paths):
+        raise UserError(
+            f"{name} judged videos more than once on {split}, since its folds share them: "
+            "take --split test or val"
+        )
+    tops = [f"top{k}" for k in range(1, reports[0][0]["top5_k"] + 1)]
+    return Result(
+        name=name,
+        runs=tuple(runs),
+        split=split,
+        records=tuple(records),
+        figures=tuple(figures for figures, _ in reports),
+        paths=paths,
+        labels=np.array([row["label"] for row in rows], dtype=object),
+        predicted=np.array([row["predicted"] for row in rows], dtype=object),
+        in_top5=np.array([row["label"] in [row[top] for top in tops] for row in rows]),
+        groups=tuple(row["group"] or None for row in rows),
+    )
+
+
+def _read_report(run: Run, split: str) -> tuple[dict, list[dict[str, str]]]:
+    """metrics.json and the lines of predictions.csv."""
+    folder = run.evaluation(split)
+    if not (folder / "metrics.json").is_file():
+        raise UserError(
+            f"{run.folder} has no report on {split}: make it with "
+            f"`python evaluate.py --run {run.folder} --split {split}`"
+        )
+    try:
+        figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        with (folder / "predictions.csv").open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.DictReader(lines, strict=True))
+        if len(rows) != figures["videos"] or not rows:
+            raise ValueError(f"{len(rows)} predictions for {figures['videos']} videos")
+        for key in ("path", "label", "predicted", "group", f"top{figures['top5_k']}"):
+            rows[0][key]
+        for key in ("loss", "protocol", "top1", "top1_interval", "top5", "skipped"):
+            figures[key]
+    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+        raise UserError(
+            f"the report in {folder} is damaged ({error}): make it again with "
+            f"`python evaluate.py --run {run.folder} --split {split}`"
+        ) from None
+    return figures, rows
