@@ -113,8 +113,14 @@ class ModelConfig:
     """Kernel of the convolution (time height width). conv3d: 3 3 3."""
     gate_kernel: tuple[int, int, int] | None = None
     """Kernel of the gate's convolution (time height width). c3d, conv3d, fused3d, i3d: 3 3 3."""
-    pool: tuple[int, int, int] | None = None
-    """Window of the average pooling (time height width). conv3d: 4 16 16."""
+    shrink: int | None = None
+    """Average squares of so many pixels a side into one before anything else: what small things do, and noise, is lost. conv3d: 1."""
+    differences: bool = False
+    """Show the convolution what changes between frames instead of the frames. Of conv3d."""
+    pool: tuple[int, int, int] | Literal["global"] | None = None
+    """Window of the average pooling (time height width), or `global`: one average a channel. conv3d: 4 16 16."""
+    log_features: bool = False
+    """Take the logarithm of the pooled features and normalise it over the training batches. Of conv3d."""
     dense: int | None = None
     """Units of a hidden dense layer. c3d: 4096; conv3d, lrcn: 512."""
     units: int | None = None
@@ -151,7 +157,19 @@ class RecipeConfig:
     weight_decay_after: int = 4
     """Epochs before the weight decay begins: the paper's "after 4 steps". 0: from the start."""
     lr_step: int = 0
-    """Divide the learning rate by 10 every so many epochs: the other reading of "after 4 steps". 0: constant."""
+    """Divide the learning rate by 10 every so many epochs: the other reading of "after 4 steps". 0: never."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """`cosine`: the learning rate falls to zero over all epochs, along half a cosine."""
+    warmup_epochs: int = 0
+    """Epochs in which the learning rate first rises, step by step, to --learning-rate."""
+    clip_norm: float = 0.0
+    """Shorten the gradient of all weights together to this length where it is longer. 0: never."""
+    label_smoothing: float = 0.0
+    """Share of a training label that is spread evenly over all classes; 0.1 is usual. The loss of val and test is without it."""
+    early_stop: int = 0
+    """Stop when so many epochs have brought no better val accuracy (ties: val loss). 0: never."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's network is judged and exported: the one of the best val accuracy (ties: val loss), or the last; among few val videos the best epoch is mostly luck."""
     seed: int = 0
     """Of weights, order, windows, crops, flips, dropout and the splits `group`, `kfold` and `random`."""
     precision: Precision = "auto"
@@ -186,7 +204,9 @@ class TrainConfig:
             ("epochs", recipe.epochs, 1), ("batch-size", recipe.batch_size, 1),
             ("weight-decay", recipe.weight_decay, 0),
             ("weight-decay-after", recipe.weight_decay_after, 0),
-            ("lr-step", recipe.lr_step, 0), ("seed", recipe.seed, 0),
+            ("lr-step", recipe.lr_step, 0), ("warmup-epochs", recipe.warmup_epochs, 0),
+            ("clip-norm", recipe.clip_norm, 0), ("early-stop", recipe.early_stop, 0),
+            ("seed", recipe.seed, 0),
         ):  # fmt: skip
             if not value >= least:
                 raise UserError(f"--{flag} {value} must be at least {least}")
@@ -194,6 +214,12 @@ class TrainConfig:
             raise UserError(f"--seed {recipe.seed} must be below {2**32}")
         if not 0 < recipe.learning_rate < float("inf"):
             raise UserError(f"--learning-rate {recipe.learning_rate} must be above 0")
+        if not 0 <= recipe.label_smoothing < 1:
+            raise UserError(
+                f"--label-smoothing {recipe.label_smoothing} must lie in 0 <= smoothing < 1"
+            )
+        if recipe.lr_step and (recipe.schedule != "constant" or recipe.warmup_epochs):
+            raise UserError("--lr-step goes with neither --schedule cosine nor --warmup-epochs")
         if data.resize and (data.resize[0] < data.height or data.resize[1] < data.width):
             raise UserError(
                 f"--resize {data.resize[0]} {data.resize[1]} is smaller than the clip, "
@@ -226,7 +252,23 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "model": {"width_multiplier": 0.25},
         "recipe": {"epochs": 12, "learning_rate": 3e-4},
     },
-}
+    # A few hundred videos whose classes differ in how much moves; docs/results.md says how it was
+    # found, and what else was tried.
+    "small-data": {
+        "data": {"height": 96, "width": 128, "resize": (112, 144)},
+        "recipe": {
+            "epochs": 40, "learning_rate": 2e-3, "weight_decay": 0.0, "schedule": "cosine",
+            "warmup_epochs": 3, "clip_norm": 1.0, "label_smoothing": 0.1, "keep": "last",
+            "precision": "float32",
+        },
+    },
+    "small-data-conv3d": {
+        "model": {
+            "filters": 16, "gate_kernel": (1, 1, 1), "dense": 32, "dropout": 0.5,
+            "shrink": 4, "differences": True, "pool": "global", "log_features": True,
+        },
+    },
+}  # fmt: skip
 
 
 def with_preset(base: TrainConfig, name: str, model: str = "conv3d") -> TrainConfig:

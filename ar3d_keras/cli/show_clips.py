@@ -23,7 +23,7 @@ class ShowClipsOptions(TrainConfig):
 
     config: Path | None = None
     """A run.json whose options hold where no flag says otherwise."""
-    preset: Literal["paper", "demo"] | None = None
+    preset: Literal["paper", "demo", "small-data"] | None = None
     """Named options under those of --config. Default: demo for the demo set, else paper."""
     out: Path = Path("clips.png")
     """The picture."""

@@ -30,7 +30,7 @@ class NewRun(TrainConfig):
 
     config: Path | None = None
     """A run.json whose options hold where no flag says otherwise: repeats a run."""
-    preset: Literal["paper", "demo"] | None = None
+    preset: Literal["paper", "demo", "small-data"] | None = None
     """Named options under those of --config. Default: demo for the demo set, else paper."""
     runs_dir: Path = Path("runs")
     """Where runs go."""
@@ -231,6 +231,12 @@ def resume(options: TrainOptions, typed: str, console: Console, again: str | Non
             f"--resume {options.resume} continues the run as it was begun, so only --epochs, "
             "--workers and --data (where it moved to) may change: leave the other options out, "
             "or begin a new run with --config"
+        )
+    if now.recipe.schedule == "cosine" and now.recipe.epochs != before.recipe.epochs:
+        raise UserError(
+            f"--epochs {now.recipe.epochs} would change the learning rates of the epochs that the "
+            f"run has behind it, for its cosine ends at {before.recipe.epochs}: begin a new run "
+            "with --config"
         )
     root = run.data_root(now.data.data if now.data.data != before.data.data else None)
     workers = decoding_threads(now.data.workers)

@@ -4,6 +4,8 @@ Source: *3D Convolutional with Attention for Action Recognition*, section 3; doc
 how each sentence was read and why the sizes that it leaves open are what they are here.
 """
 
+from typing import Literal
+
 import keras
 from keras import layers
 
@@ -17,7 +19,7 @@ from ar3d_keras.models.classifier import (
     seeded_dropout,
     three,
 )
-from ar3d_keras.models.layers import PACKAGE, AttentionGate
+from ar3d_keras.models.layers import PACKAGE, AttentionGate, FrameDifferences, LogNormalization
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -31,6 +33,9 @@ class Conv3DClassifier(VideoClassifier):
         dense     (batch, 512)                Dense, ReLU, dropout 0.25
         output    (batch, classes)            Dense, softmax, float32 under every precision
 
+    Beyond the paper, for few videos whose classes differ in how much moves (docs/results.md): with
+    `differences`, a global pool and `log_features`, each channel of `pool` is a motion energy.
+
     Args:
         classes: number of classes, at least 2.
         attention: whether the features are multiplied with the sigmoid gate.
@@ -40,7 +45,11 @@ class Conv3DClassifier(VideoClassifier):
         filters: channels of the convolution (paper: 64).
         kernel: of the convolution, one integer or (time, height, width).
         gate_kernel: of the gate's convolution, likewise.
-        pool: window and stride of the average pooling, likewise.
+        shrink: side of the squares of pixels that are averaged into one before anything else; 1
+            leaves frames as they are.
+        differences: whether the convolution sees what changes between frames, not the frames.
+        pool: window and stride of the average pooling, likewise; "global" averages everything.
+        log_features: whether the pooled features pass through LogNormalization.
         dense: units of the hidden dense layer.
         dropout: the share of hidden units that training drops (paper: 0.25).
 
@@ -59,19 +68,34 @@ class Conv3DClassifier(VideoClassifier):
         filters: int = 64,
         kernel: Sizes3D = 3,
         gate_kernel: Sizes3D = 3,
-        pool: Sizes3D = (4, 16, 16),
+        shrink: int = 1,
+        differences: bool = False,
+        pool: Sizes3D | Literal["global"] = (4, 16, 16),
+        log_features: bool = False,
         dense: int = 512,
         dropout: float = 0.25,
         **kwargs,
     ):
-        kernel, gate_kernel, pool = map(three, (kernel, gate_kernel, pool))
+        kernel, gate_kernel = map(three, (kernel, gate_kernel))
+        pool = pool if pool == "global" else three(pool)
         sizes = arguments(locals())
         refuse_bad_sizes(sizes)
-        _refuse_large_pool(pool, frames, height, width)
+        if height % shrink or width % shrink:
+            raise UserError(f"--shrink {shrink} must divide --height {height} and --width {width}")
+        if differences and frames < 2:
+            raise UserError("--differences needs --frames 2 or more")
+        if pool != "global":
+            _refuse_large_pool(pool, frames - differences, height // shrink, width // shrink)
         dtype = kwargs.pop("dtype", None)
 
         clip = clip_input(frames, height, width)
         x = layers.Rescaling(1 / 255, dtype="float32", name="rescaling")(clip)
+        if shrink > 1:
+            x = layers.AveragePooling3D(
+                (1, shrink, shrink), dtype="float32", name="shrink", data_format="channels_last"
+            )(x)
+        if differences:
+            x = FrameDifferences(dtype="float32", name="differences")(x)
         x = layers.Conv3D(
             filters,
             kernel,
@@ -83,13 +107,21 @@ class Conv3DClassifier(VideoClassifier):
         )(x)
         if attention:
             x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
-        x = layers.AveragePooling3D(pool, dtype=dtype, name="pool", data_format="channels_last")(x)
+        x = _pooling(pool, dtype)(x)
         x = layers.Flatten(dtype=dtype, name="flatten")(x)
+        if log_features:
+            x = LogNormalization(name="log_features")(x)
         x = layers.Dense(dense, activation="relu", dtype=dtype, name="dense")(x)
         x = seeded_dropout(dropout, dtype)(x)
         output = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)
         kwargs.setdefault("name", "conv3d_attention" if attention else "conv3d")
         super().__init__(clip, output, sizes, **kwargs)
+
+
+def _pooling(pool: tuple[int, int, int] | Literal["global"], dtype) -> layers.Layer:
+    if pool == "global":
+        return layers.GlobalAveragePooling3D("channels_last", dtype=dtype, name="pool")
+    return layers.AveragePooling3D(pool, dtype=dtype, name="pool", data_format="channels_last")
 
 
 def _refuse_large_pool(pool, frames: int, height: int, width: int) -> None:

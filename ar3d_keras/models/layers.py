@@ -71,3 +71,48 @@ class LocalResponseNormalization(keras.layers.Layer):
         around = ops.pad(squares, [(0, 0)] * (len(features.shape) - 1) + [(2, 2)])
         total = sum(around[..., shift : shift + channels] for shift in range(5))
         return features * ops.cast(ops.power(2 + 1e-4 * total, -0.75), features.dtype)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class FrameDifferences(keras.layers.Layer):
+    """What changes from each frame to the next: what stands still becomes zero.
+
+    Input: float (batch, time, height, width, channels), at least 2 frames. Output: one frame less.
+    """
+
+    def call(self, frames):
+        return frames[:, 1:] - frames[:, :-1]
+
+    def compute_output_shape(self, input_shape):
+        batch, time, *rest = input_shape
+        return batch, time - 1, *rest
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class LogNormalization(keras.layers.Layer):
+    """The logarithm of features that are never negative, normalised over the training batches.
+
+    Energies of motion span orders of magnitude from one recording to the next (a camera's distance,
+    its noise); their logarithms differ by amounts. What the network computes with in evaluation are
+    moving averages of the batches' mean and variance with momentum 0.8, for Keras's 0.99 would not
+    have arrived after the few steps that small data gives.
+
+    Input and output: float (batch, features); computed in float32.
+
+    Args:
+        floor: added before the logarithm, so that zero has one.
+    """
+
+    def __init__(self, floor: float = 1e-3, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.floor = floor
+        self.normalization = keras.layers.BatchNormalization(momentum=0.8, dtype="float32")
+
+    def build(self, input_shape):
+        self.normalization.build(input_shape)
+
+    def call(self, features, training=None):
+        return self.normalization(keras.ops.log(features + self.floor), training=training)
+
+    def get_config(self):
+        return {**super().get_config(), "floor": self.floor}

@@ -150,23 +150,58 @@ class BestNetwork(keras.callbacks.Callback):
         twin: the same network in float32; it takes the weights and is what is saved, so that
             the file computes in float32 wherever it is loaded.
         rows: lines of earlier epochs, where a run is continued.
+        last: keep the last epoch's instead, whatever its val_accuracy.
     """
 
-    def __init__(self, file: str | Path, twin: keras.Model, rows: Sequence[dict[str, float]] = ()):
+    def __init__(
+        self,
+        file: str | Path,
+        twin: keras.Model,
+        rows: Sequence[dict[str, float]] = (),
+        *,
+        last: bool = False,
+    ):
         super().__init__()
-        self.file, self.twin = Path(file), twin
-        self.best = max(map(self._rank, rows), default=(-math.inf, -math.inf))
-
-    @staticmethod
-    def _rank(logs: Mapping[str, float]) -> tuple[float, float]:
-        return logs["val_accuracy"], -logs["val_loss"]
+        self.file, self.twin, self.last = Path(file), twin, last
+        self.best = max(map(_rank, rows), default=(-math.inf, -math.inf))
 
     def on_epoch_end(self, epoch, logs=None):
-        if self._rank(logs) > self.best:
-            self.best = self._rank(logs)
+        if self.last or _rank(logs) > self.best:
+            self.best = _rank(logs)
             self.twin.set_weights(self.model.get_weights())
             with atomic.replacing(self.file) as temporary:
                 self.twin.save(temporary)
+
+
+class EarlyStop(keras.callbacks.Callback):
+    """Ends the training when `epochs` have gone by since the best one, as BestNetwork ranks them.
+
+    Args:
+        epochs: to wait for a better one; 0 waits for ever.
+        rows: lines of earlier epochs, where a run is continued.
+    """
+
+    def __init__(self, epochs: int, rows: Sequence[dict[str, float]] = ()):
+        super().__init__()
+        self.epochs, self.rows = epochs, list(rows)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the epochs so far end the training."""
+        if not (self.epochs and self.rows):
+            return False
+        best = max(range(len(self.rows)), key=lambda place: _rank(self.rows[place]))  # the first
+        return len(self.rows) - 1 - best >= self.epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.rows.append(dict(logs))
+        if self.is_due:
+            self.model.stop_training = True
+
+
+def _rank(logs: Mapping[str, float]) -> tuple[float, float]:
+    """Epochs by val accuracy, equal ones by val loss."""
+    return logs["val_accuracy"], -logs["val_loss"]
 
 
 class StopOnNaN(keras.callbacks.Callback):

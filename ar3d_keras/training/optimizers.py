@@ -5,6 +5,7 @@ from keras import ops
 
 from ar3d_keras.config import RecipeConfig
 from ar3d_keras.models.layers import PACKAGE
+from ar3d_keras.training.schedules import learning_rate
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -53,19 +54,12 @@ def make_optimizer(
     Under mixed_float16 the loss is scaled, or small gradients would become zero. Keras does that
     by itself only where the model, not just its layers, carries the policy.
     """
-    rate = recipe.learning_rate
-    if recipe.lr_step:
-        drops = range(recipe.lr_step, recipe.epochs, recipe.lr_step)
-        rate = keras.optimizers.schedules.PiecewiseConstantDecay(
-            # A boundary is the last step before the drop.
-            boundaries=[epoch * steps_per_epoch - 1 for epoch in drops] or [2**31 - 1],
-            values=[rate * 0.1**drop for drop in range(max(len(drops), 1) + 1)],
-        )
     optimizer = DecayingAdam(
-        rate,
+        learning_rate(recipe, steps_per_epoch),
         decay=recipe.weight_decay,
         decay_kind=recipe.weight_decay_kind,
         decay_after=recipe.weight_decay_after * steps_per_epoch,
+        global_clipnorm=recipe.clip_norm or None,
     )
     if precision == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(optimizer)

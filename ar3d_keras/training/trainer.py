@@ -16,6 +16,7 @@ from ar3d_keras.training import hardware
 from ar3d_keras.training.callbacks import (
     BestNetwork,
     CurvesPlot,
+    EarlyStop,
     EpochProgress,
     EpochRate,
     HistoryCSV,
@@ -23,6 +24,7 @@ from ar3d_keras.training.callbacks import (
     SplitMetrics,
     StopOnNaN,
 )
+from ar3d_keras.training.losses import crossentropy
 from ar3d_keras.training.optimizers import make_optimizer
 from ar3d_keras.training.run_state import RunState, restore
 from ar3d_keras.training.warm_start import WarmStart, freeze, take_weights
@@ -92,18 +94,14 @@ def compile_network(
         soft_labels: whether a label is float32 (classes,), the share of each class, as mixed
             clips have it; the accuracy is then measured against the largest share.
     """
-    losses, metrics = keras.losses, keras.metrics
+    metrics = keras.metrics
     if soft_labels:
-        loss, accuracy = losses.CategoricalCrossentropy, metrics.CategoricalAccuracy
-        top_k = metrics.TopKCategoricalAccuracy
+        accuracy, top_k = metrics.CategoricalAccuracy, metrics.TopKCategoricalAccuracy
     else:
-        loss, accuracy = losses.SparseCategoricalCrossentropy, metrics.SparseCategoricalAccuracy
-        top_k = metrics.SparseTopKCategoricalAccuracy
+        accuracy, top_k = metrics.SparseCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy
     model.compile(
         optimizer=make_optimizer(recipe, steps, precision),
-        # By weight, so that a clip that could not be read (weight 0) counts nowhere: the default
-        # would divide by the whole batch.
-        loss=loss(reduction="mean_with_sample_weight"),
+        loss=crossentropy(recipe.label_smoothing, soft_labels=soft_labels),
         weighted_metrics=[
             accuracy(name="accuracy"),
             top_k(min(5, model.output_shape[-1]), name="top5"),
@@ -153,7 +151,8 @@ def train(
     rows = read_history(run.history, epochs=begin)
     if begin:
         reporter.say(f"continuing after epoch {begin}")
-    if begin >= recipe.epochs:
+    early_stop = EarlyStop(recipe.early_stop, rows)
+    if begin >= recipe.epochs or early_stop.is_due:
         return
     twin = build_network(config, dataset.classes, "float32")
     progress = EpochProgress(
@@ -176,7 +175,8 @@ def train(
                 progress,
                 LostVideos(source, run, reporter),
                 HistoryCSV(run.history, rows),
-                BestNetwork(run.best, twin, rows),
+                BestNetwork(run.best, twin, rows, last=recipe.keep == "last"),
+                early_stop,
                 CurvesPlot(run.curves, run.name, rows),
                 *callbacks,
                 RunState(run.state),

@@ -139,7 +139,9 @@ def state(folder):
 def test_killed_and_resumed_ends_as_one_that_was_not_bit_for_bit(tiny_demo, tmp_path):
     command = [
         "train.py", "--attention", "--data", tiny_demo, "--runs-dir", tmp_path, *TINY,
-        "--epochs", "4", "--dropout", "0.5",
+        "--epochs", "4", "--dropout", "0.5", "--schedule", "cosine", "--warmup-epochs", "1",
+        "--clip-norm", "0.5", "--label-smoothing", "0.1",
+        "--differences", "--pool", "global", "--log-features",
     ]  # fmt: skip
     whole = python(*command, "--name", "whole", "--workers", "1")
     assert whole.returncode == 0, whole.stderr
@@ -159,7 +161,7 @@ def test_killed_and_resumed_ends_as_one_that_was_not_bit_for_bit(tiny_demo, tmp_
     assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
-    timing = {"seconds", "clips_per_s"}
+    timing = {"seconds", "clips_per_s", "wait_share"}
     for a, b in zip(
         *(rows(tmp_path / n / "history.csv") for n in ("whole", "killed")), strict=True
     ):
@@ -190,6 +192,27 @@ def test_ctrl_c_leaves_a_run_that_can_be_judged_and_resumed(tiny_demo, tmp_path)
 def test_resume_refuses_other_options(trained, refused):
     told = refused("train", "--resume", trained, "--batch-size", 3)
     assert "only --epochs, --workers and --data" in told
+
+
+def test_a_cosine_is_continued_to_its_own_end(trained, tmp_path, refused):
+    run = shutil.copytree(trained, tmp_path / "run")
+    record = json.loads((run / "run.json").read_text())
+    record["config"]["recipe"]["schedule"] = "cosine"
+    (run / "run.json").write_text(json.dumps(record))
+    assert "its cosine ends at 2" in refused("train", "--resume", run, "--epochs", 3)
+
+
+def test_a_run_that_stopped_early_does_not_go_on(tiny_demo, tmp_path):
+    flags = "--epochs 50 --early-stop 2 --learning-rate 1e-12 --precision float32".split()
+    command = "train", "--data", str(tiny_demo), "--runs-dir", str(tmp_path), "--name", "run"
+    assert main([*command, *TINY, *flags]) == 0
+    before = state(tmp_path / "run")
+    history = rows(tmp_path / "run/history.csv")
+    ranks = [(float(row["val_accuracy"]), -float(row["val_loss"])) for row in history]
+    assert len(history) == ranks.index(max(ranks)) + 1 + 2 < 50
+    assert main(["train", "--resume", "run", "--runs-dir", str(tmp_path), "--epochs", "60"]) == 0
+    after = state(tmp_path / "run")
+    assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.parametrize(
@@ -238,6 +261,13 @@ def test_a_name_that_exists_is_refused(trained, tiny_demo, refused):
         (["--learning-rate", "nan"], "--learning-rate nan"),
         (["--learning-rate", -1], "--learning-rate -1"),
         (["--stride", 0], "--stride 0"),
+        (["--warmup-epochs", -1], "--warmup-epochs -1 must be at least 0"),
+        (["--clip-norm", -1], "--clip-norm -1.0 must be at least 0"),
+        (["--clip-norm", "nan"], "--clip-norm nan must be at least 0"),
+        (["--early-stop", -1], "--early-stop -1 must be at least 0"),
+        (["--label-smoothing", 1], "--label-smoothing 1.0 must lie in"),
+        (["--lr-step", 2, "--schedule", "cosine"], "--lr-step goes with neither"),
+        (["--lr-step", 2, "--warmup-epochs", 1], "--lr-step goes with neither"),
         (["--workers", 0], "--workers 0"),
         (["--resize", 8, 8], "--resize 8 8 is smaller than the clip"),
         (["--pool", 4, 32, 32], "--pool 4 32 32 is larger than the features"),

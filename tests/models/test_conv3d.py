@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ar3d_keras import AttentionGate, Conv3DClassifier, UserError, load_model
+from ar3d_keras.models.layers import LogNormalization
 
 pytestmark = pytest.mark.every_backend
 SMALL = {"frames": 4, "height": 8, "width": 8, "filters": 6, "pool": (2, 4, 4), "dense": 5}
@@ -126,6 +127,86 @@ def test_config_round_trip():
     assert AttentionGate.from_config(gate.get_config()).kernel_size == (1, 3, 3)
 
 
+def test_differences_are_from_each_frame_to_the_next():
+    model = Conv3DClassifier(3, differences=True, **SMALL)
+    data = clips().astype(np.float32)
+    expected = np.diff(data / 255, axis=1)
+    np.testing.assert_allclose(output_of(model, "differences", data), expected, atol=1e-6)
+    # What stands still is not seen: a clip of one picture, whichever it is.
+    still = np.repeat(clips(2)[:, :1], 4, axis=1)
+    answers = model.predict_on_batch(still)
+    np.testing.assert_array_equal(answers[0], answers[1])
+
+
+def test_shrinking_averages_squares_of_pixels():
+    model = Conv3DClassifier(3, shrink=2, **{**SMALL, "pool": (2, 4, 4)})
+    data = clips().astype(np.float32) / 255
+    expected = data.reshape(2, 4, 4, 2, 4, 2, 3).mean((3, 5))
+    np.testing.assert_allclose(output_of(model, "shrink", clips()), expected, atol=1e-6)
+
+
+def test_a_global_pool_is_one_average_a_channel():
+    model = Conv3DClassifier(3, **{**SMALL, "pool": "global"})
+    features = output_of(model, "features", clips())
+    pooled = output_of(model, "pool", clips())
+    np.testing.assert_allclose(pooled, features.mean((1, 2, 3)), rtol=1e-5)
+
+
+def test_log_features_are_normalised_by_their_batch_in_training_and_by_its_average_after():
+    layer = LogNormalization()
+    features = np.exp(np.random.default_rng(0).normal(3, 2, (64, 5))).astype(np.float32)
+    logs = np.log(features + 1e-3)
+    normal = (logs - logs.mean(0)) / np.sqrt(logs.var(0) + 1e-3)
+    trained = keras.ops.convert_to_numpy(layer(features, training=True))
+    np.testing.assert_allclose(trained, normal, atol=1e-4)
+    # Momentum 0.8: what training sees and what evaluation sees agree after some twenty steps.
+    for _ in range(20):
+        layer(features, training=True)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(layer(features)), normal, atol=0.1)
+    assert np.isfinite(keras.ops.convert_to_numpy(layer(np.zeros((2, 5), np.float32)))).all()
+
+
+MOTION = {**SMALL, "shrink": 2, "differences": True, "pool": "global", "log_features": True}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_a_network_of_motion_energies_is_saved_and_loaded(tmp_path, dtype):
+    model = Conv3DClassifier(3, attention=True, **MOTION, dtype=dtype)
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+    model.fit(clips(6), np.arange(6) % 3, epochs=2, verbose=0)
+    assert model.get_layer("log_features").compute_dtype == "float32"
+    assert model.get_layer("differences").compute_dtype == "float32"
+    model.save(tmp_path / "network.keras")
+    loaded = load_model(tmp_path / "network.keras")
+    assert loaded.get_config() == model.get_config()
+    tolerance = 1e-5 if dtype == "float32" else 3e-2
+    np.testing.assert_allclose(
+        loaded.predict_on_batch(clips()), model.predict_on_batch(clips()), atol=tolerance
+    )
+
+
+def restless(count, seed):
+    """Clips of pictures of their own, half of which flicker four times as much: label 1."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    pictures = random.integers(40, 200, (count, 1, 8, 8, 3))
+    flicker = random.normal(size=(count, 4, 8, 8, 3)) * (3 + 9 * labels)[:, None, None, None, None]
+    return (pictures + flicker).astype(np.uint8), labels
+
+
+def test_how_much_moves_is_learnt_from_few_clips_and_holds_in_evaluation():
+    keras.utils.set_random_seed(0)
+    model = Conv3DClassifier(2, attention=True, **{**MOTION, "shrink": 1})
+    model.compile(
+        keras.optimizers.Adam(1e-2),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+    model.fit(*restless(24, seed=1), epochs=15, batch_size=8, verbose=0)
+    assert model.evaluate(*restless(24, seed=2), verbose=0)[1] > 0.9
+
+
 NO_BFLOAT16_POOLING = keras.backend.backend() == "torch"  # on a CPU, in 3D
 
 
@@ -169,6 +250,11 @@ def test_a_saved_network_predicts_the_same_in_float32(tmp_path, dtype):
         ({"dropout": 1.0}, "--dropout 1.0"),
         ({"dropout": -0.1}, "--dropout -0.1"),
         ({"classes": 1}, "at least 2 classes"),
+        ({"shrink": 0}, "--shrink 0 must be at least 1"),
+        ({"shrink": 3}, "--shrink 3 must divide --height 8 and --width 8"),
+        ({"shrink": 4}, "--pool 2 4 4 is larger than the features, which have height 2"),
+        ({"differences": True, "frames": 1, "pool": 1}, "--differences needs --frames 2 or more"),
+        ({"differences": True, "pool": (4, 4, 4)}, "which have frames 3"),
     ],
 )
 def test_bad_sizes_are_refused_with_a_sentence(bad, told):

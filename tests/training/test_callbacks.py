@@ -18,7 +18,7 @@ from ar3d_keras import (
     load_model,
 )
 from ar3d_keras.runs import columns, read_history
-from ar3d_keras.training.callbacks import EpochRate, StopOnNaN
+from ar3d_keras.training.callbacks import EarlyStop, EpochRate, StopOnNaN
 from ar3d_keras.training.run_state import RunState, restore
 
 pytestmark = pytest.mark.every_backend
@@ -109,6 +109,17 @@ def test_the_best_network_by_val_accuracy_is_kept_in_float32(tmp_path):
         np.testing.assert_array_equal(best, expected)  # the tie goes to the lower loss
 
 
+def test_or_the_last_network_is_kept(tmp_path):
+    model, file = network(), tmp_path / "best.keras"
+    callback = BestNetwork(
+        file, network(), rows=[{"val_accuracy": 0.9, "val_loss": 0.1}], last=True
+    )
+    callback.set_model(model)
+    callback.on_epoch_end(1, {"val_accuracy": 0.1, "val_loss": 3.0})
+    for kept, expected in zip(load_model(file).get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(kept, expected)
+
+
 def test_a_continued_run_remembers_the_best(tmp_path):
     model = network()
     file = tmp_path / "best.keras"
@@ -118,6 +129,26 @@ def test_a_continued_run_remembers_the_best(tmp_path):
     assert not file.exists()
     callback.on_epoch_end(2, {"val_accuracy": 0.9, "val_loss": 0.05})
     assert file.exists()
+
+
+SCORES = [(0.5, 1.0), (0.7, 0.9), (0.7, 0.9), (0.7, 0.8), (0.6, 0.1), (0.7, 0.8), (0.9, 0.1)]
+ROWS = [{"val_accuracy": accuracy, "val_loss": loss} for accuracy, loss in SCORES]
+
+
+@pytest.mark.parametrize(("wait", "epochs"), [(0, 7), (1, 3), (2, 6), (3, 7)])
+@pytest.mark.parametrize("behind", [0, 1, 2])
+def test_training_ends_when_val_stays_behind_its_best_in_one_run_or_in_two(wait, epochs, behind):
+    class Script(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs.update(ROWS[epoch])
+
+    stop = EarlyStop(wait, ROWS[:behind])  # what a run that was continued has behind it
+    assert not stop.is_due
+    told = network().fit(
+        *data(), initial_epoch=behind, epochs=7, verbose=0, callbacks=[Script(), stop]
+    )
+    assert told.epoch[-1] + 1 == epochs
+    assert EarlyStop(wait, ROWS[:epochs]).is_due == (epochs < 7)  # and it is not trained on
 
 
 def test_a_loss_that_is_no_number_names_epoch_and_step():
