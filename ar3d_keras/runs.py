@@ -29,7 +29,7 @@ class Run:
 
     @property
     def best(self) -> Path:
-        """The network with the best validation accuracy, float32, as a .keras file."""
+        """The network that was kept (`--keep`), float32, as a .keras file."""
         return self.folder / "checkpoints" / "best.keras"
 
     @property

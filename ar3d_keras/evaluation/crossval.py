@@ -63,7 +63,7 @@ def _figures(folder: Path, result: Result) -> dict:
                 key: judged[key]
                 for key in ("videos", "skipped", "top1", "top1_interval", "top5", "loss")
             },
-            "epoch": _best_epoch(run),
+            "epoch": _kept_epoch(run),
         }
         for run, judged in zip(result.runs, result.figures, strict=True)
     ]
@@ -126,8 +126,12 @@ def _leak(result: Result) -> list[str]:
     return [verdict, *notes]
 
 
-def _best_epoch(run) -> int | None:
-    best = plots.best_epoch(columns(read_history(run.history)))
+def _kept_epoch(run) -> int | None:
+    """Whose network was judged; None where its history is gone."""
+    history = columns(read_history(run.history))
+    if history and run.record()["config"]["recipe"].get("keep") == "last":
+        return int(history["epoch"][-1])
+    best = plots.best_epoch(history)
     return None if best is None else int(best)
 
 
@@ -181,7 +185,7 @@ def _page(result: Result, figures: Mapping, about: Mapping, pictures: Mapping[st
         "95 % interval",
         f"top-{figures['top5_k']}, %",
         "loss",
-        "best epoch",
+        "epoch kept",
     )
     sections = (
         page.box(figures["leak"], figures["leak_is_loud"]),
