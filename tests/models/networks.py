@@ -67,7 +67,7 @@ class NetworkTests:
             pytest.skip("torch pools no bfloat16 on a CPU; hardware.resolve_precision refuses it")
         exact = self.build()
         mixed = self.build(dtype="mixed_bfloat16")
-        assert any(layer.compute_dtype == "bfloat16" for layer in mixed.layers)
+        assert any(layer.compute_dtype == "bfloat16" for layer in mixed._flatten_layers())
         assert {str(weight.dtype) for weight in mixed.weights} == {"float32"}
         mixed.set_weights(exact.get_weights())
         answer = mixed.predict_on_batch(self.clips)
