@@ -34,6 +34,7 @@ def draw(results: Sequence[Result], space: Sequence[Parameter]) -> Figure:
     panels = 1 + len(space)
     rows = math.ceil(panels / COLUMNS)
     figure = drawing.new_figure(3.7 * COLUMNS, 0.3 + 2.7 * rows, layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.12, w_pad=0.06)
     grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axes in grid[panels:]:
         axes.set_visible(False)
@@ -63,13 +64,17 @@ def _title(axes: Axes, text: str) -> None:
 
 
 def _line_of_the_best(axes: Axes, places: Sequence[float], results: Sequence[Result]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     tops = [-math.inf if result.failed else result.top1 for result in results]
     so_far = np.maximum.accumulate(tops)
     known = np.isfinite(so_far)
     axes.step(np.array(places)[known], so_far[known], where="post", color=BEST, linewidth=1.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _whole_numbers(axes)
+
+
+def _whole_numbers(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
 def _places(axes: Axes, results: Sequence[Result], parameter: Parameter) -> list[float]:
@@ -77,7 +82,10 @@ def _places(axes: Axes, results: Sequence[Result], parameter: Parameter) -> list
     _title(axes, parameter.name)
     values = [result.values[parameter.name] for result in results]
     if parameter.kind != "choice":
-        axes.set_xscale("log" if parameter.log else "linear")
+        if parameter.kind == "int":
+            _whole_numbers(axes)
+        elif parameter.log:
+            axes.set_xscale("log")
         return [float(value) for value in values]
     choices = list(parameter.values)
     axes.set_xticks(range(len(choices)), [drawing.clean(shown(each), 14) for each in choices])
@@ -88,7 +96,7 @@ def _places(axes: Axes, results: Sequence[Result], parameter: Parameter) -> list
         place = choices.index(value)
         # 0, +1, -1, +2, -2, ...: the same picture each time.
         n = seen[place] = seen[place] + 1
-        places.append(place + 0.05 * (n // 2) * (-1) ** n % 0.35)
+        places.append(place + 0.05 * (n // 2 % 7) * (-1) ** n)
     return places
 
 

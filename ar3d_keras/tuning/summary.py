@@ -160,7 +160,7 @@ def _failed(results: Sequence[Result], space: Sequence[Parameter]) -> str:
         for result in results
     ]
     header = ("trial", "reason", "values")
-    return page.table("Trials that failed", "failures", header, rows) if rows else ""
+    return page.table("Trials that failed", "results", header, rows) if rows else ""
 
 
 def _heading(parameter: Parameter) -> str:
@@ -170,7 +170,6 @@ def _heading(parameter: Parameter) -> str:
 
 def about_search(record: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """What the figures of a search stand for, from its search.json."""
-    space = ", ".join(_described(form) for form in record["space"])
     return {
         "dataset": f"{record['data']['root']} (fingerprint {record['fingerprint']})",
         "split": "val",
@@ -178,14 +177,14 @@ def about_search(record: Mapping[str, Any], folder: Path) -> dict[str, str]:
         "protocol": "1 centre clip x 1 centre crop",
         "backend": record["backend"],
         "precision": record["precision"],
-        "seed": record["config"]["recipe"]["seed"],
+        "seed": str(record["config"]["recipe"]["seed"]),
         "device": record["device"],
-        "search": folder,
+        "search": str(folder),
         "tuner": record["tuner"],
-        "search_space": space,
+        "search_space": ", ".join(map(_described, record["space"])),
         "command": record["command"],
         "versions": ", ".join(f"{k} {v}" for k, v in record["versions"].items()),
-        "git_commit": record["git_commit"],
+        "git_commit": str(record["git_commit"]),
     }
 
 

@@ -91,7 +91,10 @@ def test_the_default_space_of_every_network_holds_values_it_can_have(model, pres
     assert "gate_kernel" not in names  # there is no gate
     if "attention" in taken:
         gated = from_json({"model": {"attention": True}}, config)
-        assert {p.option for p in default_space(gated)} == {*(p.option for p in space), "gate_kernel"}
+        assert {p.option for p in default_space(gated)} == {
+            *(p.option for p in space),
+            "gate_kernel",
+        }
 
 
 def test_what_was_given_is_not_searched(user_error):
@@ -123,7 +126,13 @@ def test_values_take_the_way_of_the_config(dense, pools):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [([4, 16, 16], "4 16 16"), (0.000316227, "0.000316"), (None, "default"), (True, "True"), (8, "8")],
+    [
+        ([4, 16, 16], "4 16 16"),
+        (0.000316227, "0.000316"),
+        (None, "default"),
+        (True, "True"),
+        (8, "8"),
+    ],
 )
 def test_values_are_shown_as_the_command_line_takes_them(value, text):
     assert shown(value) == text
