@@ -7,6 +7,7 @@ was, bit for bit as if it had never stopped. The test split is not opened.
 
 import dataclasses
 import gc
+import logging
 import shutil
 import time
 import traceback
@@ -88,6 +89,8 @@ def search(
         OSError: a file cannot be written; the search can be continued.
         KeyboardInterrupt: likewise.
     """
+    # It warns that functions are traced again and again: a network a trial, as it must be.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     oracle = what.oracle(chief=post.is_chief)
     with reporter.bar("trials", oracle.planned(), "trials") as update:
         progress = Progress(what.folder, oracle.planned(), update, reporter)
