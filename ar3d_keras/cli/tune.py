@@ -78,7 +78,7 @@ def _tune(options: TuneOptions, typed: str, given: set[str], post, console: Cons
     from ar3d_keras.tuning.space import to_json as space_json
     from ar3d_keras.videos.dataset import clip_shape, open_data, open_dataset
     from ar3d_keras.videos.reader import decoding_threads
-    from ar3d_keras.videos.splits import default_scheme, make_split
+    from ar3d_keras.videos.splits import FOLDS, default_scheme, make_split
 
     folder = _folder(options)
     config = TrainConfig(data=options.data, model=options.model, recipe=options.recipe)
@@ -91,6 +91,8 @@ def _tune(options: TuneOptions, typed: str, given: set[str], post, console: Cons
         options.data.split_scheme or default_scheme(catalog),
         seed=options.recipe.seed,
         lists=options.data.split_lists,
+        fold=options.data.fold or 1,
+        folds=options.data.folds or FOLDS,
     )
     tell_split(split, console)
     dataset = open_dataset(

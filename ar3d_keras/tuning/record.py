@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ar3d_keras import atomic
+from ar3d_keras.config import TrainConfig, from_json, to_json
 from ar3d_keras.errors import UserError
 
 # What makes two commands the same search; --trials may grow, and data may have moved.
@@ -53,16 +54,17 @@ def refuse_other_search(folder: Path, record: Mapping[str, Any]) -> None:
         return
     for what in IDENTITY:
         then, today = before.get(what), record[what]
+        if what == "config":  # options that are newer than the search have their defaults
+            then = to_json(from_json(then, TrainConfig(), str(folder / "search.json")))
         if then == today:
             continue
         if what == "config":
-            different = [
-                f"{section}.{option} {then[section].get(option)} before, now {value}"
+            what = "; ".join(
+                f"{section}.{option} {then[section][option]} before, now {value}"
                 for section, values in today.items()
                 for option, value in values.items()
-                if then.get(section, {}).get(option) != value
-            ]
-            what = "; ".join(different) or what
+                if then[section][option] != value
+            )
         raise UserError(
             f"{folder} is another search ({what} differs): give the same options to go on, "
             "or choose another --name"

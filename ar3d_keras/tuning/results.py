@@ -20,7 +20,7 @@ class Result:
         epochs: the epoch that it was to be trained to.
         goes_on_from: the trial whose training it continued (Hyperband).
         seconds: that it took.
-        top1, loss: on val, of its best epoch; None where it failed.
+        top1, loss: on val, of the epoch that a run would keep; None where it failed.
         epoch: that epoch, from 1.
         reason: why it failed.
     """

@@ -20,7 +20,7 @@ import keras
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from ar3d_keras import atomic
-from ar3d_keras.config import TrainConfig, to_json
+from ar3d_keras.config import RecipeConfig, TrainConfig, to_json
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import Run, read_history
@@ -170,7 +170,7 @@ def run_trial(
             until=epochs,
             callbacks=[_Moved(trial.trial_id, epochs, moved)],
         )
-        best = max(read_history(run.history), key=lambda r: (r["val_accuracy"], -r["val_loss"]))
+        best = _kept(read_history(run.history), config.recipe)
         outcome = {
             "top1": best["val_accuracy"],
             "loss": best["val_loss"],
@@ -192,6 +192,13 @@ def run_trial(
         drop_state(run.folder)
     result.write(run.folder)
     return result
+
+
+def _kept(rows: Sequence[dict[str, float]], recipe: RecipeConfig) -> dict[str, float]:
+    """The epoch whose network a run of this recipe keeps."""
+    if recipe.keep == "last":
+        return rows[-1]
+    return max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
 
 
 def drop_state(trial: Path) -> None:

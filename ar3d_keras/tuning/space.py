@@ -13,7 +13,8 @@ from ar3d_keras.models import refuse_options
 
 # With another of these the trials would not stand on the same videos, or not be one search.
 FIXED = {
-    "data.data", "data.split_scheme", "data.split_lists", "data.workers",
+    "data.data", "data.split_scheme", "data.split_lists", "data.fold", "data.folds",
+    "data.workers",
     "recipe.epochs", "recipe.seed", "recipe.init_from",
 }  # fmt: skip
 FORMS = '{"choice": [...]}, {"float": [low, high], "log": true} or {"int": [low, high], "step": n}'
@@ -196,11 +197,14 @@ def default_space(config: TrainConfig, held: Collection[str] = ()) -> list[Param
 
 
 def _described(config: TrainConfig) -> Iterator[tuple[str, dict]]:
-    extents = (config.data.frames, config.data.height, config.data.width)
+    shrink = config.model.shrink or 1
+    extents = (config.data.frames, config.data.height // shrink, config.data.width // shrink)
     for option, form in SIZES[config.model.model].items():
         if option == "gate_kernel" and not config.model.attention:
             continue
         if option == "pool":
+            if config.model.pool == "global":
+                continue  # a network of another kind, whose other sizes hang on it
             form = {"choice": [pool for pool in form["choice"] if _fits(pool, extents)]}
             if len(form["choice"]) < 2:
                 continue

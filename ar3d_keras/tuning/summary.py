@@ -104,7 +104,7 @@ def _page(
         ),
     ]
     footer = (
-        "Trials are ranked by val top-1 of their best epoch, ties by its val loss. Test was not "
+        "Trials are ranked by val top-1 of the epoch that a run would keep, ties by its val loss. Test was not "
         "opened. The same figures: trials.csv; a trial's own: trial_N/history.csv and curves.png."
     )
     return page.document(f"Search {folder.name}", _tiles(results, order), meaning, sections, footer)

@@ -80,7 +80,7 @@ def test_a_file_that_is_no_space(tmp_path, text, user_error):
 
 
 @pytest.mark.parametrize("model", NETWORKS)
-@pytest.mark.parametrize("preset", ["paper", "demo"])
+@pytest.mark.parametrize("preset", ["paper", "demo", "small-data"])
 def test_the_default_space_of_every_network_holds_values_it_can_have(model, preset):
     config = with_preset(TrainConfig(), preset, model)
     space = default_space(config)  # tries every value
