@@ -55,11 +55,11 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _require_keras_tuner() -> None:
-    for module in ("keras_tuner", "tensorboard", "grpc", "scipy"):
+    for module in ("keras_tuner", "tensorboard"):
         if importlib.util.find_spec(module) is None:
             raise UserError(
                 f"`ar3d tune` needs {module}, which is not installed: "
-                "pip install keras-tuner tensorboard grpcio scipy"
+                "pip install keras-tuner tensorboard"
             )
 
 

@@ -141,13 +141,18 @@ def _trials(order: Sequence[Result], space: Sequence[Parameter]) -> str:
             escaped(result.trial),
             percent(result.top1),
             f"{result.loss:.3f}",
-            f"{result.epoch} of {result.epochs}",
+            f"{result.epoch} of {result.epochs}{_origin(result)}",
             *(escaped(shown(result.values[parameter.name])) for parameter in space),
         )
         for result in order
     ]
     header = ("trial", "val top-1", "loss", "epoch", *(_heading(each) for each in space))
     return page.table("Trials", "results", header, rows) if rows else ""
+
+
+def _origin(result: Result) -> str:
+    earlier = result.goes_on_from
+    return f" <small>went on from {escaped(earlier)}</small>" if earlier else ""
 
 
 def _failed(results: Sequence[Result], space: Sequence[Parameter]) -> str:
