@@ -312,7 +312,8 @@ def from_json(sections: dict, base: TrainConfig, where: str = "the config") -> T
             try:
                 typeguard.check_type(fields[name], types[name])
             except typeguard.TypeCheckError as error:
-                raise UserError(f"{where}: {section}.{name} = {value!r}: {error}") from None
+                reason = " ".join(str(error).split())  # it lists a union's members in lines
+                raise UserError(f"{where}: {section}.{name} = {value!r}: {reason}") from None
         changes[section] = dataclasses.replace(part, **fields)
     return dataclasses.replace(base, **changes)
 

@@ -32,6 +32,7 @@ FLOORS = [
     "runs",
     "evaluation",
     "training",
+    "tuning",
     "serving",
     "cli",
 ]

@@ -156,14 +156,14 @@ def begin(options: TrainOptions, typed: str, console: Console, again: str | None
         fold=data.fold or 1,
         folds=data.folds or FOLDS,
     )
-    _tell_split(split, console)
+    tell_split(split, console)
     dataset = open_dataset(split, clip_shape(data), workers=workers, reporter=console)
     name = options.model.model + ("-attention" if options.model.attention else "")
     run = create_run(options.runs_dir, options.name, name)
     console.log_to(run.log)
     run.write_split(split)
     facts["init_from"] = start and start.record()
-    run.write_record(_record(options, typed, dataset, precision) | facts)
+    run.write_record(record_of(options, typed, dataset, precision) | facts)
     console.say(
         f"{name}: {facts['parameters']:,} parameters, {precision}, {hardware.backend()}, "
         f"{hardware.device_name()}; run {run.folder}"
@@ -171,7 +171,7 @@ def begin(options: TrainOptions, typed: str, console: Console, again: str | None
     _work(run, options, dataset, workers, typed, console, again)
 
 
-def _record(config: TrainConfig, typed: str, dataset, precision: str) -> dict[str, object]:
+def record_of(config: TrainConfig, typed: str, dataset, precision: str) -> dict[str, object]:
     """run.json: everything that a reader of the result, or a repetition, must know."""
     from ar3d_keras.training import hardware
 
@@ -316,7 +316,8 @@ def _observers(run, options: TrainOptions, console: Console) -> list:
     return observers
 
 
-def _tell_split(split, console: Console) -> None:
+def tell_split(split, console: Console) -> None:
+    """Says what the split is and what it leaks."""
     sizes = ", ".join(f"{count} {name}" for name, count in split.sizes.items())
     console.say(f"{split.catalog.root}: {len(split.catalog.classes)} classes; {sizes}")
     console.say(f"split scheme {split.scheme}. " + " ".join(split.leak.sentences()))

@@ -118,6 +118,8 @@ def train(
     workers: int,
     reporter: Reporter,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    splits: Sequence[str] = ("val", "test"),
+    until: int | None = None,
 ) -> None:
     """Trains until the configuration's last epoch, from the run's last state if it has one.
 
@@ -130,7 +132,9 @@ def train(
         dataset: its videos.
         workers: threads that decode.
         reporter: draws bars and says lines.
-        callbacks: more of them, that see the logs with val and test in them.
+        callbacks: more of them, that see the logs with the splits in them.
+        splits: measured after every epoch; val must be one.
+        until: the epoch to stop after, as if interrupted there. Default: the configuration's last.
 
     Raises:
         UserError: the loss is no number any more, or the state cannot be continued.
@@ -151,26 +155,27 @@ def train(
     rows = read_history(run.history, epochs=begin)
     if begin:
         reporter.say(f"continuing after epoch {begin}")
+    until = until or recipe.epochs
     early_stop = EarlyStop(recipe.early_stop, rows)
-    if begin >= recipe.epochs or early_stop.is_due:
+    if begin >= until or early_stop.is_due:
         return
     twin = build_network(config, dataset.classes, "float32")
     progress = EpochProgress(
         reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
     )
-    feed = _training_data(source, config, mixing, range(begin, recipe.epochs), workers)
+    feed = _training_data(source, config, mixing, range(begin, until), workers)
     with contextlib.closing(progress), feed as (data, ready, steps_per_fit_epoch, extra):
         model.fit(
             data,
             initial_epoch=begin,
-            epochs=recipe.epochs,
+            epochs=until,
             steps_per_epoch=steps_per_fit_epoch,
             shuffle=False,  # the order is drawn from (seed, epoch) where batches are made
             verbose=0,
             callbacks=[
                 *extra,
                 StopOnNaN(),
-                _split_metrics(config, dataset, workers, reporter),
+                _split_metrics(config, dataset, splits, workers, reporter),
                 EpochRate(len(source), ready),
                 progress,
                 LostVideos(source, run, reporter),
@@ -185,9 +190,13 @@ def train(
 
 
 def _split_metrics(
-    config: TrainConfig, dataset: Dataset, workers: int, reporter: Reporter
+    config: TrainConfig,
+    dataset: Dataset,
+    splits: Sequence[str],
+    workers: int,
+    reporter: Reporter,
 ) -> SplitMetrics:
-    """Val and test after every epoch, by the same code that makes the reports."""
+    """These splits after every epoch, by the same code that makes the reports."""
 
     def measure(name: str):
         source = dataset.evaluation(name)
@@ -201,7 +210,7 @@ def _split_metrics(
             description=name,
         )
 
-    return SplitMetrics({name: measure(name) for name in ("val", "test")})
+    return SplitMetrics({name: measure(name) for name in splits})
 
 
 @contextlib.contextmanager

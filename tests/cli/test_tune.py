@@ -1,0 +1,268 @@
+"""ar3d tune: trials that fail, go on, share the work, and a best that train.py repeats."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from processes import ROOT, python, start  # tests/cli/processes.py
+
+pytest.importorskip("keras_tuner")
+
+from ar3d_keras.cli import main
+from ar3d_keras.runs import read_history
+from ar3d_keras.tuning.results import read_results
+from ar3d_keras.videos.catalog import open_catalog
+from ar3d_keras.videos.splits import make_split
+
+# keras-tuner 1.4.8 asks for the thread's name in an old way.
+pytestmark = pytest.mark.filterwarnings("ignore:(currentThread|getName).. is deprecated")
+
+SMALL = (
+    "--preset demo --height 16 --width 16 --filters 2 --dense 4 --batch-size 8 --epochs 2 "
+    "--precision float32"
+).split()
+# Of the six one pool is too large, whatever the learning rate, and one rate gives no number.
+SPACE = {
+    "model.pool": {"choice": [[4, 8, 8], [4, 4, 4], [4, 32, 32]]},
+    "recipe.learning_rate": {"choice": [0.01, 1e30]},
+}
+EASY = {"model.dropout": {"float": [0.0, 0.6]}}
+
+
+@pytest.fixture
+def space(tmp_path):
+    """space({...}): the options that search it."""
+
+    def write(described):
+        file = tmp_path / "space.json"
+        file.write_text(json.dumps(described))
+        return ["--space", str(file)]
+
+    return write
+
+
+def tune(*arguments):
+    return main(["tune", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def searched(tiny_demo, tmp_path_factory):
+    """A search over SPACE in which no test video can be decoded, and what it printed."""
+    folder = tmp_path_factory.mktemp("searched")
+    data = shutil.copytree(tiny_demo, folder / "demo")
+    for video in make_split(open_catalog(data), "group").videos("test"):
+        (data / video.path).write_bytes(b"not a video")
+    (folder / "space.json").write_text(json.dumps(SPACE))
+    command = ["--attention", "--data", data, *SMALL, "--runs-dir", folder, "--name", "s"]
+    command += ["--space", folder / "space.json", "--tuner", "random", "--trials", 6]
+    with pytest.MonkeyPatch.context() as patch, (folder / "out.txt").open("w") as out:
+        patch.setattr(sys, "stdout", out)
+        assert tune(*command) == 0
+    return folder / "s", command
+
+
+def test_every_trial_is_recorded_those_that_failed_with_their_reason(searched):
+    with (searched[0] / "trials.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == 6
+    assert {row["trial"] for row in rows} == set("012345")
+    fine = [row for row in rows if row["val_top1"]]
+    assert rows[:2] == fine  # first, the best of all
+    assert [float(row["val_top1"]) for row in fine] == sorted(
+        (float(row["val_top1"]) for row in fine), reverse=True
+    )
+    for row in rows[2:]:
+        says = "larger than the features" if row["model.pool"] == "4 32 32" else "loss became"
+        assert says in row["failed"]
+    assert {row["model.pool"] for row in rows} == {"4 8 8", "4 4 4", "4 32 32"}
+
+
+def test_test_is_not_opened(searched):
+    folder, _ = searched
+    assert "skipped" not in (folder / "log.txt").read_text()
+    for history in folder.glob("trial_*/history.csv"):
+        assert "val_accuracy" in history.read_text()
+        assert "test_" not in history.read_text()
+
+
+def test_a_line_for_each_trial_and_the_best(searched):
+    lines = (searched[0].parent / "out.txt").read_text().splitlines()
+    assert sum(line.startswith("trial ") for line in lines) == 6
+    assert sum("failed: --pool 4 32 32" in line for line in lines) == 2
+    assert any(line.startswith("best: trial ") and "4 failed" in line for line in lines)
+    assert lines[-1].endswith("best.json")
+
+
+def test_the_page_needs_nothing_beside_it(searched):
+    page = (searched[0] / "tuning.html").read_text()
+    assert "<script" not in page and "http" not in page.split("<style>")[0]
+    assert "data:image/png;base64," in page
+    for text in ("larger than the features", "Trials that failed", "model.pool", "fingerprint"):
+        assert text in page
+
+
+def test_nothing_that_only_a_resume_needs_is_left(searched):
+    assert not list(searched[0].rglob("*.npz")) + list(searched[0].rglob("*.keras"))
+    assert not list(searched[0].rglob("*.part*"))
+
+
+def test_train_takes_the_best_and_ends_where_the_trial_did(searched, tiny_demo, tmp_path):
+    best = json.loads((searched[0] / "best.json").read_text())
+    config = ["--config", searched[0] / "best.json", "--data", tiny_demo]
+    assert main(["train", *map(str, config), "--runs-dir", str(tmp_path), "--name", "r"]) == 0
+    trial = read_history(searched[0] / f"trial_{best['trial']}" / "history.csv")
+    run = read_history(tmp_path / "r/history.csv")
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        assert [row[name] for row in trial] == [row[name] for row in run]
+    assert best["val_top1"] == max(row["val_accuracy"] for row in run)
+
+
+def test_the_same_command_repeats_nothing_and_more_trials_go_on(searched, space, tmp_path):
+    folder = shutil.copytree(searched[0], tmp_path / "s")
+    command = [*searched[1], "--runs-dir", tmp_path]
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob("result.json")}
+    assert tune(*command) == 0
+    assert tune(*command, "--trials", 9) == 0  # there are no more than six
+    after = {file: file.stat().st_mtime_ns for file in folder.rglob("result.json")}
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        (["--batch-size", 4], "recipe.batch_size 8 before, now 4"),
+        (["--tuner", "hyperband"], "tuner differs"),
+        (["--no-attention"], "model.attention True before, now False"),
+    ],
+)
+def test_another_search_in_its_folder_is_refused(searched, refused, other, says):
+    assert says in refused("tune", *searched[1], *other)
+
+
+def test_a_killed_search_goes_on_and_hyperband_promotes_its_state(tiny_demo, space, tmp_path):
+    command = ["--attention", "--data", tiny_demo, *SMALL, "--epochs", 3, "--runs-dir", tmp_path]
+    command += ["--name", "h", "--trials", 5, *space(EASY)]
+    process = start("ar3d_keras/__main__.py", "tune", *command)
+    folder = tmp_path / "h"
+    while not read_results(folder) and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "the same command goes on" in out
+    first = {file: file.stat().st_mtime_ns for file in folder.rglob("result.json")}
+    assert first
+    assert tune(*command) == 0
+    assert {file: file.stat().st_mtime_ns for file in first} == first
+    results = read_results(folder)
+    promoted = [result for result in results if result.goes_on_from]
+    assert promoted
+    for result in promoted:
+        before = read_history(folder / f"trial_{result.goes_on_from}" / "history.csv")
+        history = read_history(folder / f"trial_{result.trial}" / "history.csv")
+        assert [row["epoch"] for row in history] == [1, 2, 3]
+        assert history[: len(before)] == before
+    # Promoted, it ends as a training that was never stopped.
+    config = json.loads((folder / f"trial_{promoted[0].trial}" / "run.json").read_text())["config"]
+    (tmp_path / "c.json").write_text(json.dumps(config))
+    train = ["train", "--config", tmp_path / "c.json", "--runs-dir", tmp_path, "--name", "r"]
+    assert main([*map(str, train)]) == 0
+    whole = read_history(tmp_path / "r/history.csv")
+    promoted_history = read_history(folder / f"trial_{promoted[0].trial}" / "history.csv")
+    assert [r["val_loss"] for r in whole] == [r["val_loss"] for r in promoted_history]
+
+
+def test_a_chief_and_two_workers_share_the_trials_and_all_end(tiny_demo, space, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = ["-m", "ar3d_keras", "tune", "--data", tiny_demo, *SMALL, "--epochs", "1"]
+    command += ["--tuner", "random", "--trials", "4", "--runs-dir", tmp_path, "--name", "p"]
+    command += space(EASY)
+
+    def begin(name):
+        address = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": port}
+        return subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            cwd=ROOT,
+            env={**os.environ, **address, "KERASTUNER_TUNER_ID": name},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    processes = {name: begin(name) for name in ("chief", "tuner0", "tuner1")}
+    told = {name: process.communicate(timeout=400) for name, process in processes.items()}
+    for name, process in processes.items():
+        assert process.returncode == 0, (name, told[name])
+    lines = {name: out.splitlines() for name, (out, _) in told.items()}
+
+    def trials(name):
+        return [line.split()[1] for line in lines[name] if line.startswith("trial ")]
+
+    assert sorted(trials("chief")) == ["0", "1", "2", "3"]
+    assert sorted(trials("tuner0") + trials("tuner1")) == ["0", "1", "2", "3"]  # each once
+    assert "best: trial " in told["chief"][0]
+    assert (tmp_path / "p/tuning.html").exists()
+    for name in ("tuner0", "tuner1"):
+        assert lines[name][-1].startswith("the search is over")
+    # One that comes when all is over ends, and waits for nobody.
+    late = begin("tuner2")
+    out, err = late.communicate(timeout=200)
+    assert late.returncode == 0, err
+    assert "the search is over" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--trials", "0"], "--trials 0 must be at least 1"),
+        (["--name", "a/b"], "must be a plain name"),
+        (["--space", "nowhere.json"], "--space nowhere.json cannot be read"),
+        (["--tuner", "random", "--epochs", "0"], "--epochs 0 must be at least 1"),
+    ],
+)
+def test_what_is_refused(tiny_demo, tmp_path, refused, options, says):
+    told = refused("tune", "--data", tiny_demo, "--runs-dir", tmp_path, *options)
+    assert says in told
+    assert not list(tmp_path.glob("tune-*"))
+
+
+def test_an_option_that_is_both_given_and_searched_is_refused(tiny_demo, space, refused):
+    searched = space({"model.dense": {"choice": [4, 8]}})
+    assert "leave out --dense" in refused("tune", "--data", tiny_demo, "--dense", 4, *searched)
+
+
+def test_a_folder_of_something_else_is_refused(tiny_demo, tmp_path, refused):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.jpg").touch()
+    told = refused("tune", "--data", tiny_demo, "--runs-dir", tmp_path, "--name", "photos")
+    assert "is no search" in told
+
+
+def test_half_an_address_is_refused(tiny_demo, monkeypatch, refused):
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    told = refused("tune", "--data", tiny_demo)
+    assert "KERASTUNER_ORACLE_PORT is not set" in told
+
+
+def test_without_keras_tuner_the_sentence_says_what_to_install(tiny_demo):
+    done = python(
+        "-c",
+        "from importlib.machinery import PathFinder\n"
+        "find = PathFinder.find_spec\n"
+        "PathFinder.find_spec = lambda name, *rest: (\n"
+        "    None if name == 'keras_tuner' else find(name, *rest))\n"
+        "import sys; from ar3d_keras.cli import main\n"
+        f"sys.exit(main(['tune', '--data', {str(tiny_demo)!r}]))",
+    )
+    assert done.returncode == 2
+    assert "pip install keras-tuner tensorboard" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
