@@ -247,7 +247,12 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "model": {"width_multiplier": 0.25, "dense": 256},
         "recipe": {"epochs": 20, "learning_rate": 3e-4},
     },
-    "demo-lrcn": {"recipe": {"epochs": 20}},
+    "demo-lrcn": {
+        "model": {"frames_network": "MobileNet", "dropout": 0.0},
+        "recipe": {
+            "epochs": 25, "learning_rate": 2e-4, "weight_decay": 0.0, "precision": "float32",
+        },
+    },
     "demo-two_stream": {
         "model": {"width_multiplier": 0.25},
         "recipe": {"epochs": 12, "learning_rate": 3e-4},

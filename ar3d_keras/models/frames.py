@@ -13,7 +13,14 @@ from ar3d_keras.models.layers import PACKAGE
 
 
 def open_network(
-    name: str, weights: str, *, height: int, width: int, channels: int = 3, dtype=None
+    name: str,
+    weights: str,
+    *,
+    height: int,
+    width: int,
+    channels: int = 3,
+    least: int = 1,
+    dtype=None,
 ) -> keras.Model:
     """A network of keras.applications without its classifier.
 
@@ -28,10 +35,12 @@ def open_network(
         width: of a frame, pixels.
         channels: of a frame. With ImageNet's weights and other than 3, the first kernel is the
             mean over colours for every channel (Wang et al., *Temporal Segment Networks*, 2016).
+        least: rows and columns that its features must have: 1 takes its last, more cuts it
+            behind the last activation of that size.
         dtype: the layers' dtype policy.
 
     Returns:
-        float (batch, height, width, channels) in -1..1 to its last features,
+        float (batch, height, width, channels) in -1..1 to its features,
         (batch, rows, columns, features).
 
     Raises:
@@ -46,6 +55,8 @@ def open_network(
         network = _application(name, None if weights == "none" else weights, height, width)
         if channels != 3:
             network = _with_channels(network, channels, keep_weights=weights != "none")
+    if least > 1:
+        network = keras.Model(network.input, _last_activation(network, least), name=network.name)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.9
@@ -74,6 +85,17 @@ def _application(name: str, weights: str | None, height: int, width: int) -> ker
                 f"--frames-weights imagenet: the weights of {name} cannot be downloaded ({error}): "
                 "go on line once, or train with --frames-weights none"
             ) from None
+
+
+def _last_activation(network: keras.Model, least: int):
+    activations = keras.layers.Activation | keras.layers.ReLU
+    for layer in reversed(network.layers):
+        if isinstance(layer, activations) and min(layer.output.shape[1:3]) >= least:
+            return layer.output
+    raise UserError(
+        f"{network.name} has no features of {least}x{least} in such frames: give a larger "
+        "--height and --width"
+    )
 
 
 def _with_channels(network: keras.Model, channels: int, *, keep_weights: bool) -> keras.Model:

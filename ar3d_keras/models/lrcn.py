@@ -18,23 +18,28 @@ from ar3d_keras.models.classifier import (
 from ar3d_keras.models.frames import FrameByFrame, open_network
 from ar3d_keras.models.layers import PACKAGE
 
+# Rows and columns of a frame's features, at least: CaffeNet's pool5 has 6x6. Of small frames a
+# network's last features are too few (2x2 at 48x48) to say where something is and where it goes.
+GRID = 6
+
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class LRCN(VideoClassifier):
     """Clips in 0..255 to class probabilities.
 
         clip      (batch, 16, 112, 112, 3)   uint8 or float, 0..255; scaled to -1..1 inside
-        frames    (batch, 16, 4, 4, 1280)    MobileNetV2's last features of each frame
+        frames    (batch, 16, 7, 7, 576)     MobileNetV2's features of each frame, to the last of at least 6x6
         fc6       (batch, 16, 512)           Dense, ReLU, dropout 0.5, of each frame
         lstm      (batch, 16, 256)           LSTM, dropout 0.5
         scores    (batch, 16, classes)       softmax of each frame
         output    (batch, classes)           their mean, float32 under every precision
 
-    13,557,669 parameters with 101 classes.
+    15,880,869 parameters with 101 classes.
 
     Different from the publication: the frame network is MobileNetV2 where it has CaffeNet, so
-    fc6 has 512 units over 4x4x1280 features where it has 4096 over 6x6x256; the mean over frames
-    is taken in training too, where it sums each frame's loss.
+    fc6 has 512 units over 7x7x576 features where it has 4096 over 6x6x256; the mean over frames
+    is taken in training too, where it sums each frame's loss. As in the publication, features
+    keep their places: after pooling over positions no LSTM could tell left from right.
 
     Args:
         classes: number of classes, at least 2.
@@ -72,7 +77,7 @@ class LRCN(VideoClassifier):
 
         clip = clip_input(frames, height, width)
         network = open_network(
-            frames_network, frames_weights, height=height, width=width, dtype=dtype
+            frames_network, frames_weights, height=height, width=width, least=GRID, dtype=dtype
         )
         x = FrameByFrame(network, dtype=dtype, name="frames")(centred(clip))
         x = layers.Reshape((frames, -1), dtype=dtype, name="flatten")(x)

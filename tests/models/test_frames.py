@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import h5py
 import keras
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
+from ar3d_keras.config import FramesNetwork
 from ar3d_keras.models.frames import FrameByFrame, open_network
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +25,30 @@ def test_a_clip_is_its_frames_one_by_one():
     one = keras.ops.convert_to_numpy(network(clips[1, 2][None]))
     assert together.shape == (2, 3, 1, 1, 1024)
     np.testing.assert_allclose(together[1, 2], one[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "least", "last", "shape"),
+    [
+        (48, 1, "conv_pw_13_relu", (1, 1024)),
+        (48, 2, "conv_pw_11_relu", (3, 512)),
+        (48, 6, "conv_pw_5_relu", (6, 256)),
+        (48, 7, "conv_pw_3_relu", (12, 128)),
+        (80, 6, "conv_pw_5_relu", (10, 256)),
+    ],
+)
+def test_a_network_is_cut_behind_its_last_features_of_a_size(size, least, last, shape):
+    network = open_network("MobileNet", "none", height=size, width=size + 16, least=least)
+    rows, columns, features = network.output.shape[1:]
+    assert network.layers[-1].name == last
+    assert (rows, features) == shape
+    assert columns >= rows
+
+
+@pytest.mark.parametrize("name", get_args(FramesNetwork))
+def test_every_network_can_be_cut(name):
+    network = open_network(name, "none", height=112, width=112, least=6)
+    assert 6 <= min(network.output.shape[1:3]) <= 11
 
 
 def test_the_layer_can_be_written_down():
@@ -47,6 +73,7 @@ def test_batch_norms_forget_fast_and_keras_is_left_as_it_was():
     [
         ({"name": "VGG16"}, "--frames-network 'VGG16' is none of InceptionV3, MobileNet"),
         ({"name": "Xception", "height": 48}, "Xception cannot take frames of 48x128"),
+        ({"least": 65}, "mobilenet_1.00_128 has no features of 65x65 in such frames: give a larger"),
         ({"weights": "jft"}, "--frames-weights 'jft' is neither none nor imagenet"),
     ],
 )

@@ -11,7 +11,7 @@ class TestLRCN(NetworkTests):
         "frames": 3, "height": 32, "width": 32, "frames_network": "MobileNet", "dense": 6,
         "units": 4,
     }  # fmt: skip
-    shapes = {"frames": (3, 1, 1, 1024), "fc6": (3, 6), "lstm": (3, 4), "scores": (3, 3)}  # noqa: RUF012
+    shapes = {"frames": (3, 8, 8, 128), "fc6": (3, 6), "lstm": (3, 4), "scores": (3, 3)}  # noqa: RUF012
     learning_rate = 3e-3
 
     def test_later_frames_do_not_change_earlier_scores(self):
@@ -20,7 +20,7 @@ class TestLRCN(NetworkTests):
         read = keras.Model(
             model.get_layer("fc6").input, [model.get_layer("scores").output, model.output]
         )
-        features = np.random.default_rng(0).normal(0, 1, (2, 3, 1024)).astype(np.float32)
+        features = np.random.default_rng(0).normal(0, 1, (2, 3, 8192)).astype(np.float32)
         before, answer = map(keras.ops.convert_to_numpy, read(features))
         np.testing.assert_allclose(answer, before.mean(1), atol=1e-6)
         features[:, 2] *= -1
@@ -31,5 +31,5 @@ class TestLRCN(NetworkTests):
 
 def test_its_default_size():
     model = LRCN(101)
-    assert model.get_layer("frames").output.shape == (None, 16, 4, 4, 1280)
-    assert model.count_params() == 13_557_669
+    assert model.get_layer("frames").output.shape == (None, 16, 7, 7, 576)
+    assert model.count_params() == 15_880_869
