@@ -81,9 +81,11 @@ def differences(results: Sequence[Result]) -> list[str]:
         ("protocol", lambda result: result.protocol),
         ("data", lambda result: result.records[0]["data"]["fingerprint"]),
     ):
-        values = [read(result) for result in results]
-        if len(set(values)) > 1:
-            told = "; ".join(f"{r.name}: {v}" for r, v in zip(results, values, strict=True))
+        names: dict[str, list[str]] = {}
+        for result in results:
+            names.setdefault(read(result), []).append(result.name)
+        if len(names) > 1:
+            told = "; ".join(f"{', '.join(who)}: {value}" for value, who in names.items())
             found.append(f"They differ in {what} ({told}).")
     first = results[0]
     for other in results[1:]:

@@ -101,7 +101,8 @@ def _about(
         "precision": f"float32 (trained in {record['precision']})",
         "seed": record["config"]["recipe"]["seed"],
         "run": run.folder,
-        "network": f"{network.name}, {network.count_params():,} parameters",
+        "network": f"{network.name}, {network.count_params():,} parameters"
+        + (f", sees optical flow ({dataset.shape.flow})" if dataset.shape.flow else ""),
         "training_command": record["command"],
         "versions": ", ".join(f"{k} {v}" for k, v in record["versions"].items()),
         "git_commit": record["git_commit"],

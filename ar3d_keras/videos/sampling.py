@@ -292,9 +292,7 @@ def protocol(shape: ClipShape, *, clips: int, crops: int) -> str:
     return (
         f"{views}; {shape.frames} frames at stride {shape.stride} or the next that fits, "
         f"resized to {shape.resize_width}x{shape.resize_height}, "
-        f"cropped to {shape.width}x{shape.height}; "
-        + (f"optical flow {shape.flow} from each frame to the next; " if shape.flow else "")
-        + "float32"
+        f"cropped to {shape.width}x{shape.height}; float32"
     )
 
 

@@ -39,7 +39,7 @@ def pack(tiny_demo, tmp_path_factory):
 def test_a_run_says_what_it_saw(seeing):
     assert json.loads((seeing / "run.json").read_text())["config"]["data"]["flow"] == "dis"
     metrics = json.loads((seeing / "evaluation/test/metrics.json").read_text())
-    assert "optical flow dis from each frame to the next" in metrics["protocol"]
+    assert "sees optical flow (dis)" in metrics["network"]
 
 
 def test_training_from_a_pack_is_training_from_the_videos(seeing, pack, capsys):
