@@ -107,9 +107,7 @@ def test_imagenet_weights_come_from_keras_cache_or_a_sentence(tmp_path, cached):
         first, *rest = network.get_weights()
         network.set_weights([np.full_like(first, 0.125), *rest])
         (tmp_path / "models").mkdir()
-        network.save_weights(tmp_path / "mobilenet.weights.h5")
-        file = tmp_path / "models/mobilenet_1_0_128_tf_no_top.h5"
-        (tmp_path / "mobilenet.weights.h5").rename(file)
+        network.save(tmp_path / "models/mobilenet_1_0_128_tf_no_top.h5")
     done = subprocess.run(
         [sys.executable, "-c", IMAGENET], cwd=ROOT, capture_output=True, text=True,
         # No proxy listens there, so nothing can be downloaded.
