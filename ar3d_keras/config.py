@@ -247,6 +247,12 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "model": {"width_multiplier": 0.25, "dense": 256},
         "recipe": {"epochs": 20, "learning_rate": 3e-4},
     },
+    "demo-fused3d": {
+        "model": {"frames_network": "MobileNet", "filters": 128, "dropout": 0.0},
+        "recipe": {
+            "epochs": 10, "learning_rate": 3e-4, "weight_decay": 0.0, "precision": "float32",
+        },
+    },
     "demo-lrcn": {
         "model": {"frames_network": "MobileNet", "dropout": 0.0},
         "recipe": {
