@@ -4,7 +4,8 @@ It is cheap to compute and dear to move: one clip of the paper's size has 12.8 m
 TensorFlow makes a pass for every operation, and for a bias's gradient a slow one; XLA compiles
 them into one, but with the whole network in it is ten times slower on a CPU, because of its
 convolutions. So only this product is compiled. A training step of the default network then takes
-0.79 of the time (2 cores with AMX, batch 16, mixed_bfloat16: 124 ms a clip against 157).
+0.80 of the time (benchmarks/step.py, 2 cores with AMX, batch 16, mixed_bfloat16: 122 ms a clip
+against 152).
 """
 
 import functools
