@@ -20,6 +20,7 @@ MAY_IMPORT_BACKENDS = (
     "training/profiling.py",
     "serving/",
     "inference/gradients.py",
+    "inference/saved_model.py",
 )
 # Floors from the ground up; a file imports from its own floor and those below.
 FLOORS = [
@@ -30,6 +31,7 @@ FLOORS = [
     "models",
     "videos",
     "runs",
+    "inference",
     "evaluation",
     "training",
     "tuning",

@@ -16,8 +16,8 @@ import keras
 from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation import drawing, metrics, plots, report
-from ar3d_keras.evaluation.evaluator import predict_batches
 from ar3d_keras.evaluation.metrics import Evaluation
+from ar3d_keras.inference.answers import predict_batches
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import Run, columns
 from ar3d_keras.videos.sources import ClipSource

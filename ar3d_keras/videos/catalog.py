@@ -48,19 +48,19 @@ KINETICS_NAME = re.compile(r"(?P<film>[\w-]{11})_\d{6}_\d{6}(\.\w+)?", re.ASCII)
 
 @dataclass(frozen=True)
 class Video:
-    """One labelled video.
+    """One video, labelled where it is to be trained or judged on.
 
     Attributes:
         path: relative to the catalog's root, with `/` between folders. A file, or a folder
             of frames.
-        label: the class's name.
+        label: the class's name; None where nobody knows it.
         group: the source recording it was cut from; None where that is unknown.
         split: "train", "val" or "test" where the catalog says so, else None.
         extra: further columns of the CSV, by name.
     """
 
     path: str
-    label: str
+    label: str | None
     group: str | None = None
     split: str | None = None
     extra: dict[str, str] = field(default_factory=dict)

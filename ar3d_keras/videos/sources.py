@@ -62,7 +62,7 @@ class ClipSource(abc.ABC):
 
     Attributes:
         videos: the labelled videos, in order.
-        labels: int64 (videos,), each video's class.
+        labels: int64 (videos,), each video's class; -1 where it has no label.
         views_per_video: clips cut from each video; clip i belongs to video i // views_per_video.
         shape: the geometry of every clip.
         failures: path -> reason, of the videos that could not be read since the run began.
@@ -84,7 +84,8 @@ class ClipSource(abc.ABC):
         views: Views,
     ):
         self.videos, self.shape = videos, shape
-        self.labels = np.array([classes.index(video.label) for video in videos], np.int64)
+        places = {None: -1} | {name: place for place, name in enumerate(classes)}
+        self.labels = np.array([places[video.label] for video in videos], np.int64)
         self.views_per_video = views.per_video
         self.failures: dict[str, str] = {}
         self._frames, self._views = frames, views

@@ -1,0 +1,45 @@
+"""A trained network with what belongs to it: class names, and how a video becomes a clip."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ar3d_keras.config import TrainConfig, from_json
+from ar3d_keras.models.loading import load_model
+from ar3d_keras.runs import Run
+from ar3d_keras.videos.dataset import clip_shape
+from ar3d_keras.videos.sampling import ClipShape
+
+# In the folder of a SavedModel's version: {"classes": [...], "shape": {a ClipShape's fields},
+# "protocol": "...", "about": {...}}. The server ignores it.
+DESCRIPTION = "assets.extra/recogniser.json"
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """What is needed to name the action in any video.
+
+    Attributes:
+        network: anything with `predict_on_batch`, from clips uint8 (batch, T, H, W, C) to class
+            probabilities (batch, classes).
+        classes: the names of its outputs.
+        shape: how a clip is cut out of a video.
+        origin: the run or SavedModel it came from, for the record.
+    """
+
+    network: Any
+    classes: tuple[str, ...]
+    shape: ClipShape
+    origin: str
+
+
+def from_run(run: Run) -> Recogniser:
+    """The network that a run kept, computing in float32.
+
+    Raises:
+        UserError: the run is damaged, or its network cannot be loaded.
+    """
+    record = run.record()
+    config = from_json(record["config"], TrainConfig(), str(run.folder))
+    return Recogniser(
+        load_model(run.best), tuple(record["classes"]), clip_shape(config.data), str(run.folder)
+    )
