@@ -2,6 +2,7 @@
 
 ar3d export                    the latest run, into its saved_model folder
 ar3d export --run NAME --to /models/ar3d
+ar3d export --run NAME --to /models/ar3d --version 7
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ class ExportOptions:
     """Where runs are."""
     to: Path | None = None
     """The folder of versions. Default: RUN/saved_model."""
+    version: int | None = None
+    """The version's number, which must be free. Default: the highest there plus 1."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,7 +34,6 @@ def main(arguments: Sequence[str]) -> None:
 
     run = find_run(options.run, options.runs_dir, needs=["checkpoints/best.keras"])
     start_backend()
-    from ar3d_keras.serving.export import export_saved_model
+    from ar3d_keras.serving.export import export_run
 
-    version = export_saved_model(run.best, options.to or run.saved_model, run.record()["classes"])
-    Console().say(f"SavedModel  {version}")
+    export_run(run, options.to, version=options.version, reporter=Console())

@@ -278,7 +278,7 @@ def _work(
 ) -> None:
     """Train, judge, export: the same for a new run and a continued one."""
     from ar3d_keras.evaluation.judge import judge
-    from ar3d_keras.serving.export import export_saved_model
+    from ar3d_keras.serving.export import export_run
     from ar3d_keras.training import hardware
     from ar3d_keras.training.trainer import train
 
@@ -295,11 +295,10 @@ def _work(
         for split in ("val", "test"):
             about = {"command": typed, **hardware.here()}
             judge(run, dataset, split, workers=workers, about=about, reporter=console)
-        version = export_saved_model(run.best, run.saved_model, dataset.classes)
+        export_run(run, reporter=console)
     except KeyboardInterrupt:
         console.say(f"stopped; continue with: {again or f'python train.py --resume {run.folder}'}")
         raise
-    console.say(f"SavedModel  {version}")
 
 
 def _observers(run, options: TrainOptions, console: Console) -> list:

@@ -1,13 +1,14 @@
 """A trained network with what belongs to it: class names, and how a video becomes a clip."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ar3d_keras.config import TrainConfig, from_json
 from ar3d_keras.models.loading import load_model
 from ar3d_keras.runs import Run
 from ar3d_keras.videos.dataset import clip_shape
-from ar3d_keras.videos.sampling import ClipShape
+from ar3d_keras.videos.sampling import ClipShape, protocol
 
 # In the folder of a SavedModel's version: {"classes": [...], "shape": {a ClipShape's fields},
 # "protocol": "...", "about": {...}}. The server ignores it.
@@ -43,3 +44,40 @@ def from_run(run: Run) -> Recogniser:
     return Recogniser(
         load_model(run.best), tuple(record["classes"]), clip_shape(config.data), str(run.folder)
     )
+
+
+def describe(
+    classes: Sequence[str], shape: ClipShape, about: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What DESCRIPTION holds.
+
+    Args:
+        classes: the names of the network's outputs.
+        shape: how a clip is cut out of a video.
+        about: where the network comes from: anything that JSON can hold.
+    """
+    return {
+        "classes": list(classes),
+        "shape": asdict(shape),
+        "protocol": protocol(shape, clips=1, crops=1),
+        "about": dict(about or {}),
+    }
+
+
+def describe_run(run: Run) -> dict[str, Any]:
+    """What DESCRIPTION holds of the network that a run kept.
+
+    Raises:
+        UserError: the run is damaged.
+    """
+    record = run.record()
+    config = from_json(record["config"], TrainConfig(), str(run.folder))
+    kept = "begun", "parameters", "backend", "precision", "device", "versions", "git_commit"
+    about = {
+        "run": run.name,
+        "network": config.model.model + ("-attention" if config.model.attention else ""),
+        "split": record["split"]["scheme"],
+        "data": record["data"]["fingerprint"],
+        **{name: record[name] for name in kept if name in record},
+    }
+    return describe(record["classes"], clip_shape(config.data), about)

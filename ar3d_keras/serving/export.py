@@ -4,47 +4,103 @@ One route for every backend: the float32 .keras file is loaded in a process whos
 TensorFlow, and exported there (torch cannot export a SavedModel at all; see DESIGN, section 7).
 """
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
+from ar3d_keras.inference.recogniser import DESCRIPTION, describe_run
+from ar3d_keras.progress import Reporter
+from ar3d_keras.runs import Run
+from ar3d_keras.serving import warmup
+from ar3d_keras.serving.signatures import signatures
+from ar3d_keras.videos.sampling import ClipShape
 
 
-def export_saved_model(network: Path, folder: Path, classes: Sequence[str]) -> Path:
-    """Writes the next version of a SavedModel, whole or not at all.
+def export_run(
+    run: Run,
+    folder: Path | None = None,
+    *,
+    version: int | None = None,
+    reporter: Reporter | None = None,
+) -> Path:
+    """Exports the network that a run kept; see `export_saved_model`.
 
-    Its signature `serving_default` takes `clip` uint8 (batch, T, H, W, C) of the network's size,
-    RGB or, for a network that sees flow, RGB, dx, dy (see `videos.flow`), and gives `probabilities` float32 (batch, classes), `classes` string (batch, classes), and
-    `top_classes` string and `top_probabilities` float32 (batch, min(5, classes)), best first.
+    Args:
+        run: with a best.keras.
+        folder: of the versions; None: the run's own.
+        version: None: the highest in `folder` plus 1.
+        reporter: says where the version is, and what it lacks.
+    """
+    reporter = reporter or Reporter()
+    target = export_saved_model(
+        run.best, folder or run.saved_model, describe_run(run), version=version
+    )
+    reporter.say(f"SavedModel  {target}")
+    if not warmup.can_write():
+        reporter.say(
+            "It has no warm-up requests, so the server's first answers are slow: "
+            "`pip install ar3d-keras[serving]`, then `ar3d export`"
+        )
+    return target
+
+
+def export_saved_model(
+    network: Path,
+    folder: Path,
+    description: Mapping[str, Any],
+    *,
+    version: int | None = None,
+) -> Path:
+    """Writes a version of a SavedModel, whole or not at all: the server may be watching.
+
+    It answers to the signatures of `signatures.signatures`, and holds its description
+    (`inference.recogniser.DESCRIPTION`) and, where the package tensorflow-serving-api is
+    installed, requests that warm the server up (`warmup.WARMUP`).
 
     Args:
         network: a .keras file.
-        folder: of the versions; the new one is the highest there plus 1.
-        classes: the names of the network's outputs.
+        folder: of the versions.
+        description: made by `inference.recogniser.describe`.
+        version: at least 1; None: the highest in `folder` plus 1.
 
     Returns:
         The folder of the version.
 
     Raises:
-        UserError: there is no TensorFlow to export with.
+        UserError: the version exists or is none, or there is no TensorFlow to export with.
     """
-    versions = [int(path.name) for path in folder.glob("*") if path.name.isdigit()]
-    target = folder / str(max(versions, default=0) + 1)
+    target = folder / str(_next(folder) if version is None else version)
+    if version is not None and version < 1:
+        raise UserError(f"--version {version} must be at least 1")
+    if target.exists():
+        raise UserError(
+            f"{target} exists, and a version that a server may be using is never changed: "
+            f"leave --version out for {_next(folder)}"
+        )
+    # The temporary folder's name is no number, so the server does not take it for a version.
     with atomic.replacing(target) as temporary:
+        atomic.write_json(temporary / DESCRIPTION, description)
         if keras.backend.backend() == "tensorflow":
-            _write(network, temporary, classes)
+            _write(network, temporary)
         else:
-            _write_elsewhere(network, temporary, classes)
+            _write_elsewhere(network, temporary)
     return target
 
 
-def _write_elsewhere(network: Path, folder: Path, classes: Sequence[str]) -> None:
+def _next(folder: Path) -> int:
+    versions = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+    return max(versions, default=0) + 1
+
+
+def _write_elsewhere(network: Path, folder: Path) -> None:
     """Runs this file in a process with the TensorFlow backend."""
     here = str(Path(__file__).parents[2])  # where this package is, installed or not
     environment = {
@@ -55,7 +111,7 @@ def _write_elsewhere(network: Path, folder: Path, classes: Sequence[str]) -> Non
         "CUDA_VISIBLE_DEVICES": "-1",  # this process may hold the GPU's memory
     }
     done = subprocess.run(
-        [sys.executable, "-m", "ar3d_keras.serving.export", network, folder, *classes],
+        [sys.executable, "-m", "ar3d_keras.serving.export", network, folder],
         env=environment,
         capture_output=True,
         text=True,
@@ -69,32 +125,22 @@ def _write_elsewhere(network: Path, folder: Path, classes: Sequence[str]) -> Non
         raise RuntimeError(f"exporting {network} failed:\n{done.stderr}")
 
 
-def _write(network: Path, folder: Path, classes: Sequence[str]) -> None:
-    import tensorflow as tf
-
+def _write(network: Path, folder: Path) -> None:
+    """Writes the SavedModel into a folder that holds its description."""
     from ar3d_keras import load_model
 
     model = load_model(network)
-    # A folder's name need not be UTF-8; a string tensor holds bytes.
-    names = tf.constant([name.encode("utf-8", "surrogateescape") for name in classes])
-    top = min(5, len(classes))
-
-    def classify(clip):
-        probabilities = model(clip, training=False)
-        best, places = tf.math.top_k(probabilities, top)
-        return {
-            "probabilities": probabilities,
-            "classes": tf.repeat(names[tf.newaxis], tf.shape(probabilities)[0], axis=0),
-            "top_classes": tf.gather(names, places),
-            "top_probabilities": best,
-        }
-
+    description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    shape = ClipShape(**description["shape"])
+    found = signatures(model, description["classes"], shape)
     archive = keras.export.ExportArchive()
     archive.track(model)
-    clip = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="clip")
-    archive.add_endpoint("serve", classify, input_signature=[clip])
+    for name, signature in found.items():
+        archive.add_endpoint(name, signature.function, input_signature=[signature.input])
     archive.write_out(str(folder), verbose=False)
+    if warmup.can_write():
+        warmup.write_warmup(folder, found, frames=2 * shape.frames)
 
 
 if __name__ == "__main__":
-    _write(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
+    _write(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from ar3d_keras import Conv3DClassifier
+from ar3d_keras.inference.recogniser import describe
 from ar3d_keras.serving.export import export_saved_model
+from ar3d_keras.videos.sampling import ClipShape
 
 pytestmark = pytest.mark.every_backend
 NAMES = ["걷기 walk", "run", "jump, high"]
 SMALL = {"frames": 4, "height": 8, "width": 8, "filters": 6, "pool": (2, 4, 4), "dense": 5}
+ABOUT = describe(NAMES, ClipShape(4, 8, 8, 9, 12))
 
 # Plain TensorFlow: importing this package or Keras in here is an error.
 LOAD = """
@@ -41,7 +44,7 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     model = Conv3DClassifier(3, attention=True, **SMALL)
     model.save(folder / "network.keras")
-    return model, folder, export_saved_model(folder / "network.keras", folder / "served", NAMES)
+    return model, folder, export_saved_model(folder / "network.keras", folder / "served", ABOUT)
 
 
 def test_it_loads_without_this_package_and_equals_keras(exported, tmp_path):
@@ -70,19 +73,19 @@ def test_versions_count_up_and_older_ones_stay(exported):
     _, folder, version = exported
     assert version == folder / "served" / "1"
     before = (version / "saved_model.pb").read_bytes()
-    assert export_saved_model(folder / "network.keras", folder / "served", NAMES).name == "2"
+    assert export_saved_model(folder / "network.keras", folder / "served", ABOUT).name == "2"
     assert (version / "saved_model.pb").read_bytes() == before
 
 
 def test_it_does_not_matter_where_it_is_called_from(exported, tmp_path, monkeypatch):
     _, folder, _ = exported
     monkeypatch.chdir(tmp_path)
-    version = export_saved_model(folder / "network.keras", tmp_path / "served", NAMES)
+    version = export_saved_model(folder / "network.keras", tmp_path / "served", ABOUT)
     assert (version / "saved_model.pb").is_file()
 
 
 def test_a_failed_export_leaves_nothing(exported, tmp_path):
     _, folder, _ = exported
     with pytest.raises(Exception, match="network"):
-        export_saved_model(folder / "missing.keras", tmp_path / "served", NAMES)
+        export_saved_model(folder / "missing.keras", tmp_path / "served", ABOUT)
     assert not [path for path in (tmp_path / "served").rglob("*") if path.is_file()]
