@@ -14,7 +14,7 @@ import functools
 import importlib.util
 import os
 import sys
-from ctypes import POINTER, byref, c_char, c_int, c_int64, c_size_t, c_ubyte, c_void_p
+from ctypes import POINTER, c_int, c_int64, c_size_t, c_void_p
 from pathlib import Path
 
 import numpy as np
