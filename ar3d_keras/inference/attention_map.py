@@ -26,11 +26,17 @@ def attention_network(network: keras.Model) -> keras.Model | None:
     gate = find_gate(network)
     if gate is None:
         return None
-    attention = ops.mean(ops.cast(gate.attention_map(gate.input), "float32"), axis=-1)
+    features, values = gate.input, gate.attention_map(gate.input)
+    # From the gate's values on, so that its convolution, half of the network, runs once.
+    behind = keras.Model(gate.output, network.output, name="behind_the_gate")
     _, frames, height, width, _ = network.input_shape
+    attention = ops.mean(ops.cast(values, "float32"), axis=-1)
     return keras.Model(
         network.input,
-        {"probabilities": network.output, "attention": enlarged(attention, frames, height, width)},
+        {
+            "probabilities": behind(features * values),
+            "attention": enlarged(attention, frames, height, width),
+        },
         name=f"{network.name}_attention_map",
     )
 
