@@ -124,14 +124,11 @@ def _decoded(images, shape: ClipShape):
 
     count = tf.size(images)
     numbered = tf.data.Dataset.from_tensor_slices((tf.range(count), images))
-    cropped = numbered.map(crop, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
+    cropped = numbered.map(crop, num_parallel_calls=tf.data.AUTOTUNE)
     black = tf.zeros((shape.height, shape.width, 3), tf.uint8)
     last = tf.data.Dataset.from_tensors((count, black))  # so that there is one at least
     decoded = cropped.ignore_errors().concatenate(last).batch(tf.cast(count, tf.int64) + 1)
-    options = tf.data.Options()
-    options.autotune.enabled = False  # it looks for settings for long runs, in a thread
-    options.experimental_optimization.apply_default_optimizations = False
-    numbers, frames = decoded.with_options(options).get_single_element()
+    numbers, frames = decoded.get_single_element()
     numbers = numbers[:, tf.newaxis]
     clip = tf.scatter_nd(numbers, frames, (count + 1, *black.shape))[:-1]
     return clip, tf.scatter_nd(numbers, tf.ones_like(numbers[:, 0], tf.bool), [count + 1])[:-1]

@@ -6,13 +6,15 @@ installed wheel, found but not imported.
     python c_loader.py VERSION IN.npz OUT.npz
 
 IN.npz holds inputs named `case/signature/input`; OUT.npz then holds `case/signature/output`, and
-`case/signature/!` where the run failed: the status's message.
+`case/signature/!` where the run failed: the status's message; besides, `signatures`, their
+names, `ops`, those of all registered operations, and `peak`, the most bytes that the process had.
 """
 
 import ctypes
 import functools
 import importlib.util
 import os
+import resource
 import sys
 from ctypes import POINTER, c_int, c_int64, c_size_t, c_void_p
 from pathlib import Path
@@ -49,7 +51,7 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-class Failed(RuntimeError):
+class StatusError(RuntimeError):
     """A status that is not OK; its message."""
 
 
@@ -59,7 +61,7 @@ def _check(status) -> None:
     message = library.TF_Message(c_void_p(status)).decode(errors="replace")
     library.TF_DeleteStatus(c_void_p(status))
     if failed:
-        raise Failed(message)
+        raise StatusError(message)
 
 
 class Session:
@@ -93,7 +95,7 @@ class Session:
         """The outputs of a signature by name; strings are bytes in arrays of objects.
 
         Raises:
-            Failed: TensorFlow's message.
+            StatusError: TensorFlow's message.
         """
         library = _library()
         fed, fetched = self.signatures[signature]
@@ -230,14 +232,16 @@ def main(version: str, asked: str, answered: str) -> None:
         for key, array in arrays.items():
             case, name = key.rsplit("/", 1)
             cases.setdefault(case, {})[name] = array
-    answers = {"ops": np.array(sorted(registered_ops()))}
+    answers = {"signatures": np.array(sorted(session.signatures))}
+    answers["ops"] = np.array(sorted(registered_ops()))
     for case, inputs in cases.items():
         try:
             answer = session.run(case.rsplit("/", 1)[1], inputs)
-        except Failed as error:
+        except StatusError as error:
             answer = {"!": np.array(str(error))}
         answers |= {f"{case}/{name}": value for name, value in answer.items()}
     session.close()
+    answers["peak"] = np.array(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     np.savez(answered, **answers)
     assert not {"tensorflow", "keras"} & set(sys.modules)
 
