@@ -31,8 +31,10 @@ def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can put right."""
     options = parse(ExportOptions, arguments, verb="export", text=__doc__)
     from ar3d_keras.runs import find_run
+    from ar3d_keras.serving.versions import free_version
 
     run = find_run(options.run, options.runs_dir, needs=["checkpoints/best.keras"])
+    free_version(options.to or run.saved_model, options.version)  # refused before Keras starts
     start_backend()
     from ar3d_keras.serving.export import export_run
 

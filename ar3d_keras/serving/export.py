@@ -21,6 +21,7 @@ from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import Run
 from ar3d_keras.serving import warmup
 from ar3d_keras.serving.signatures import signatures
+from ar3d_keras.serving.versions import free_version
 from ar3d_keras.videos.sampling import ClipShape
 
 
@@ -75,16 +76,10 @@ def export_saved_model(
         The folder of the version.
 
     Raises:
-        UserError: the version exists or is none, or there is no TensorFlow to export with.
+        UserError: the version exists or is none, the network cannot be loaded, or there is no
+            TensorFlow to export with.
     """
-    target = folder / str(_next(folder) if version is None else version)
-    if version is not None and version < 1:
-        raise UserError(f"--version {version} must be at least 1")
-    if target.exists():
-        raise UserError(
-            f"{target} exists, and a version that a server may be using is never changed: "
-            f"leave --version out for {_next(folder)}"
-        )
+    target = free_version(folder, version)
     # The temporary folder's name is no number, so the server does not take it for a version.
     with atomic.replacing(target) as temporary:
         atomic.write_json(temporary / DESCRIPTION, description)
@@ -93,11 +88,6 @@ def export_saved_model(
         else:
             _write_elsewhere(network, temporary)
     return target
-
-
-def _next(folder: Path) -> int:
-    versions = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
-    return max(versions, default=0) + 1
 
 
 def _write_elsewhere(network: Path, folder: Path) -> None:
@@ -121,6 +111,8 @@ def _write_elsewhere(network: Path, folder: Path) -> None:
             "a SavedModel is written by TensorFlow, which is not installed: "
             "`pip install ar3d-keras[tensorflow]`, then `ar3d export`"
         )
+    if done.returncode == 2:
+        raise UserError(done.stdout.strip())
     if done.returncode:
         raise RuntimeError(f"exporting {network} failed:\n{done.stderr}")
 
@@ -143,4 +135,8 @@ def _write(network: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    _write(Path(sys.argv[1]), Path(sys.argv[2]))
+    try:
+        _write(Path(sys.argv[1]), Path(sys.argv[2]))
+    except UserError as error:
+        print(error)
+        sys.exit(2)

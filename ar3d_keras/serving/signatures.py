@@ -33,7 +33,9 @@ def signatures(
     - `jpeg`: `jpeg_bytes` string (batch, n), JPEG or PNG, each of any size -> the same, and
       `error` string (batch,): where it is not empty, it says what is wrong with the row, whose
       probabilities are 0 and top_classes empty. The other rows are as if it were not there.
-      Empty strings are no frames, so requests of different lengths fit into one batch.
+      Empty strings are no frames, so requests of different lengths fit into one batch: with
+      `pad_variable_length_inputs`, TF Serving lengthens a request by its first element, so one
+      that begins with an empty string gets empty strings.
     - `attention`, where the network has a gate: `clip` -> `probabilities` and `attention` float32
       (batch, T, H, W), in 0..1 (see `inference.attention_map`).
 

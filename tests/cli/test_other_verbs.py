@@ -56,3 +56,15 @@ def test_export_writes_the_next_version(trained, tmp_path, capsys):
     for version in ("1", "2"):
         assert main(["export", "--run", str(trained), "--to", str(tmp_path)]) == 0
         assert (tmp_path / version / "saved_model.pb").is_file()
+
+
+def test_export_never_changes_a_version(trained, tmp_path, refused):
+    to = "--run", trained, "--to", tmp_path
+    assert main(["export", *map(str, to), "--version", "3"]) == 0
+    before = (tmp_path / "3/saved_model.pb").read_bytes()
+    error = refused("export", *to, "--version", "3")
+    assert "3 exists, and a version is never changed" in error
+    assert "leave --version out for 4" in error
+    assert (tmp_path / "3/saved_model.pb").read_bytes() == before
+    assert "--version 0 must be at least 1" in refused("export", *to, "--version", "0")
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()].count("3") == 1

@@ -28,3 +28,14 @@ def ask(tmp_path_factory):
             return dict(answers)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def decide():
+    """decide(network): an untrained one takes every class for as likely, and would hide errors."""
+
+    def change(network) -> None:
+        kernel, bias = network.get_layer("output").get_weights()
+        network.get_layer("output").set_weights([20 * kernel, bias])
+
+    return change

@@ -19,6 +19,7 @@ from ar3d_keras.inference.attention_map import attention_network
 from ar3d_keras.inference.recogniser import DESCRIPTION, describe
 from ar3d_keras.runs import Run
 from ar3d_keras.serving.export import export_saved_model
+from ar3d_keras.serving.versions import free_version
 from ar3d_keras.videos.dataset import open_dataset
 from ar3d_keras.videos.sampling import ClipShape, protocol
 
@@ -31,9 +32,10 @@ BYTES = [name.encode("utf-8", "surrogateescape") for name in NAMES]
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+def exported(decide, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     model = Conv3DClassifier(3, attention=True, **SMALL)
+    decide(model)
     model.save(folder / "network.keras")
     description = describe(NAMES, SHAPE, {"run": "tiny"})
     version = export_saved_model(folder / "network.keras", folder / "served", description)
@@ -116,6 +118,8 @@ def test_versions_count_up_and_older_ones_stay(exported, tmp_path, user_error):
     assert export(7).name == "7"
     assert export(5).name == "5"
     assert export().name == "8"
+    with user_error("--to takes the folder"):
+        free_version(version / "saved_model.pb")
     after = contents()
     assert {path: after[path] for path in before} == before
 
@@ -129,11 +133,10 @@ def test_it_does_not_matter_where_it_is_called_from(exported, tmp_path, monkeypa
 
 @pytest.mark.every_backend
 def test_a_failed_export_leaves_nothing_and_is_never_seen_as_a_version(
-    exported, tmp_path, monkeypatch
+    tmp_path, monkeypatch, user_error
 ):
     from ar3d_keras.serving import export
 
-    _, folder, _ = exported
     seen = []
     write = "_write" if keras.backend.backend() == "tensorflow" else "_write_elsewhere"
     original = getattr(export, write)
@@ -143,8 +146,9 @@ def test_a_failed_export_leaves_nothing_and_is_never_seen_as_a_version(
         original(network, temporary)
 
     monkeypatch.setattr(export, write, watch)
-    with pytest.raises(Exception, match="network"):
-        export_saved_model(folder / "missing.keras", tmp_path / "served", describe(NAMES, SHAPE))
+    (tmp_path / "damaged.keras").write_bytes(b"PK")
+    with user_error("damaged.keras is not a network that Keras can load"):
+        export_saved_model(tmp_path / "damaged.keras", tmp_path / "served", describe(NAMES, SHAPE))
     assert not [path for path in (tmp_path / "served").rglob("*") if path.is_file()]
     # What the server would do with each name while the export runs.
     assert len(seen) == 1

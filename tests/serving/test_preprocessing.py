@@ -78,8 +78,8 @@ def test_a_real_video_gives_the_clip_of_evaluation(frames, write_video, tmp_path
     assert furthest(clip[0], evaluation[0, 0]) <= 1
 
 
-def test_images_are_decoded_as_opencv_does_within_two_grey_levels():
-    """Two JPEG decoders; measured on noise, which is worse than any video: 1 level."""
+def test_images_are_decoded_as_opencv_does_within_a_grey_level():
+    """Both use libjpeg-turbo: with OpenCV 5.0 and TensorFlow 2.21, 200 images differed nowhere."""
     shape = ClipShape(1, 60, 80, resize_height=60, resize_width=80)
     smooth = cv2.resize(random_frames(8, 10, 3), (80, 60), interpolation=cv2.INTER_CUBIC)
     for image in (smooth, random_frames(60, 80, 3)):
@@ -87,7 +87,7 @@ def test_images_are_decoded_as_opencv_does_within_two_grey_levels():
         clip, error = clip_of_images([[data]], shape)
         assert error.numpy().tolist() == [b""]
         theirs = cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), 1), cv2.COLOR_BGR2RGB)
-        assert furthest(clip[0, 0], theirs) <= 2
+        assert furthest(clip[0, 0], theirs) <= 1
 
 
 def test_rows_of_any_length_and_frames_of_any_size_fit_into_one_batch():

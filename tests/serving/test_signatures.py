@@ -25,10 +25,11 @@ FRAMES, SIZE = 21, (48, 64)
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def served(decide, tmp_path_factory):
     """A network, and the version that was exported of it."""
     folder = tmp_path_factory.mktemp("signatures")
     network = Conv3DClassifier(6, attention=True, **SMALL)
+    decide(network)
     network.save(folder / "n.keras")
     return network, export_saved_model(folder / "n.keras", folder / "m", describe(NAMES, SHAPE))
 
@@ -96,7 +97,7 @@ def test_frames_are_answered_as_evaluation_does(count, answers, served, videos):
     answer = answers[f"{count}/frames/probabilities"]
     expected = network.predict_on_batch(clip_of_frames(frames, SHAPE).numpy())[:count]
     np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5)
-    # A grey level, which is what the two ways to resize may differ by, is worth this much.
+    # The two ways to resize may differ by a grey level; that is worth at most this here.
     evaluated = network.predict_on_batch(clips)[:count]
     np.testing.assert_allclose(answer, evaluated, rtol=0, atol=1e-3)
     best = np.argsort(-expected, axis=1)[:, :5]
