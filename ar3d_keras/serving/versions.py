@@ -21,8 +21,8 @@ def free_version(folder: Path, version: int | None = None) -> Path:
     following = max(there, default=0) + 1
     if version is None:
         version = following
-    if version < 1:
-        raise UserError(f"--version {version} must be at least 1")
+    if not 0 < version < 2**63:  # the server passes over other numbers
+        raise UserError(f"--version {version} must be at least 1, and below 2^63")
     if version in there:
         raise UserError(
             f"{folder / str(version)} exists, and a version is never changed, for a server may be "

@@ -1,6 +1,8 @@
 """Requests that TF Serving answers to itself before it opens a version to anybody.
 
-The first request of each shape is slow, for kernels are chosen and memory is reserved then.
+The first request to each signature is slow, for kernels are chosen and memory is reserved then.
+One video each: the first larger batch is as fast as the second, and the server would refuse the
+version if a request were larger than its `max_batch_size`.
 https://www.tensorflow.org/tfx/serving/saved_model_warmup
 """
 
@@ -14,7 +16,6 @@ from ar3d_keras.serving.signatures import Signature
 
 # In the folder of a version, where the server looks for it.
 WARMUP = "assets.extra/tf_serving_warmup_requests"
-BATCHES = (1, 8)
 VIDEO = (240, 320)  # height, width: UCF-101's
 
 
@@ -24,7 +25,7 @@ def can_write() -> bool:
 
 
 def write_warmup(version: Path, signatures: dict[str, Signature], frames: int) -> None:
-    """Writes a request for each signature and batch size into the folder of a version.
+    """Writes a request for each signature into the folder of a version.
 
     Args:
         version: the folder.
@@ -45,17 +46,15 @@ def _requests(signatures: Iterable[tuple[str, Signature]], frames: int) -> Itera
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
     for name, (_, spec) in signatures:
-        for batch in BATCHES:
-            free = iter((batch, frames, *VIDEO))
-            shape = [size or next(free) for size in spec.shape]
-            # One value stands for all elements: the file stays small.
-            value = _image() if spec.dtype == tf.string else 128
-            log = PredictionLog()
-            request = log.predict_log.request
-            request.model_spec.signature_name = name
-            tensor = tf.make_tensor_proto(value, spec.dtype, shape)
-            request.inputs[spec.name].CopyFrom(tensor)
-            yield log
+        free = iter((1, frames, *VIDEO))
+        shape = [size or next(free) for size in spec.shape]
+        # One value stands for all elements: the file stays small.
+        value = _image() if spec.dtype == tf.string else 128
+        log = PredictionLog()
+        request = log.predict_log.request
+        request.model_spec.signature_name = name
+        request.inputs[spec.name].CopyFrom(tf.make_tensor_proto(value, spec.dtype, shape))
+        yield log
 
 
 def _image() -> bytes:

@@ -15,6 +15,7 @@ import pytest
 
 from ar3d_keras import Conv3DClassifier, TwoStream
 from ar3d_keras.cli import main
+from ar3d_keras.errors import UserError
 from ar3d_keras.inference.attention_map import attention_network
 from ar3d_keras.inference.recogniser import DESCRIPTION, describe
 from ar3d_keras.runs import Run
@@ -132,9 +133,7 @@ def test_it_does_not_matter_where_it_is_called_from(exported, tmp_path, monkeypa
 
 
 @pytest.mark.every_backend
-def test_a_failed_export_leaves_nothing_and_is_never_seen_as_a_version(
-    tmp_path, monkeypatch, user_error
-):
+def test_a_failed_export_leaves_nothing_and_is_never_seen_as_a_version(tmp_path, monkeypatch):
     from ar3d_keras.serving import export
 
     seen = []
@@ -147,7 +146,7 @@ def test_a_failed_export_leaves_nothing_and_is_never_seen_as_a_version(
 
     monkeypatch.setattr(export, write, watch)
     (tmp_path / "damaged.keras").write_bytes(b"PK")
-    with user_error("damaged.keras is not a network that Keras can load"):
+    with pytest.raises(UserError, match=r"damaged\.keras is not a network that Keras can load"):
         export_saved_model(tmp_path / "damaged.keras", tmp_path / "served", describe(NAMES, SHAPE))
     assert not [path for path in (tmp_path / "served").rglob("*") if path.is_file()]
     # What the server would do with each name while the export runs.

@@ -1,13 +1,12 @@
 """The warm-up file, read with TF Serving's own protocol and answered."""
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
 from ar3d_keras import Conv3DClassifier
 from ar3d_keras.inference.recogniser import describe
 from ar3d_keras.serving.export import export_saved_model
-from ar3d_keras.serving.warmup import BATCHES, WARMUP
+from ar3d_keras.serving.warmup import WARMUP
 from ar3d_keras.videos.sampling import ClipShape
 
 
@@ -20,11 +19,11 @@ def version(tmp_path_factory):
     return export_saved_model(folder / "n.keras", folder / "m", description)
 
 
-def test_it_asks_every_signature_in_every_batch_size(version):
+def test_it_asks_every_signature(version):
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
     model = tf.saved_model.load(str(version))
-    asked = set()
+    asked = []
     for record in tf.data.TFRecordDataset(str(version / WARMUP)):
         log = PredictionLog.FromString(record.numpy())
         assert log.WhichOneof("log_type") == "predict_log"
@@ -33,15 +32,14 @@ def test_it_asks_every_signature_in_every_batch_size(version):
         inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
         given = {name: tf.constant(value) for name, value in inputs.items()}
         answer = signature(**given)
-        (batch,) = {len(value) for value in inputs.values()}
-        np.testing.assert_allclose(answer["probabilities"].numpy().sum(1), [1] * batch, rtol=1e-6)
-        asked.add((request.model_spec.signature_name, batch))
+        assert answer["probabilities"].numpy().sum() == pytest.approx(1)  # one video
+        asked.append(request.model_spec.signature_name)
         if "error" in answer:
-            assert answer["error"].numpy().tolist() == [b""] * batch
+            assert answer["error"].numpy().tolist() == [b""]
             (images,) = inputs.values()
             assert tf.io.decode_jpeg(images[0, 0]).shape == (240, 320, 3)
-    assert asked == {(name, batch) for name in model.signatures for batch in BATCHES}
-    assert set(model.signatures) == {"serving_default", "frames", "jpeg", "attention"}
+    assert sorted(asked) == sorted(model.signatures)
+    assert sorted(asked) == ["attention", "frames", "jpeg", "serving_default"]
 
 
 def test_it_is_small(version):
