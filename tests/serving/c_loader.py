@@ -37,6 +37,7 @@ class _Buffer(ctypes.Structure):
 @functools.cache
 def _library() -> ctypes.CDLL:
     folder = Path(importlib.util.find_spec("tensorflow").submodule_search_locations[0])
+    # Their symbols stay local: NumPy's generators crash on some of them.
     ctypes.CDLL(str(folder / "libtensorflow_framework.so.2"))
     library = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"))
     for name in (
