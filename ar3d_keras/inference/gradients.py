@@ -27,8 +27,8 @@ def grad_cam(
     its scores where the network answers for each frame), for a sure network's probability has
     none. Of two streams the last is looked at, the one that sees motion.
 
-    A clip takes the memory of its last feature maps some four times; of the paper's network that
-    is 0.2 GB.
+    A clip takes the memory of the network's last features some times over; of the paper's network
+    that is 0.2 GB.
 
     Args:
         network: made of Keras layers, with feature maps (batch, [time,] rows, columns, channels).
@@ -44,14 +44,14 @@ def grad_cam(
         ValueError: the network has no feature maps, or no softmax.
     """
     below, above = _cut(network)
-    features, probabilities = below(clips, training=False)
+    maps, pooled, probabilities = below(clips, training=False)
     if targets is None:
         targets = ops.argmax(probabilities, axis=-1)
     chosen = ops.one_hot(targets, probabilities.shape[-1], dtype="float32")
-    gradient = _gradient(lambda maps: ops.sum(above(maps, training=False) * chosen), features)
-    positions = tuple(range(1, len(features.shape) - 1))
+    gradient = _gradient(lambda at: ops.sum(above(at, training=False) * chosen), pooled)
+    positions = tuple(range(1, len(maps.shape) - 1))
     weights = ops.mean(gradient, axis=positions, keepdims=True)
-    maps = ops.relu(ops.sum(ops.stop_gradient(features) * weights, axis=-1))
+    maps = ops.relu(ops.sum(ops.stop_gradient(maps) * weights, axis=-1))
     if len(positions) == 2:
         maps = maps[:, None]  # the same at all times
     maps = ops.convert_to_numpy(enlarged(maps, *clips.shape[1:4]))
@@ -60,21 +60,25 @@ def grad_cam(
 
 
 def _cut(network: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """The network in two: clips to (last feature maps, probabilities); those maps to scores.
+    """The network in two parts, which share its layers.
 
-    The last feature maps are those of the last layer that has positions and is no pooling. Both
-    parts share the network's layers.
+    Returns:
+        Clips to (last feature maps, the same behind their pooling, probabilities), and what is
+        behind the pooling to the classes' scores. A pooling hands each gradient on whole, so the
+        mean over its outputs gives the same weights, but for a factor, as that over its inputs;
+        TensorFlow's for MaxPooling3D goes to every maximum instead, all zeros behind a ReLU.
     """
     for layer in reversed(network.layers):
         if isinstance(layer, keras.Model):
             below, above = _cut(layer)
             # A model's own `input` is its inside's; an operation's is what it was called on.
-            maps, _ = below(keras.Operation.input.fget(layer))
-            return keras.Model(network.input, (maps, network.output)), above
-        maps = layer.output
-        if len(maps.shape) >= 4 and not isinstance(layer, POOLINGS | layers.InputLayer):
-            below = keras.Model(network.input, (maps, network.output))
-            return below, keras.Model(maps, _scores(network))
+            maps, pooled, _ = below(keras.Operation.input.fget(layer))
+            return keras.Model(network.input, (maps, pooled, network.output)), above
+        pooled = layer.output
+        if len(pooled.shape) >= 4 and not isinstance(layer, layers.InputLayer):
+            maps = layer.input if isinstance(layer, POOLINGS) else pooled
+            below = keras.Model(network.input, (maps, pooled, network.output))
+            return below, keras.Model(pooled, _scores(network))
     raise ValueError(f"{network.name} has no feature maps.")
 
 
