@@ -116,12 +116,12 @@ def test_the_weights_are_those_of_finite_differences(name):
 def test_a_sure_answer_still_has_a_map():
     """Of a probability of 1 the gradient is 0, of the score before softmax it is not."""
     model = Conv3DClassifier(3, filters=5, dense=7, **SMALL)
-    weights, bias = model.get_layer("output").get_weights()
-    model.get_layer("output").set_weights([weights, bias + [0, 200, 0]])
+    raised = np.array([0, 200, 0], np.float32)
+    for name, bias in (("dense", np.zeros(7)), ("output", raised)):
+        layer = model.get_layer(name)
+        layer.set_weights([abs(layer.get_weights()[0]), bias])
     clips = clips_for(model)
     assert (model.predict_on_batch(clips)[:, 1] == 1).all()
-    model.get_layer("dense").set_weights([abs(w) for w in model.get_layer("dense").get_weights()])
-    model.get_layer("output").set_weights([abs(weights), bias + [0, 200, 0]])
     maps = grad_cam(model, clips)
     np.testing.assert_allclose(maps.max(axis=(1, 2, 3)), 1)
     np.testing.assert_array_equal(maps, grad_cam(model, clips, np.array([1, 1])))
