@@ -77,22 +77,37 @@ def draw_examples(
     ):
         # Down the columns, so that the right ones stand left and the wrong ones right.
         film, bars = grid[i % rows, 2 * (i // rows) : 2 * (i // rows) + 2]
-        right = top_k(answer[None], 1)[0, 0] == label
-        name = drawing.clean(classes[label], 24)
         film.imshow(strip, interpolation="bilinear")
-        film.set_title(
-            f"{'✓' if right else '✗'} {name}",
-            loc="left",
-            fontsize=11,
-            fontweight="bold",
-            color="#1f7a3f" if right else "#b3261e",
-        )
-        room = 62 - int(1.65 * drawing.display_width(name))
-        film.set_title(
-            drawing.clean(path, room, keep_end=True), loc="right", fontsize=7, color=drawing.PALE
-        )
+        title(film, path, int(label), answer, classes)
         _bars(bars, answer, int(label), classes)
     return drawing.finish(figure)
+
+
+def title(
+    axes: Axes, path: str, label: int, probabilities: np.ndarray, classes: Sequence[str]
+) -> None:
+    """Writes the true class, whether the first answer names it, and the video above a film.
+
+    Args:
+        axes: some 4.3 inches wide.
+        path: the video's name.
+        label: index into `classes`.
+        probabilities: (classes,) in 0..1.
+        classes: the names.
+    """
+    right = top_k(probabilities[None], 1)[0, 0] == label
+    name = drawing.clean(classes[label], 24)
+    axes.set_title(
+        f"{'✓' if right else '✗'} {name}",
+        loc="left",
+        fontsize=11,
+        fontweight="bold",
+        color="#1f7a3f" if right else "#b3261e",
+    )
+    room = 62 - int(1.65 * drawing.display_width(name))
+    axes.set_title(
+        drawing.clean(path, room, keep_end=True), loc="right", fontsize=7, color=drawing.PALE
+    )
 
 
 def _strip(clip: np.ndarray) -> np.ndarray:

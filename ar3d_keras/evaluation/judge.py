@@ -7,6 +7,8 @@ import numpy as np
 
 from ar3d_keras.evaluation import examples
 from ar3d_keras.evaluation.evaluator import evaluate
+from ar3d_keras.evaluation.explanation_sheet import Explanations
+from ar3d_keras.evaluation.explanations import explain_videos
 from ar3d_keras.evaluation.metrics import Evaluation
 from ar3d_keras.evaluation.report import write_report
 from ar3d_keras.models.loading import load_model
@@ -62,6 +64,7 @@ def judge(
         description=f"judging {split}",
     )
     chosen = examples.choose_examples(evaluation)
+    clips_shown = _clips(source, evaluation, chosen)
     folder = run.evaluation(split)
     figures = write_report(
         folder,
@@ -74,7 +77,8 @@ def judge(
         history=columns(read_history(run.history)),
         leak=warnings,
         leak_is_loud=record["split"]["leak_is_loud"] or fingerprint != trained_on,
-        example_clips=(chosen, _clips(source, evaluation, chosen)),
+        example_clips=(chosen, clips_shown),
+        explanations=_explanations(network, clips_shown, evaluation, chosen, reporter),
     )
     low, high = figures["top1_interval"]
     left_out = f", {figures['skipped']} skipped" if figures["skipped"] else ""
@@ -114,3 +118,22 @@ def _clips(source: ClipSource, evaluation: Evaluation, chosen: np.ndarray) -> np
     place = {video.path: number for number, video in enumerate(source.videos)}
     views = source.views_per_video
     return np.array([source[place[evaluation.paths[i]] * views + views // 2, 0] for i in chosen])
+
+
+def _explanations(
+    network: keras.Model,
+    clips: np.ndarray,
+    evaluation: Evaluation,
+    chosen: np.ndarray,
+    reporter: Reporter,
+) -> Explanations | None:
+    """What explains the answers to the chosen videos; without it the report is as true."""
+    if not len(chosen):
+        return None
+    answers = evaluation.probabilities[chosen].argmax(axis=1)
+    try:
+        return explain_videos(network, clips, answers, evaluation.classes)
+    except Exception as error:  # whatever it is, memory that ran out included
+        reason = " ".join(str(error).split())[:200]
+        reporter.say(f"the report has no explanation: {type(error).__name__}: {reason}")
+        return None

@@ -24,8 +24,9 @@ def build(
     title: str,
     leak_is_loud: bool,
     pictures: Mapping[str, bytes],
+    explained: str = "",
 ) -> str:
-    """Puts the page together; every text from outside goes through `shown`."""
+    """Puts the page together, `explained` being how to read its maps; every text from outside goes through `shown`."""
     meaning = " · ".join(
         f"{shown(key.replace('_', ' '))} <b>{shown(about[key])}</b>"
         for key in MEANING
@@ -41,6 +42,12 @@ def build(
             "Down the columns: the surest right answers, then the surest wrong ones, spread over "
             "the classes. Green is the true class, red the first answer where it is wrong.",
             "frames of some videos with their five likeliest classes",
+        ),
+        picture(
+            "Explanation",
+            pictures.get("explanation"),
+            explained,
+            "the same videos with maps of where the network responds",
         ),
         picture(
             "Confusion matrix",

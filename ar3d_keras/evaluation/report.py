@@ -13,6 +13,7 @@ import numpy as np
 
 from ar3d_keras.atomic import replacing, write_csv, write_json, write_text
 from ar3d_keras.evaluation import drawing, examples, page, plots
+from ar3d_keras.evaluation.explanation_sheet import Explanations, draw_explanations
 from ar3d_keras.evaluation.metrics import (
     Evaluation,
     confusion_matrix,
@@ -32,6 +33,7 @@ def write_report(
     leak: Sequence[str] | None = None,
     leak_is_loud: bool = False,
     example_clips: tuple[np.ndarray, np.ndarray] | None = None,
+    explanations: Explanations | None = None,
 ) -> dict:
     """Writes metrics.json, three CSV files, the pictures and report.html into `folder`.
 
@@ -46,6 +48,7 @@ def write_report(
         leak_is_loud: whether that box is red.
         example_clips: (indices (n,) of videos, their clips (n, T, H, W, C) uint8), see
             `examples.choose_examples`.
+        explanations: of the answers to these videos.
 
     Returns:
         The content of metrics.json: `metrics(evaluation)`, `about`, leak, skipped_videos.
@@ -68,17 +71,18 @@ def write_report(
     if clash := sorted(about.keys() & figures.keys()):
         raise ValueError(f"about may not hold {clash}: figures have these names.")
     written = figures | about
-    drawn = _draw(evaluation, title, history, example_clips)
+    drawn = _draw(evaluation, title, history, example_clips, explanations)
     pictures = {name: drawing.png_bytes(figure) for name, figure in drawn.items()}
-    built = page.build(evaluation, figures, about, title, leak_is_loud, pictures)
+    read = explanations.caption if explanations else ""
+    built = page.build(evaluation, figures, about, title, leak_is_loud, pictures, read)
     # All is made before anything is written, the largest first: where it fails, an older report
     # is still there as it was.
     write_text(folder / "report.html", built)
     for name in pictures.keys() - {"curves"}:  # the run folder has those already
         with replacing(folder / f"{name}.png") as temporary:
             temporary.write_bytes(pictures[name])
-    if "examples" not in pictures:
-        (folder / "examples.png").unlink(missing_ok=True)
+    for name in {"examples", "explanation"} - pictures.keys():
+        (folder / f"{name}.png").unlink(missing_ok=True)
     _write_tables(folder, evaluation)
     write_json(folder / "metrics.json", written)
     return written
@@ -132,20 +136,23 @@ def _draw(
     title: str,
     history: plots.History | None,
     example_clips: tuple[np.ndarray, np.ndarray] | None,
+    explanations: Explanations | None,
 ) -> dict:
-    """Returns the figures there is something to draw for: curves, examples, confusion."""
+    """Returns the figures there is something to draw for."""
     figures = {}
     if plots.drawable(history):
         figures["curves"] = plots.curves({title: history})
     if example_clips is not None and len(example_clips[0]):
         chosen, clips = example_clips
-        figures["examples"] = examples.draw_examples(
-            clips,
+        told = (
             [evaluation.paths[i] for i in chosen],
             evaluation.labels[chosen],
             evaluation.probabilities[chosen],
             evaluation.classes,
         )
+        figures["examples"] = examples.draw_examples(clips, *told)
+        if explanations is not None:
+            figures["explanation"] = draw_explanations(explanations, *told)
     figures["confusion"] = plots.confusion(
         confusion_matrix(evaluation), evaluation.classes, f"Confusion · {title}"
     )

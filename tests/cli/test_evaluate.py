@@ -4,10 +4,12 @@ import csv
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from processes import python  # tests/cli/processes.py
 
+import ar3d_keras
 from ar3d_keras.cli import main
 
 
@@ -64,6 +66,27 @@ def test_confusion_and_per_class_tables_agree(trained):
     with (folder / "per_class.csv").open(newline="") as lines:
         recalls = [float(row["recall"]) for row in csv.DictReader(lines)]
     np.testing.assert_allclose(sorted(recalls), sorted(counts.diagonal() / counts.sum(1)))
+
+
+def test_the_report_explains_its_examples(trained):
+    folder = trained / "evaluation/test"
+    assert (folder / "explanation.png").read_bytes().startswith(b"\x89PNG")
+    page = (folder / "report.html").read_text()
+    assert "<h2>Explanation</h2><p>Attention is the gate's mean" in page
+
+
+def test_a_network_that_cannot_be_explained_is_judged_all_the_same(trained, tmp_path, capsys):
+    run = shutil.copytree(trained, tmp_path / "run")
+    shape = ar3d_keras.load_model(run / "checkpoints/best.keras").input_shape[1:]
+    flat = [keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(8, "softmax")]
+    keras.Sequential(flat, name="flat").save(run / "checkpoints/best.keras")
+    assert main(["evaluate", "--split", "test", "--run", str(run)]) == 0
+    assert "no explanation: ValueError: flat has no feature maps." in capsys.readouterr().out
+    assert metrics(run, "test")["videos"] == 40
+    folder = run / "evaluation/test"
+    assert (folder / "examples.png").is_file()
+    assert not (folder / "explanation.png").exists()  # that of the network before
+    assert "<h2>Explanation" not in (folder / "report.html").read_text()
 
 
 def test_before_any_run(tmp_path, refused):

@@ -8,6 +8,7 @@ import pytest
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation import Evaluation, drawing, examples, write_report
+from ar3d_keras.evaluation.explanation_sheet import Explanations
 from ar3d_keras.evaluation.metrics import confusion_matrix, metrics, per_class
 
 ODD = '밀기/<script>alert("1")</script>\n\udcff\u202e $x,.avi'
@@ -238,6 +239,13 @@ def test_a_report_that_cannot_be_drawn_leaves_the_old_one_as_it_was(
 
 def test_pictures_of_an_older_report_do_not_stay(tmp_path, evaluation):
     clips = (np.array([0]), np.zeros((1, 4, 8, 8, 3), np.uint8))
-    write_report(tmp_path, evaluation, about={}, title="old", example_clips=clips)
+    maps = Explanations("Grad-CAM", ((("video", clips[1][0]), ("Grad-CAM", clips[1][0])),))
+    write_report(
+        tmp_path, evaluation, about={}, title="old", example_clips=clips, explanations=maps
+    )
+    assert "Below each video what Grad-CAM finds" in page_of(tmp_path)
+    for name in ("examples.png", "explanation.png"):
+        assert (tmp_path / name).is_file()
     write_report(tmp_path, evaluation, about={}, title="new")
-    assert not (tmp_path / "examples.png").exists()
+    for name in ("examples.png", "explanation.png"):
+        assert not (tmp_path / name).exists()

@@ -1,0 +1,57 @@
+"""What explains a network's answers to some videos, as frames to be looked at."""
+
+from collections.abc import Iterator, Sequence
+
+import keras
+import numpy as np
+
+from ar3d_keras.evaluation import drawing
+from ar3d_keras.evaluation.explanation_sheet import Explanations
+from ar3d_keras.inference.attention_map import find_gate
+from ar3d_keras.inference.explanation import explain, responsive_channels
+from ar3d_keras.inference.gradients import grad_cam
+from ar3d_keras.inference.heat_map import blend, stretched
+
+FRAMES = 6  # shown of each clip; not its ends, where a convolution sees black beyond them
+CHANNELS = 2  # of the gate, shown beside its mean
+
+
+def explain_videos(
+    network: keras.Model, clips: np.ndarray, answers: np.ndarray, classes: Sequence[str]
+) -> Explanations:
+    """Explains a network's answers, one clip at a time.
+
+    Args:
+        network: from clips to class probabilities.
+        clips: uint8 (n, T, H, W, C), n >= 1; of channels beyond RGB nothing is shown.
+        answers: int (n,), the classes that Grad-CAM explains.
+        classes: the names of the network's outputs.
+    """
+    kind = "Grad-CAM" if find_gate(network) is None else "attention"
+    return Explanations(
+        kind,
+        tuple(
+            tuple(_rows(network, clip, answer, drawing.clean(classes[answer], 14)))
+            for clip, answer in zip(clips, answers, strict=True)
+        ),
+    )
+
+
+def _rows(
+    network: keras.Model, clip: np.ndarray, answer: int, name: str
+) -> Iterator[tuple[str, np.ndarray]]:
+    middles = (2 * np.arange(FRAMES) + 1) * len(clip) // (2 * FRAMES)
+    shown = np.unique(middles)  # of a shorter clip, every frame
+    frames, batch = clip[shown, ..., :3], clip[None]
+
+    def spread(name: str, values: np.ndarray) -> tuple[str, np.ndarray]:
+        values, (low, high) = stretched(values)
+        return f"{name}\n{low:.2f} to {high:.2f}", blend(frames, values[shown])
+
+    yield "video", frames
+    if find_gate(network) is not None:
+        yield spread("attention", explain(network, batch).maps[0])
+        channels, maps = responsive_channels(network, batch, CHANNELS)
+        for channel, values in zip(channels[0], maps[0], strict=True):
+            yield spread(f"channel {channel}", values)
+    yield spread(f"Grad-CAM of\n{name}", grad_cam(network, batch, np.array([answer]))[0])
