@@ -28,6 +28,7 @@ _HOMES = {
     "load_model": "models.loading",
     "make_demo": "videos.demo",
     "make_split": "videos.splits",
+    "predict": "inference.predictor",
     "open_data": "videos.dataset",
     "open_dataset": "videos.dataset",
     "write_report": "evaluation.report",

@@ -58,13 +58,18 @@ def write_json(path: str | os.PathLike, value: object) -> None:
 
 def write_csv(path: str | os.PathLike, header: Sequence, rows: Iterable[Iterable]) -> None:
     """Writes a header and rows as CSV, whole or not at all; any text can be read back."""
+    write_text(path, csv_text(header, rows))
+
+
+def csv_text(header: Sequence, rows: Iterable[Iterable]) -> str:
+    """A header and rows as CSV; any text can be read back."""
     table = [list(header), *map(list, rows)]
     # csv leaves a lone carriage return unquoted when lines end in "\n", and cannot read it back.
     odd = any("\r" in cell for row in table for cell in row if isinstance(cell, str))
     text = io.StringIO(newline="")
     quoting = csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL
     csv.writer(text, lineterminator="\n", quoting=quoting).writerows(table)
-    write_text(path, text.getvalue())
+    return text.getvalue()
 
 
 def _flush(path: Path) -> None:

@@ -1,9 +1,12 @@
 """Small real videos, encoded on the spot, whose pictures say which frame they are."""
 
 import contextlib
+import http.server
 import os
 import shutil
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +110,41 @@ def frame_numbers():
         return (16 * high + low).tolist()
 
     return numbers
+
+
+@pytest.fixture
+def stream():
+    """stream(pictures): the address of an MJPEG stream; picture n is as grey as n, 25 a second."""
+    servers = []
+
+    def serve(pictures=10**6):
+        class Pictures(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+                self.end_headers()
+                for number in range(pictures):
+                    frame = np.full((48, 64, 3), number % 250, np.uint8)
+                    picture = load_cv2().imencode(".jpg", frame)[1].tobytes()
+                    head = f"Content-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+                    try:
+                        self.wfile.write(b"--next\r\n" + head.encode() + picture + b"\r\n")
+                    except OSError:
+                        return
+                    time.sleep(0.04)
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pictures)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.fixture(scope="session")

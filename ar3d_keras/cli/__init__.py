@@ -18,6 +18,7 @@ VERBS = {
     "crossval": "train and judge every fold of a data set, and sum them up",
     "compare": "one page of several runs on the same videos: figures, table, paired tests",
     "tune": "look for good sizes and a good recipe, judged on val",
+    "predict": "name the action in any video, live or on file",
     "export": "write the next version of a run's SavedModel",
     "check": "decode every video of a data set once and name what cannot be",
     "show-clips": "draw what the network is fed",

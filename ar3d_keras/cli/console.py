@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +15,16 @@ from ar3d_keras.progress import Reporter, Update
 
 
 class Console(Reporter):
-    """Prints to standard output; where that is no terminal, lines only and no bars."""
+    """Prints to standard output; where that is no terminal, lines only and no bars.
 
-    def __init__(self):
-        self.terminal = Terminal(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    Args:
+        stderr: prints to standard error: what is said beside a verb's answer.
+    """
+
+    def __init__(self, *, stderr: bool = False):
+        self.terminal = Terminal(
+            stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True
+        )
         self.log: Path | None = None
         self._lines: list[str] = []
 
@@ -55,7 +60,7 @@ class Console(Reporter):
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
         )
-        shown = self.terminal.is_terminal and sys.stdout.isatty()
+        shown = self.terminal.is_terminal and self.terminal.file.isatty()
         with Progress(*columns, console=self.terminal, transient=True, disable=not shown) as bar:
             task = bar.add_task(description, total=total, note="")
             yield lambda done, note="": bar.update(task, completed=done, note=note)

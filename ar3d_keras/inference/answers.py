@@ -53,7 +53,7 @@ def answer(
                 done += len(batch[0])
                 update(done)
 
-        probabilities, _, weights = predict_batches(network, watched())
+        probabilities, _, weights = predict_batches(network, watched(), batch_size)
     views = source.views_per_video
     return Answers(
         probabilities=probabilities.reshape(-1, views, probabilities.shape[1]).mean(axis=1),
@@ -61,24 +61,28 @@ def answer(
     )
 
 
-def predict_batches(network: Any, data: Iterable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def predict_batches(
+    network: Any, data: Iterable, batch_size: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Runs a network over batches and keeps the order.
 
     Args:
         network: anything with `predict_on_batch`, from clips to class probabilities.
         data: batches (clips, labels) or (clips, labels, weights), as arrays or tensors.
+        batch_size: a batch of fewer clips is filled up to this, so that a video's numbers are
+            the same, bit for bit, whatever stands beside it; 0: up to the largest before it.
 
     Returns:
         probabilities float32 (clips, classes), labels int64 (clips,), weights float32 (clips,).
     """
     probabilities, labels, weights = [], [], []
-    full = 0
+    full = batch_size
     for clips, label, *weight in data:
         clips, label = np.asarray(clips), np.asarray(label)
         count = len(clips)
         full = max(full, count)
         if count < full:
-            # The last batch is filled up, so that no backend compiles for a second shape.
+            # No backend must compile for a second shape, nor sum in another order.
             clips = np.concatenate([clips, np.zeros((full - count, *clips.shape[1:]), clips.dtype)])
         said = network.predict_on_batch(clips)[:count]
         probabilities.append(np.asarray(said, np.float32))

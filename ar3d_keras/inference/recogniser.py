@@ -25,12 +25,15 @@ class Recogniser:
         classes: the names of its outputs.
         shape: how a clip is cut out of a video.
         origin: the run or SavedModel it came from, for the record.
+        batch_size: clips a step, as evaluation takes them; in batches of another size the same
+            clip's probabilities differ in the seventh digit.
     """
 
     network: Any
     classes: tuple[str, ...]
     shape: ClipShape
     origin: str
+    batch_size: int = 8
 
 
 def from_run(run: Run) -> Recogniser:
@@ -42,7 +45,11 @@ def from_run(run: Run) -> Recogniser:
     record = run.record()
     config = from_json(record["config"], TrainConfig(), str(run.folder))
     return Recogniser(
-        load_model(run.best), tuple(record["classes"]), clip_shape(config.data), str(run.folder)
+        load_model(run.best),
+        tuple(record["classes"]),
+        clip_shape(config.data),
+        str(run.folder),
+        config.recipe.batch_size,
     )
 
 

@@ -117,13 +117,22 @@ def read_with_flow(
     Raises:
         ReadError: the video cannot be opened or ends before one of the frames.
     """
+    return with_flow(
+        lambda wanted: read_frames(path, wanted, size), window, available=available, name=name
+    )
+
+
+def with_flow(
+    read: Callable[[np.ndarray], np.ndarray], window: Sequence[int], *, available: int, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same of frames that `read` gives, by their numbers: uint8 (n, height, width, 3), RGB."""
     cv2 = load_cv2()
     window = np.asarray(window)
     # The last frame has none behind it and takes the flow of the one before it.
     first = np.minimum(window, max(0, available - 2))
     wanted = np.unique([window, first, np.minimum(first + 1, available - 1)])
-    frames = read_frames(path, wanted, size)
-    flow = np.full((len(wanted), *size, 2), STILL, np.uint8)
+    frames = read(wanted)
+    flow = np.full((*frames.shape[:3], 2), STILL, np.uint8)
     if available > 1:
         estimate = algorithm(name)
         grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]

@@ -3,6 +3,7 @@
 import functools
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -155,38 +156,110 @@ def every_frame(path: str | os.PathLike, size: tuple[int, int]) -> Iterator[np.n
         ReadError: no frame at all, or one that cannot be decoded.
     """
     cv2 = load_cv2()
+    for _, frame in timed_frames(path):
+        yield cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def timed_frames(
+    path: str | os.PathLike, *, threads: int = 1
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Decodes a whole video, frame by frame, in its own size, with the time of each frame.
+
+    Args:
+        path: a video file, or a folder of frames in natural order of their names.
+        threads: that decode it.
+
+    Yields:
+        seconds since the first frame, always more than before, and uint8 (height, width, 3),
+        BGR, which the next frame overwrites; at least once.
+
+    Raises:
+        ReadError: no frame at all, or one that cannot be decoded.
+    """
     path = Path(path)
     folder = is_folder(path)
     frame = None
-    for frame in _all_of_folder(path) if folder else _all_of_file(path):
-        yield cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR)
+    for time, frame in _all_of_folder(path) if folder else _all_of_file(path, threads):
+        yield time, frame
     if frame is None:
         raise ReadError("a folder without images" if folder else _NO_FRAME)
+
+
+ASSUMED_RATE = 25.0  # frames a second, where nobody says
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a video says of itself, which need not be so.
+
+    Attributes:
+        frames: their number, 0 where it is not told.
+        rate: frames a second; None where it is not told, or absurd.
+    """
+
+    frames: int
+    rate: float | None
+
+
+def read_header(path: str | os.PathLike) -> Header:
+    """Without decoding a frame.
+
+    Args:
+        path: a video file, or a folder of frames.
+
+    Raises:
+        ReadError: the video cannot be opened.
+    """
+    path = Path(path)
+    if is_folder(path):
+        return Header(len(frame_files(path)), None)
+    capture = _open(path)
+    try:
+        frames = capture.get(load_cv2().CAP_PROP_FRAME_COUNT)
+        return Header(int(frames) if 0 < frames < 1e12 else 0, told_rate(capture))
+    finally:
+        capture.release()
+
+
+def told_rate(capture) -> float | None:
+    """Frames a second that a cv2.VideoCapture tells; None where that can be no video's."""
+    rate = capture.get(load_cv2().CAP_PROP_FPS)
+    return rate if 0.1 <= rate <= 1000 else None
 
 
 _NO_FRAME = "its first frame cannot be decoded"
 
 
-def _all_of_file(path: Path) -> Iterator[np.ndarray]:
-    capture = _open(path)
+def _all_of_file(path: Path, threads: int) -> Iterator[tuple[float, np.ndarray]]:
+    cv2 = load_cv2()
+    capture = _open(path, threads)
     try:
-        number, frame = 0, None
+        step = 1 / (told_rate(capture) or ASSUMED_RATE)
+        number, frame, first, time = 0, None, 0.0, 0.0
         while capture.grab():
             ok, frame = capture.retrieve(frame)
             if not ok:
                 raise ReadError(f"frame {number} cannot be decoded" if number else _NO_FRAME)
-            yield frame
+            # A player goes by the timestamps, and so must who looks for what we found; where
+            # they are missing, or go back, the rate says how long a frame lasts.
+            stamp = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            if not number:
+                first = stamp
+            else:
+                time = stamp - first if stamp - first > time else time + step
+            yield time, frame
             number += 1
     finally:
         capture.release()
 
 
-def _all_of_folder(path: Path) -> Iterator[np.ndarray]:
+def _all_of_folder(path: Path) -> Iterator[tuple[float, np.ndarray]]:
     cv2 = load_cv2()
-    return (_read_image(file, cv2.IMREAD_COLOR) for file in frame_files(path))
+    for number, file in enumerate(frame_files(path)):
+        yield number / ASSUMED_RATE, _read_image(file, cv2.IMREAD_COLOR)
 
 
-def _open(path: Path):
+def _open(path: Path, threads: int = 1):
     cv2 = load_cv2()
     try:
         if not path.stat().st_size:
@@ -198,7 +271,7 @@ def _open(path: Path):
     # so that no name with a percent sign is taken for a sequence of images; as bytes, because
     # OpenCV 5.0 ends the process (SIGSEGV) on a str whose file name is not UTF-8.
     name = os.fsencode(path.absolute())
-    capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, threads])
     if not capture.isOpened():
         raise ReadError("not a video that OpenCV can decode")
     return capture

@@ -95,6 +95,11 @@ def stride_for(available: int, shape: ClipShape) -> int:
     return 1
 
 
+def full_span(shape: ClipShape) -> int:
+    """Frames of the shortest video whose clip has its widest stride; see `stride_for`."""
+    return (shape.frames + 1) * shape.stride if shape.stride > 1 else shape.frames
+
+
 def window(available: int, start: int, stride: int, frames: int) -> np.ndarray:
     """`frames` indices from `start` on; a video too short for them starts over at its front."""
     return (start + stride * np.arange(frames)) % available

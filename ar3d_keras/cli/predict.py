@@ -1,0 +1,267 @@
+"""Name the action in any video: the five likeliest classes, with their probabilities.
+
+ar3d predict VIDEO                              the latest run is asked
+ar3d predict FOLDER MORE.mp4 --run NAME --json > answers.json
+ar3d predict LONG.mp4 --window-seconds 10       a timeline
+ar3d predict VIDEO --overlay out.mp4            where the network looks
+ar3d predict --camera 0                         live; also rtsp://... and http://...
+"""
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from ar3d_keras.cli.console import Console, start_backend
+from ar3d_keras.cli.options import parse
+from ar3d_keras.errors import UserError
+
+if TYPE_CHECKING:
+    from ar3d_keras.inference.predictor import Prediction
+    from ar3d_keras.inference.recogniser import Recogniser
+    from ar3d_keras.videos.catalog import Catalog
+
+OVERLAYS = (".mp4", ".avi")
+SHORTEST = 0.01  # seconds of a window, or from one to the next
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """Which videos, who is asked, and how the answer is given."""
+
+    paths: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Video files, folders of frames, folders of videos at any depth."""
+    run: str | None = None
+    """A run folder, or a name under RUNS_DIR. Default: the run last begun that has weights."""
+    saved_model: Path | None = None
+    """A SavedModel to ask in place of a run: a version's folder, or the folder of versions."""
+    runs_dir: Path = Path("runs")
+    """Where runs are."""
+    clips: int = 1
+    """Clips a video, evenly spread; their probabilities are averaged."""
+    crops: Literal[1, 3] = 1
+    """Crops a clip: the centre, or both ends of the longer side too."""
+    json: bool = False
+    """Write one JSON document to standard output, and nothing else."""
+    csv: bool = False
+    """Write one CSV table to standard output, and nothing else."""
+    overlay: Path | None = None
+    """A video to write (.mp4, .avi): the class and the map of where the network looks. For
+    several videos: a folder."""
+    camera: str | None = None
+    """The number of a camera, or the address of a stream, to watch live."""
+    window_seconds: float | None = None
+    """Ask about each stretch of so many seconds: a video of hours in constant memory."""
+    hop_seconds: float | None = None
+    """Seconds from one stretch to the next. Default: WINDOW_SECONDS."""
+    workers: int | None = None
+    """Threads that decode. Default: one per core."""
+    batch_size: int | None = None
+    """Clips a step. Default: as evaluate.py takes them; the last bits depend on it."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Raises UserError for what the user can put right."""
+    options = parse(PredictOptions, arguments, verb="predict", text=__doc__)
+    _validate(options)
+    # Everything that takes no network to know is known before one is loaded.
+    from ar3d_keras.videos.reader import decoding_threads
+    from ar3d_keras.videos.unlabelled import find_videos
+
+    workers = decoding_threads(options.workers)
+    if options.camera is None:
+        catalog = find_videos(options.paths)
+        overlays = _overlays(options, catalog)
+        _on_file(options, catalog, overlays, _open(options), workers)
+    else:
+        from ar3d_keras.videos.camera import Camera
+
+        with Camera(options.camera, threads=workers) as camera:
+            _live(options, camera, _open(options))
+
+
+def _validate(options: PredictOptions) -> None:
+    """Refuses what cannot be meant."""
+    if options.camera is None and not options.paths:
+        raise UserError("nothing to look at: name a video, a folder of videos, or --camera 0")
+    together = [
+        ("PATH", options.paths, "--camera", options.camera),
+        ("--json", options.json, "--csv", options.csv),
+        ("--run", options.run, "--saved-model", options.saved_model),
+        *(
+            (flag, value, "--camera", options.camera)
+            for flag, value in (
+                ("--json", options.json),
+                ("--csv", options.csv),
+                ("--overlay", options.overlay),
+            )
+        ),
+    ]
+    for one, has_one, other, has_other in together:
+        if has_one and has_other is not None and has_other is not False:
+            raise UserError(f"{one} and {other} exclude each other: leave one of them out")
+    for flag, value in (("clips", options.clips), ("batch-size", options.batch_size)):
+        if value is not None and value < 1:
+            raise UserError(f"--{flag} {value} must be at least 1")
+    for flag, value in (("window", options.window_seconds), ("hop", options.hop_seconds)):
+        if value is not None and not (value >= SHORTEST and math.isfinite(value)):
+            raise UserError(f"--{flag}-seconds {value:g} must be at least {SHORTEST}")
+    if options.hop_seconds and not options.window_seconds and options.camera is None:
+        raise UserError("--hop-seconds needs --window-seconds: from one window to the next")
+    suffix = options.overlay.suffix.lower() if options.overlay else ""
+    if suffix not in ("", *OVERLAYS) and not options.overlay.is_dir():
+        raise UserError(f"--overlay {options.overlay} must end in .mp4 or .avi, or be a folder")
+
+
+def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
+    """The file to write for each video; empty where none was asked for."""
+    if options.overlay is None:
+        return []
+    if options.overlay.suffix.lower() in OVERLAYS and not options.overlay.is_dir():
+        if len(catalog) > 1:
+            raise UserError(
+                f"--overlay {options.overlay} is one file, and there are {len(catalog)} videos: "
+                "name a folder"
+            )
+        files = [options.overlay]
+    else:
+        files = []
+        for video in catalog.videos:
+            name, number = Path(video.path).stem, 2
+            while (file := options.overlay / f"{name}.mp4") in files:
+                name, number = f"{Path(video.path).stem}-{number}", number + 1
+            files.append(file)
+    for file, video in zip(files, catalog.videos, strict=True):
+        if file.exists() and file.samefile(catalog.root / video.path):
+            raise UserError(f"--overlay {file} would overwrite the video itself: choose another")
+    return files
+
+
+def _open(options: PredictOptions) -> "Recogniser":
+    """The network that is asked, in float32."""
+    if options.saved_model:
+        from ar3d_keras.inference.saved_model import find_version
+
+        find_version(options.saved_model)
+    else:
+        from ar3d_keras.runs import find_run
+
+        find_run(options.run, options.runs_dir, needs=["checkpoints/best.keras"])
+    start_backend()
+    from ar3d_keras.inference.predictor import open_recogniser
+    from ar3d_keras.training import hardware
+
+    hardware.exact_float32()
+    return open_recogniser(options.run, options.saved_model, options.runs_dir)
+
+
+def _on_file(
+    options: PredictOptions,
+    catalog: "Catalog",
+    overlays: Sequence[Path],
+    recogniser: "Recogniser",
+    workers: int,
+) -> None:
+    from ar3d_keras.inference.documents import as_csv, as_json
+    from ar3d_keras.inference.predictor import predict_videos
+    from ar3d_keras.videos.sampling import protocol
+
+    notes = Console(stderr=True)
+    if overlays:
+        from ar3d_keras.evaluation.overlay import refuse_unexplained, write_overlay
+
+        refuse_unexplained(recogniser)
+    views = {"clips": options.clips, "crops": options.crops}
+    windows = {"window_seconds": options.window_seconds, "hop_seconds": options.hop_seconds}
+    predictions = predict_videos(
+        recogniser,
+        catalog,
+        **views,
+        **windows,
+        workers=workers,
+        batch_size=options.batch_size,
+        reporter=notes,
+    )
+    if options.json:
+        settings = {"protocol": protocol(recogniser.shape, **views), **windows}
+        _write(as_json(recogniser, predictions, settings=settings))
+    elif options.csv:
+        _write(as_csv(predictions))
+    else:
+        _tell(predictions)
+    for prediction, file in zip(predictions, overlays, strict=False):
+        if not prediction.failure:
+            write_overlay(
+                recogniser,
+                prediction,
+                catalog.root / prediction.path,
+                file,
+                **windows,
+                threads=workers,
+                reporter=notes,
+            )
+            notes.say(f"overlay  {file}")
+
+
+def _write(document: bytes) -> None:
+    sys.stdout.buffer.write(document)
+    sys.stdout.flush()
+
+
+def _tell(predictions: "Sequence[Prediction]") -> None:
+    """A list for people: each video with its likeliest classes, or with its timeline."""
+    from ar3d_keras.inference.predictor import merged
+
+    out = Console()
+    for prediction in predictions:
+        if prediction.failure:
+            continue
+        out.say(prediction.path)
+        for name, share in prediction.top():
+            out.say(f"  {share:6.1%}  {_bar(share)}  {name}")
+        if prediction.moments:
+            out.say("")
+        for start, end, name, share in merged(prediction):
+            out.say(f"  {_clock(start)} - {_clock(end)}  {share:6.1%}  {name}")
+
+
+def _live(options: PredictOptions, camera, recogniser: "Recogniser") -> None:
+    """A line for each answer, until the stream ends or Ctrl-C."""
+    from datetime import datetime
+
+    from ar3d_keras.inference.live import watch
+    from ar3d_keras.inference.predictor import likeliest
+
+    out = Console()
+    sightings = watch(
+        recogniser,
+        camera,
+        seconds=options.window_seconds,
+        hop=options.hop_seconds,
+        clips=options.clips,
+        crops=options.crops,
+        batch_size=options.batch_size,
+    )
+    for sighting in sightings:
+        [(name, share)] = likeliest(recogniser.classes, sighting.probabilities, 1)
+        rate = f"{sighting.rate:5.1f} frames/s" if sighting.rate else " " * 14
+        out.say(f"{datetime.now():%H:%M:%S}  {share:6.1%}  {_bar(share)}  {rate}  {name}")
+    Console(stderr=True).say("the stream has ended")
+
+
+def _bar(share: float, width: int = 20) -> str:
+    """A bar of blocks, to an eighth of one, and blanks up to its width."""
+    eighths = round(share * width * 8)
+    return ("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()).ljust(width)
+
+
+def _clock(seconds: float) -> str:
+    """h:mm:ss, with tenths where there are some."""
+    tenths = round(seconds * 10)
+    minutes, rest = divmod(tenths, 600)
+    clock = f"{minutes // 60}:{minutes % 60:02d}:{rest // 10:02d}"
+    return clock + (f".{rest % 10}" if rest % 10 else "")

@@ -1,0 +1,75 @@
+"""What a network says of a camera's last seconds, again and again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ar3d_keras.inference.answers import predict_batches
+from ar3d_keras.inference.recogniser import Recogniser
+from ar3d_keras.inference.timeline import clips_of
+from ar3d_keras.videos.camera import Camera
+from ar3d_keras.videos.sampling import full_span
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What a network said of the newest window of a camera.
+
+    Attributes:
+        probabilities: float32 (classes,), averaged over the window's views.
+        frames: in the window.
+        rate: frames a second that came since the sighting before.
+    """
+
+    probabilities: np.ndarray
+    frames: int
+    rate: float
+
+
+def watch(
+    recogniser: Recogniser,
+    camera: Camera,
+    *,
+    seconds: float | None = None,
+    hop: float | None = None,
+    clips: int = 1,
+    crops: int = 1,
+    batch_size: int | None = None,
+) -> Iterator[Sighting]:
+    """Looks at the newest frames of a camera until its stream ends.
+
+    What comes while the network works is looked at next where it is still among the newest, and
+    dropped otherwise: an answer is never about an old picture.
+
+    Args:
+        recogniser: the network, its classes and its clips.
+        camera: open.
+        seconds: of the window, by the camera's own rate; None: what a clip spans at its widest
+            stride (68 frames of the paper's).
+        hop: seconds from a window to the next; None: one follows the other. A network that is
+            slower than that answers as often as it can.
+        clips: clips a window.
+        crops: crops a clip, 1 or 3.
+        batch_size: clips a step; None: all of a window.
+    """
+    shape = recogniser.shape
+    length = round(seconds * camera.rate) if seconds else full_span(shape)
+    length = max(1, length)
+    step = max(1, round(hop * camera.rate)) if hop else length
+    batch_size = batch_size or clips * crops
+    camera.hold(length, (shape.resize_height, shape.resize_width))
+    seen, time, wanted = 0, None, length
+    while latest := camera.latest(wanted, seen=seen):
+        views = np.stack(list(clips_of(latest.frames, shape, clips=clips, crops=crops)))
+        batches = (
+            (views[place : place + batch_size], np.full(len(views[place : place + batch_size]), -1))
+            for place in range(0, len(views), batch_size)
+        )
+        said, _, _ = predict_batches(recogniser.network, batches, batch_size)
+        passed = latest.time - time if time else 0
+        yield Sighting(
+            said.mean(axis=0), len(latest.frames), (latest.number - seen) / passed if passed else 0
+        )
+        seen, time = latest.number, latest.time
+        wanted = seen + step

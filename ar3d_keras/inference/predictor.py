@@ -1,0 +1,257 @@
+"""Which action is it? Any video, from a run or a SavedModel: the front door of prediction."""
+
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ar3d_keras.errors import UserError
+from ar3d_keras.inference.answers import answer
+from ar3d_keras.inference.recogniser import Recogniser, from_run
+from ar3d_keras.inference.timeline import Moment, timeline
+from ar3d_keras.progress import Reporter
+from ar3d_keras.runs import find_run
+from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.flow import refuse as refuse_flow
+from ar3d_keras.videos.probe import probe
+from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, decoding_threads, read_header
+from ar3d_keras.videos.sources import GridViews, VideoSource
+from ar3d_keras.videos.unlabelled import find_videos
+
+WEIGHTS = "checkpoints/best.keras"  # what a run must have to be asked
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network said of one video.
+
+    Attributes:
+        path: as it was given, or found in a folder that was given.
+        classes: the names.
+        probabilities: float32 (classes,), the mean over the video's views, or over its windows;
+            None where it cannot be decoded.
+        moments: with `window_seconds` what was said of each window, in order; else empty.
+        failure: the reason why it cannot be decoded, else None.
+    """
+
+    path: str
+    classes: tuple[str, ...]
+    probabilities: np.ndarray | None
+    moments: tuple[Moment, ...] = ()
+    failure: str | None = None
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The likeliest classes with their probabilities, best first; empty after a failure."""
+        return [] if self.failure else likeliest(self.classes, self.probabilities, count)
+
+
+def likeliest(
+    classes: Sequence[str], probabilities: np.ndarray, count: int = 5
+) -> list[tuple[str, float]]:
+    """The names of the highest probabilities, best first; of equal ones the first class."""
+    best = np.argsort(-probabilities, kind="stable")[:count]
+    return [(classes[place], float(probabilities[place])) for place in best]
+
+
+def merged(prediction: Prediction) -> list[tuple[float, float, str, float]]:
+    """The timeline of a video, where neighbouring windows with one likeliest class are one.
+
+    Returns:
+        start and end in seconds, the class, and the mean of its probability.
+    """
+    rows: list[tuple[float, float, str, float]] = []
+    for place, group in itertools.groupby(
+        prediction.moments, lambda moment: int(moment.probabilities.argmax())
+    ):
+        moments = list(group)
+        share = np.mean([moment.probabilities[place] for moment in moments])
+        rows.append((moments[0].start, moments[-1].end, prediction.classes[place], float(share)))
+    return rows
+
+
+def predict(
+    paths: str | os.PathLike | Sequence[str | os.PathLike],
+    *,
+    run: str | os.PathLike | None = None,
+    saved_model: str | os.PathLike | None = None,
+    runs_dir: str | os.PathLike = "runs",
+    clips: int = 1,
+    crops: int = 1,
+    window_seconds: float | None = None,
+    hop_seconds: float | None = None,
+    workers: int | None = None,
+    batch_size: int | None = None,
+    reporter: Reporter | None = None,
+) -> list[Prediction]:
+    """Names the action in videos.
+
+    The probabilities are those of evaluate.py for the same video, clips and crops. On a GPU that
+    holds where `training.hardware.exact_float32()` was called before, as both commands do.
+
+    Args:
+        paths: a video file, a folder of frames, a folder of videos at any depth, or several.
+        run: a run folder, or a name under `runs_dir`; None: the one last begun that has weights.
+        saved_model: a SavedModel that `ar3d export` wrote, to ask in place of a run.
+        runs_dir: where runs are.
+        clips: windows a video (or a window of `window_seconds`), their probabilities averaged.
+        crops: crops a clip, 1 (centre) or 3.
+        window_seconds: asks about each stretch of so many seconds; None: about the video as a
+            whole.
+        hop_seconds: from a stretch to the next; None: one follows the other.
+        workers: threads that decode; None: one per core.
+        batch_size: clips a step; None: as evaluation takes them, on which the last bits depend.
+        reporter: draws the bar and says what is wrong with a video.
+
+    Returns:
+        One Prediction a video, in the order of `paths`.
+
+    Raises:
+        UserError: no such path, run or SavedModel, or no video that can be decoded.
+    """
+    paths = [paths] if isinstance(paths, str | os.PathLike) else paths
+    catalog = find_videos(paths)
+    recogniser = open_recogniser(run, saved_model, Path(runs_dir))
+    return predict_videos(
+        recogniser,
+        catalog,
+        clips=clips,
+        crops=crops,
+        window_seconds=window_seconds,
+        hop_seconds=hop_seconds,
+        workers=workers,
+        batch_size=batch_size,
+        reporter=reporter,
+    )
+
+
+def open_recogniser(
+    run: str | os.PathLike | None, saved_model: str | os.PathLike | None, runs_dir: Path
+) -> Recogniser:
+    """The network of a run or of a SavedModel; see `predict`.
+
+    Raises:
+        UserError: there is none, or it cannot be loaded.
+    """
+    if saved_model is None:
+        return from_run(find_run(run and os.fspath(run), runs_dir, needs=[WEIGHTS]))
+    from ar3d_keras.inference.saved_model import from_saved_model
+
+    return from_saved_model(Path(saved_model))
+
+
+def predict_videos(
+    recogniser: Recogniser,
+    catalog: Catalog,
+    *,
+    clips: int = 1,
+    crops: int = 1,
+    window_seconds: float | None = None,
+    hop_seconds: float | None = None,
+    workers: int | None = None,
+    batch_size: int | None = None,
+    reporter: Reporter | None = None,
+) -> list[Prediction]:
+    """`predict` of a network that is loaded, and videos that were found."""
+    reporter = reporter or Reporter()
+    shape = recogniser.shape
+    if shape.flow:
+        refuse_flow(shape.flow, (shape.resize_height, shape.resize_width))
+    rest = {
+        "clips": clips,
+        "crops": crops,
+        "workers": decoding_threads(workers),
+        "batch_size": batch_size or recogniser.batch_size,
+        "reporter": reporter,
+    }
+    if window_seconds is None:
+        predictions = _whole(recogniser, catalog, **rest)
+    else:
+        hop = hop_seconds or window_seconds
+        predictions = _windows(recogniser, catalog, seconds=window_seconds, hop=hop, **rest)
+    failures = [prediction for prediction in predictions if prediction.failure]
+    for prediction in failures:
+        reporter.say(f"skipped: {prediction.path!r}: {prediction.failure}")
+    if len(failures) == len(predictions):
+        first = failures[0]
+        raise UserError(
+            f"{first.path!r} cannot be decoded ({first.failure})"
+            if len(failures) == 1
+            else f"none of the {len(failures)} videos can be decoded; the reasons are named above"
+        )
+    return predictions
+
+
+def _whole(
+    recogniser: Recogniser, catalog: Catalog, *, clips, crops, workers, batch_size, reporter
+) -> list[Prediction]:
+    """Each video as evaluation looks at it."""
+    with reporter.bar("checking", len(catalog), "videos") as update:
+        probed = probe(catalog, workers=workers, progress=update)
+    videos = [video for video in catalog.videos if video.path in probed.frames]
+    said, failures = {}, dict(probed.unreadable)
+    if videos:
+        source = VideoSource(
+            catalog.root,
+            videos,
+            probed.frames,
+            recogniser.classes,
+            recogniser.shape,
+            GridViews(clips, crops),
+        )
+        answers = answer(
+            recogniser.network, source, batch_size=batch_size, workers=workers, reporter=reporter
+        )
+        said = dict(zip((v.path for v in videos), answers.probabilities, strict=True))
+        failures |= source.failures
+    return [
+        Prediction(video.path, recogniser.classes, None, failure=failures[video.path])
+        if video.path in failures
+        else Prediction(video.path, recogniser.classes, said[video.path])
+        for video in catalog.videos
+    ]
+
+
+def _windows(
+    recogniser: Recogniser,
+    catalog: Catalog,
+    *,
+    seconds,
+    hop,
+    clips,
+    crops,
+    workers,
+    batch_size,
+    reporter,
+) -> list[Prediction]:
+    """Each video window by window, one video after the other."""
+    predictions = []
+    for number, video in enumerate(catalog.videos, start=1):
+        path = catalog.root / video.path
+        try:
+            if read_header(path).rate is None:
+                reporter.say(
+                    f"{video.path!r} tells no frame rate: {ASSUMED_RATE:g} frames a second are "
+                    "assumed where its frames have no times"
+                )
+            moments = timeline(
+                recogniser,
+                path,
+                seconds=seconds,
+                hop=hop,
+                clips=clips,
+                crops=crops,
+                batch_size=batch_size,
+                threads=workers,
+                reporter=reporter,
+                description="predicting" if len(catalog) == 1 else f"{number}/{len(catalog)}",
+            )
+        except ReadError as error:
+            prediction = Prediction(video.path, recogniser.classes, None, failure=str(error))
+        else:
+            mean = np.mean([moment.probabilities for moment in moments], axis=0)
+            prediction = Prediction(video.path, recogniser.classes, mean, moments)
+        predictions.append(prediction)
+    return predictions

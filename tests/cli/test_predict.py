@@ -1,0 +1,183 @@
+"""ar3d predict on a run that train.py left: real processes, real streams."""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from processes import ROOT, python, start  # tests/cli/processes.py
+
+from ar3d_keras.cli import main
+from ar3d_keras.videos.reader import count_frames, load_cv2
+
+
+def predict(*arguments):
+    return python("-m", "ar3d_keras", "predict", *arguments)
+
+
+def test_json_is_all_of_stdout_and_equals_evaluation(trained, tiny_demo, tmp_path):
+    (tmp_path / "broken.avi").write_bytes(b"RIFF")
+    done = predict(tiny_demo, tmp_path / "broken.avi", "--run", trained, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert "broken.avi': not a video that OpenCV can decode" in done.stderr
+    [failure] = document["failures"]
+    assert failure == {
+        "path": str(tmp_path / "broken.avi"),
+        "reason": "not a video that OpenCV can decode",
+    }
+    said = {video["path"]: video for video in document["videos"]}
+    assert len(said) == 96
+    metrics = json.loads((trained / "evaluation/test/metrics.json").read_text())
+    assert document["protocol"] == metrics["protocol"]
+    with (trained / "evaluation/test/predictions.csv").open(newline="") as lines:
+        judged = list(csv.DictReader(lines))
+    assert len(judged) == 40
+    for row in judged:
+        top = said[str(tiny_demo / row["path"])]["top"]
+        for rank, entry in enumerate(top, start=1):
+            assert entry["class"] == row[f"top{rank}"]
+            assert f"{entry['probability']:.6f}" == row[f"top{rank}_probability"]
+
+
+def test_what_people_see(trained, tiny_demo, capsys):
+    video = tiny_demo / "Grow/v_Grow_g01_c01.avi"
+    assert main(["predict", str(video), "--run", str(trained)]) == 0
+    out, err = capsys.readouterr()
+    name, *lines = out.splitlines()
+    assert name == str(video)
+    assert len(lines) == 5
+    shares = [float(line.split("%")[0]) for line in lines]
+    assert shares == sorted(shares, reverse=True)
+    assert err == ""
+    windows = ["--window-seconds", "0.5", "--clips", "2", "--crops", "3"]
+    assert main(["predict", str(video), "--run", str(trained), *windows]) == 0
+    assert "\n  0:00:00 - 0:00:" in capsys.readouterr().out
+
+
+def test_csv_of_windows(trained, tiny_demo, capsysbinary):
+    video = tiny_demo / "Grow/v_Grow_g01_c01.avi"
+    flags = ["--csv", "--window-seconds", "0.5", "--hop-seconds", "0.25", "--batch-size", "3"]
+    assert main(["predict", str(video), "--run", str(trained), *flags]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsysbinary.readouterr().out.decode())))
+    starts = sorted({float(row["start"]) for row in rows})
+    assert starts == [0.25 * number for number in range(len(starts))]
+    assert [row["rank"] for row in rows] == list("12345") * len(starts)
+
+
+def test_a_name_that_is_no_utf_8_and_a_reader_that_went_away(trained, tiny_demo, tmp_path):
+    name = os.fsdecode(b"caf\xe9.avi")
+    shutil.copy(tiny_demo / "Grow/v_Grow_g01_c01.avi", tmp_path / name)
+    command = [sys.executable, "-m", "ar3d_keras", "predict", tmp_path, "--run", trained]
+    table = subprocess.run([*command, "--csv"], cwd=ROOT, capture_output=True)
+    assert b"caf\xe9.avi,,,1," in table.stdout
+    seen = subprocess.run(command, cwd=ROOT, capture_output=True, env={**os.environ, "LC_ALL": "C"})
+    assert seen.returncode == 0, seen.stderr
+    assert b"caf\\udce9.avi" in seen.stdout
+
+
+def test_nothing_can_be_decoded(trained, tmp_path, capsys):
+    (tmp_path / "broken.avi").write_bytes(b"RIFF")
+    assert main(["predict", str(tmp_path), "--run", str(trained), "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "cannot be decoded (not a video that OpenCV can decode)" in err.splitlines()[-1]
+
+
+def test_an_overlay_of_each_video_of_a_folder(trained, tiny_demo, tmp_path, capsys):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(tiny_demo / "Grow/v_Grow_g01_c01.avi", tmp_path / folder / "clip.avi")
+    out = tmp_path / "drawn"
+    assert main(["predict", *map(str, (tmp_path / "a", tmp_path / "b")), "--run", str(trained),
+                 "--overlay", str(out)]) == 0  # fmt: skip
+    assert sorted(file.name for file in out.iterdir()) == ["clip-2.mp4", "clip.mp4"]
+    assert count_frames(out / "clip.mp4") == count_frames(tmp_path / "a/clip.avi")
+    assert f"overlay  {out}/clip.mp4" in capsys.readouterr().err
+
+
+def test_an_overlay_for_which_there_is_no_room(trained, small_disk, tmp_path, capsys):
+    cv2 = load_cv2()
+    noise = np.random.default_rng(0).integers(0, 256, (20, 480, 640, 3), np.uint8)
+    writer = cv2.VideoWriter(
+        str(tmp_path / "noise.avi"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"XVID"), 25, (640, 480)
+    )
+    for frame in noise:
+        writer.write(frame)
+    writer.release()
+    target = small_disk / "out.mp4"
+    target.write_bytes(b"before")
+    arguments = ["predict", str(tmp_path / "noise.avi"), "--run", str(trained)]
+    assert main([*arguments, "--overlay", str(target)]) == 2
+    assert "is there room on its disk?" in capsys.readouterr().err
+    assert target.read_bytes() == b"before"
+    assert [file.name for file in small_disk.iterdir()] == ["out.mp4"]
+
+
+BAD = [
+    (["video.mp4", "--camera", "0"], "PATH and --camera exclude"),
+    (["video.mp4", "--json", "--csv"], "--json and --csv exclude"),
+    (["video.mp4", "--run", "x", "--saved-model", "y"], "--run and --saved-model exclude"),
+    (["--camera", "0", "--json"], "--json and --camera exclude"),
+    (["--camera", "0", "--overlay", "x.mp4"], "--overlay and --camera exclude"),
+    (["video.mp4", "--clips", "0"], "--clips 0 must be at least 1"),
+    (["video.mp4", "--batch-size", "0"], "--batch-size 0 must be at least 1"),
+    (["video.mp4", "--workers", "0"], "--workers 0 must be at least 1"),
+    (["video.mp4", "--window-seconds", "0"], "--window-seconds 0 must be at least 0.01"),
+    (["video.mp4", "--window-seconds", "nan"], "--window-seconds nan must be"),
+    (["video.mp4", "--window-seconds", "inf"], "--window-seconds inf must be"),
+    (["video.mp4", "--window-seconds", "1", "--hop-seconds", "-1"], "--hop-seconds -1 must be"),
+    (["video.mp4", "--hop-seconds", "1"], "--hop-seconds needs --window-seconds"),
+    (["video.mp4", "--overlay", "x.mkv"], "must end in .mp4 or .avi, or be a folder"),
+    (["video.mp4", "more.mp4", "--overlay", "x.mp4"], "one file, and there are 2 videos"),
+    (["video.mp4", "--overlay", "video.mp4"], "would overwrite the video itself"),
+    (["gone.mp4"], "no video at gone.mp4"),
+    (["."], "no run in runs"),
+    (["video.mp4", "--run", "gone"], "no run at gone"),
+    (["video.mp4", "--saved-model", "gone"], "no SavedModel at gone"),
+    (["--camera", "99"], "--camera 99 gives no picture"),
+    (["--camera", "webcam"], "--camera webcam is no camera"),
+    (["--camera", "http://user:secret@127.0.0.1:9/"], "--camera http://127.0.0.1:9/ gives no"),
+    ([], "nothing to look at"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "part"), BAD, ids=lambda value: str(value)[:40])
+def test_what_cannot_be_is_refused(arguments, part, tmp_path, monkeypatch, refused):
+    for name in ("video.mp4", "more.mp4"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "ar3d_keras.cli.predict.start_backend", lambda: pytest.fail("Keras was loaded")
+    )
+    assert part in refused("predict", *arguments)
+
+
+def test_a_run_without_weights(trained, tmp_path, tiny_demo, refused):
+    run = shutil.copytree(trained, tmp_path / "run")
+    (run / "checkpoints/best.keras").unlink()
+    assert "has no checkpoints/best.keras" in refused("predict", tiny_demo, "--run", run)
+
+
+def test_ctrl_c_ends_a_camera(trained, stream):
+    process = start(
+        "ar3d_keras/__main__.py", "predict", "--camera", stream(), "--run", trained,
+        "--window-seconds", "0.4",
+    )  # fmt: skip
+    try:
+        # 14:02:33   29.0%  █████▊  CircleClockwise
+        assert re.match(r"\d\d:\d\d:\d\d +\d+\.\d%", process.stdout.readline())
+        assert "frames/s" in process.stdout.readline()
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in err

@@ -1,0 +1,31 @@
+"""What is said of a stream, while it comes."""
+
+import numpy as np
+import pytest
+
+from ar3d_keras.inference.live import watch
+from ar3d_keras.videos.camera import Camera
+
+
+def test_a_stream_is_watched_until_it_ends(recogniser, stream):
+    with Camera(stream(60)) as camera:
+        sightings = list(watch(recogniser, camera, seconds=1, hop=0.4, clips=2, crops=3))
+    # At frames 25, 35, 45, 55 and the last, of those that came after it was opened.
+    assert 3 <= len(sightings) <= 6
+    assert {sighting.frames for sighting in sightings} == {25}
+    assert sightings[0].rate == 0
+    assert all(5 < sighting.rate < 100 for sighting in sightings[1:])
+    assert all(sighting.probabilities.sum() == pytest.approx(1) for sighting in sightings)
+
+
+def test_a_stream_shorter_than_a_window_is_answered_once(recogniser, stream):
+    with Camera(stream(8)) as camera:
+        [sighting] = watch(recogniser, camera)
+    assert 1 <= sighting.frames <= 7
+    assert sighting.probabilities.dtype == np.float32
+
+
+def test_a_window_is_as_long_as_a_clip_spans(recogniser, stream):
+    with Camera(stream(40)) as camera:
+        sighting = next(watch(recogniser, camera))
+    assert sighting.frames == 10  # 5 at stride 2: the shortest that gives 4 frames that stride

@@ -1,0 +1,201 @@
+"""predict: the numbers of evaluation, for any video."""
+
+import csv
+import io
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+import ar3d_keras
+from ar3d_keras import evaluate, predict
+from ar3d_keras.inference.documents import as_csv, as_json
+from ar3d_keras.inference.predictor import Prediction, likeliest, merged, predict_videos
+from ar3d_keras.inference.timeline import Moment
+from ar3d_keras.progress import Reporter
+from ar3d_keras.videos.catalog import Catalog, Video
+from ar3d_keras.videos.probe import probe
+from ar3d_keras.videos.sources import GridViews, VideoSource
+from ar3d_keras.videos.unlabelled import find_videos
+
+
+class Heard(Reporter):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+@pytest.fixture(scope="module")
+def videos(write_video, write_frames, tmp_path_factory):
+    """Seven videos of different lengths, and a folder of frames: more than one step of 4."""
+    folder = tmp_path_factory.mktemp("videos")
+    for number in range(7):
+        write_video(folder / f"{number}.avi", frames=5 + 9 * number, first=20 * number)
+    write_frames(folder / "frames", frames=12, first=40)
+    return folder
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize(("clips", "crops"), [(1, 1), (2, 3)])
+def test_each_video_has_the_numbers_of_evaluation_whatever_stands_beside_it(
+    recogniser, videos, clips, crops
+):
+    catalog = find_videos([videos])
+    labelled = [Video(video.path, "Jump") for video in catalog.videos]
+    frames = probe(catalog, workers=2).frames
+    source = VideoSource(
+        catalog.root,
+        labelled,
+        frames,
+        recogniser.classes,
+        recogniser.shape,
+        GridViews(clips, crops),
+    )
+    judged = evaluate(recogniser.network, source, recogniser.classes, batch_size=4, workers=2)
+    assert len(np.unique(judged.probabilities, axis=0)) == 8  # it tells them apart
+    views = {"clips": clips, "crops": crops}
+    together = predict_videos(recogniser, catalog, **views)
+    assert [p.path for p in together] == list(judged.paths)
+    for prediction, probabilities in zip(together, judged.probabilities, strict=True):
+        np.testing.assert_array_equal(prediction.probabilities, probabilities)
+        [alone] = predict_videos(recogniser, find_videos([prediction.path]), **views)
+        np.testing.assert_array_equal(alone.probabilities, probabilities)
+        other = predict_videos(recogniser, find_videos([prediction.path]), **views, batch_size=1)
+        np.testing.assert_allclose(other[0].probabilities, probabilities, atol=1e-6)
+
+
+def test_from_python(run, videos):
+    [prediction] = predict(videos / "3.avi", run="tiny", runs_dir=run.folder.parent)
+    assert prediction.path == str(videos / "3.avi")
+    assert prediction.classes == ("걷기", "Jump", "Run")
+    assert prediction.probabilities.dtype == np.float32
+    assert prediction.probabilities.sum() == pytest.approx(1)
+    assert [name for name, _ in prediction.top(2)] == [name for name, _ in prediction.top()][:2]
+    assert len(prediction.top()) == 3  # there are no five
+    # The same by the run's folder, and by its being the latest.
+    for where in ({"run": run.folder}, {"runs_dir": run.folder.parent}):
+        [again] = predict([videos / "3.avi"], **where)
+        np.testing.assert_array_equal(again.probabilities, prediction.probabilities)
+    [timed] = predict(videos / "6.avi", run=run.folder, window_seconds=1, hop_seconds=0.5)
+    assert [moment.start for moment in timed.moments] == [0, 0.5, 1, 1.5]
+    mean = np.mean([moment.probabilities for moment in timed.moments], axis=0)
+    np.testing.assert_allclose(timed.probabilities, mean, atol=1e-6)
+    assert ar3d_keras.predict is predict
+
+
+@pytest.mark.parametrize("windows", [{}, {"window_seconds": 1}])
+def test_what_cannot_be_decoded_is_named_and_the_others_are_answered(
+    recogniser, videos, tmp_path, user_error, windows
+):
+    good = shutil.copy(videos / "2.avi", tmp_path / "good.avi")
+    (tmp_path / "bad.avi").write_bytes(b"RIFF")
+    (tmp_path / "empty.avi").touch()
+    heard = Heard()
+    bad, empty, answered = predict_videos(
+        recogniser, find_videos([tmp_path]), reporter=heard, **windows
+    )
+    assert bad.failure == "not a video that OpenCV can decode"
+    assert (bad.probabilities, bad.top(), empty.failure) == (None, [], "the file is empty")
+    assert (answered.path, answered.failure) == (str(good), None)
+    assert heard.lines == [
+        f"skipped: {str(tmp_path / 'bad.avi')!r}: {bad.failure}",
+        f"skipped: {str(tmp_path / 'empty.avi')!r}: the file is empty",
+    ]
+    with user_error("bad.avi", "not a video that OpenCV can decode"):
+        predict_videos(recogniser, find_videos([tmp_path / "bad.avi"]), **windows)
+    (tmp_path / "good.avi").unlink()
+    with user_error("none of the 2 videos can be decoded"):
+        predict_videos(recogniser, find_videos([tmp_path]), **windows)
+
+
+def test_a_video_that_goes_away_after_it_was_counted(recogniser, videos, tmp_path):
+    for name in ("1.avi", "2.avi"):
+        shutil.copy(videos / name, tmp_path / name)
+    catalog = find_videos([tmp_path])
+    probe(catalog, workers=1)
+    stamp = (tmp_path / "1.avi").stat()
+    (tmp_path / "1.avi").write_bytes(bytes(stamp.st_size))
+    os.utime(tmp_path / "1.avi", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    lost, kept = predict_videos(recogniser, catalog)
+    assert lost.failure == "not a video that OpenCV can decode"
+    assert kept.probabilities is not None
+
+
+def test_a_folder_of_frames_without_a_rate_is_told(recogniser, videos):
+    heard = Heard()
+    predict_videos(recogniser, find_videos([videos / "frames"]), window_seconds=1, reporter=heard)
+    assert heard.lines == [
+        f"{str(videos / 'frames')!r} tells no frame rate: 25 frames a second are assumed where "
+        "its frames have no times"
+    ]
+
+
+def test_equal_probabilities_are_in_the_order_of_the_classes():
+    assert likeliest("abc", np.float32([0.25, 0.5, 0.25]), 3) == [
+        ("b", 0.5),
+        ("a", 0.25),
+        ("c", 0.25),
+    ]
+
+
+def test_neighbouring_windows_of_one_class_are_one():
+    moments = [
+        Moment(start, start + 1, np.float32([share, 1 - share]))
+        for start, share in enumerate([0.75, 1, 0.25, 0.75])
+    ]
+    prediction = Prediction("video", ("a", "b"), np.float32([0.5, 0.5]), tuple(moments))
+    assert merged(prediction) == [(0, 2, "a", 0.875), (2, 3, "b", 0.75), (3, 4, "a", 0.75)]
+    assert merged(Prediction("video", ("a", "b"), np.float32([0.5, 0.5]))) == []
+
+
+def test_documents_keep_every_number_and_every_name(recogniser, videos, tmp_path):
+    names = [os.fsdecode(b"caf\xe9.avi"), 'a,"b"\n\r.avi', "정류장.avi"]
+    for number, name in enumerate(names):
+        shutil.copy(videos / f"{number}.avi", tmp_path / name)
+    (tmp_path / "bad.avi").touch()
+    predictions = predict_videos(recogniser, find_videos([tmp_path]), window_seconds=0.3)
+    said = {p.path: p for p in predictions if not p.failure}
+    assert set(said) == {str(tmp_path / name) for name in names}
+    document = json.loads(as_json(recogniser, predictions, settings={"protocol": "so"}))
+    assert document["model"] == recogniser.origin
+    assert document["classes"] == ["걷기", "Jump", "Run"]
+    assert document["protocol"] == "so"
+    assert document["failures"] == [{"path": f"{tmp_path}/bad.avi", "reason": "the file is empty"}]
+    assert {video["path"] for video in document["videos"]} == set(said)
+    for video in document["videos"]:
+        prediction = said[video["path"]]
+        assert np.array_equal(np.float32(video["probabilities"]), prediction.probabilities)
+        assert [entry["class"] for entry in video["top"]] == [name for name, _ in prediction.top()]
+        for window, moment in zip(video["windows"], prediction.moments, strict=True):
+            assert (window["start"], window["end"]) == pytest.approx((moment.start, moment.end))
+            assert np.array_equal(np.float32(window["probabilities"]), moment.probabilities)
+    table = as_csv(predictions).decode("utf-8", "surrogateescape")
+    rows = list(csv.DictReader(io.StringIO(table, newline="")))
+    assert {row["path"] for row in rows} == set(said)
+    assert len(rows) == 3 * sum(len(p.moments) for p in said.values())
+    first = next(row for row in rows if row["path"].endswith("정류장.avi"))
+    moment = said[first["path"]].moments[0]
+    assert float(first["end"]) == pytest.approx(moment.end)
+    assert np.float32(first["probability"]) == moment.probabilities.max()
+    whole = as_csv([Prediction("v", ("a", "b"), np.float32([0.25, 0.75]))]).decode()
+    assert whole == "path,start,end,rank,class,probability\nv,,,1,b,0.75\nv,,,2,a,0.25\n"
+
+
+def test_a_network_that_sees_flow(write_video, tmp_path):
+    from ar3d_keras import TwoStream
+    from ar3d_keras.inference.recogniser import Recogniser
+    from ar3d_keras.videos.sampling import ClipShape
+
+    shape = ClipShape(4, 32, 32, 36, 48, stride=2, flow="dis")
+    network = TwoStream(2, frames=4, height=32, width=32, width_multiplier=0.0625)
+    recogniser = Recogniser(network, ("a", "b"), shape, "by hand", 2)
+    video = write_video(tmp_path / "video.avi", frames=25)
+    catalog = Catalog(tmp_path, (Video(video.name, None),))
+    [whole] = predict_videos(recogniser, catalog)
+    [timed] = predict_videos(recogniser, catalog, window_seconds=1)
+    # The video is a window: its clip, flow and all, is the same.
+    np.testing.assert_array_equal(timed.moments[0].probabilities, whole.probabilities)
