@@ -176,7 +176,10 @@ def _on_file(
 
         refuse_unexplained(recogniser)
     views = {"clips": options.clips, "crops": options.crops}
-    windows = {"window_seconds": options.window_seconds, "hop_seconds": options.hop_seconds}
+    windows = {
+        "window_seconds": options.window_seconds,
+        "hop_seconds": options.hop_seconds or options.window_seconds,
+    }
     predictions = predict_videos(
         recogniser,
         catalog,

@@ -7,7 +7,7 @@ import numpy as np
 
 from ar3d_keras.inference.answers import predict_batches
 from ar3d_keras.inference.recogniser import Recogniser
-from ar3d_keras.inference.timeline import clips_of
+from ar3d_keras.inference.timeline import clips_of, refuse_large
 from ar3d_keras.videos.camera import Camera
 from ar3d_keras.videos.sampling import full_span
 
@@ -52,10 +52,14 @@ def watch(
         clips: clips a window.
         crops: crops a clip, 1 or 3.
         batch_size: clips a step; None: all of a window.
+
+    Raises:
+        UserError: a window would fill the memory.
     """
     shape = recogniser.shape
     length = round(seconds * camera.rate) if seconds else full_span(shape)
     length = max(1, length)
+    refuse_large(length / camera.rate, length, shape)
     step = max(1, round(hop * camera.rate)) if hop else length
     batch_size = batch_size or clips * crops
     camera.hold(length, (shape.resize_height, shape.resize_width))

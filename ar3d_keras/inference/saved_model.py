@@ -54,6 +54,7 @@ def from_saved_model(folder: Path) -> Recogniser:
             "a SavedModel is read by TensorFlow, which is not installed: "
             "`pip install ar3d-keras[tensorflow]`, or ask the run itself with --run"
         ) from None
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # float32 on GPUs too
     try:
         loaded = tf.saved_model.load(str(version))
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from ar3d_keras.errors import UserError
 from ar3d_keras.inference.answers import predict_batches
 from ar3d_keras.inference.recogniser import Recogniser
 from ar3d_keras.progress import Reporter
@@ -21,6 +22,7 @@ Frame = TypeVar("Frame")
 
 # Containers round the time of a frame to a millisecond.
 ROUNDING = 0.0005  # seconds
+LARGEST = 4e9  # bytes of a window's frames; at 25 a second of 128x171, 40 minutes
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,20 @@ def windows(
         yield cut(time + period)
 
 
+def refuse_large(seconds: float, frames: float, shape: ClipShape) -> None:
+    """Refuses a window of so many seconds that its frames would fill the memory.
+
+    Raises:
+        UserError: says how much it would be.
+    """
+    size = frames * shape.resize_height * shape.resize_width * 3
+    if size > LARGEST:
+        raise UserError(
+            f"a window of {seconds:g} seconds would hold {size / 1e9:.0f} GB of frames: give a "
+            "shorter --window-seconds, or leave it out to look at a video as a whole"
+        )
+
+
 def clips_of(
     frames: Sequence[np.ndarray], shape: ClipShape, *, clips: int = 1, crops: int = 1
 ) -> Iterator[np.ndarray]:
@@ -140,15 +156,18 @@ def small_windows(
 
     Raises:
         ReadError: it cannot be decoded.
+        UserError: a window would fill the memory.
     """
     cv2 = load_cv2()
+    header = read_header(path)
+    rate = header.rate or ASSUMED_RATE
+    refuse_large(seconds, min(seconds * rate, header.frames or math.inf), shape)
     size = shape.resize_width, shape.resize_height
     timed = (
         (time, cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR))
         for time, frame in timed_frames(path, threads=threads)
     )
-    period = 1 / (read_header(path).rate or ASSUMED_RATE)
-    return windows(timed, seconds=seconds, hop=hop, period=period)
+    return windows(timed, seconds=seconds, hop=hop, period=1 / rate)
 
 
 def timeline(

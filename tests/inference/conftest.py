@@ -33,8 +33,8 @@ def run(tmp_path_factory) -> Run:
         {
             "begun": "2026-01-01T00:00:00+00:00",
             "config": to_json(config),
-            "data": {},
-            "split": {},
+            "data": {"fingerprint": "0" * 16},
+            "split": {"scheme": "group"},
             "classes": CLASSES,
         }
     )

@@ -1,7 +1,5 @@
 """A SavedModel, asked in place of its run."""
 
-import dataclasses
-import json
 import shutil
 import sys
 
@@ -15,15 +13,10 @@ from ar3d_keras.inference.saved_model import find_version, from_saved_model
 
 
 @pytest.fixture(scope="module")
-def exported(run, recogniser, tmp_path_factory):
+def exported(run, tmp_path_factory):
     """A folder of versions."""
     folder = tmp_path_factory.mktemp("exported")
     assert main(["export", "--run", str(run.folder), "--to", str(folder)]) == 0
-    file = folder / "1" / DESCRIPTION
-    if not file.exists():
-        file.parent.mkdir(exist_ok=True)
-        description = {"classes": recogniser.classes, "shape": dataclasses.asdict(recogniser.shape)}
-        file.write_text(json.dumps(description))
     return folder
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ar3d_keras.inference.timeline import clips_of, small_windows, timeline, windows
+from ar3d_keras.inference.timeline import clips_of, refuse_large, small_windows, timeline, windows
 from ar3d_keras.videos.catalog import Video
 from ar3d_keras.videos.reader import load_cv2, read_header, timed_frames
 from ar3d_keras.videos.sampling import ClipShape
@@ -109,6 +109,14 @@ def test_a_window_is_looked_at_as_evaluation_looks_at_a_video_cut_out_there(
         )
         clips = np.stack(list(clips_of(window.frames, shape, clips=2, crops=3)))
         np.testing.assert_array_equal(clips, [source[view, 0] for view in range(6)])
+
+
+def test_a_window_that_would_fill_the_memory(write_video, tmp_path, user_error):
+    video = write_video(tmp_path / "video.avi", frames=10)
+    large = ClipShape(4, 112, 112, 2000, 2000)
+    assert len(list(small_windows(video, large, seconds=3600, hop=3600))) == 1  # it has 10 frames
+    with user_error("a window of 3600 seconds would hold 1080 GB of frames", "--window-seconds"):
+        refuse_large(3600, 3600 * 25, large)
 
 
 def test_what_is_said_of_a_window_is_what_is_said_of_its_clips(recogniser, write_video, tmp_path):
