@@ -33,7 +33,7 @@ SHORTEST = 0.01  # seconds of a window, or from one to the next
 class PredictOptions:
     """Which videos, who is asked, and how the answer is given."""
 
-    paths: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    paths: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH ...")] = ()
     """Video files, folders of frames, folders of videos at any depth."""
     run: str | None = None
     """A run folder, or a name under RUNS_DIR. Default: the run last begun that has weights."""

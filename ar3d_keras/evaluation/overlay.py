@@ -133,12 +133,21 @@ def _looks(
 
 
 def _maps(recogniser: Recogniser, clips: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """For the eye, in 0..1: float32 (batch, T, H, W)."""
     network = recogniser.network
     if isinstance(network, SavedModelNetwork):
-        return stretched(network.attention(clips))[0]
-    explanation = explain(network, clips, targets)
-    # Grad-CAM's largest value is 1 already.
-    return stretched(explanation.maps)[0] if explanation.kind == "attention" else explanation.maps
+        maps = network.attention(clips)
+    else:
+        explanation = explain(network, clips, targets)
+        maps = explanation.maps
+        if explanation.kind == "Grad-CAM":
+            return maps  # its largest value is 1 already
+    # At both ends the gate sees black beyond the clip, which must not outshine the rest.
+    inner = maps[:, 1:-1] if maps.shape[1] > 2 else maps
+    _, (low, high) = stretched(inner)
+    if low == high:
+        return np.zeros_like(maps)
+    return np.clip((maps - low) / (high - low), 0, 1)
 
 
 def _label(prediction: Prediction, said: np.ndarray | None = None) -> str:
