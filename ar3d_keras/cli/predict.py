@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from ar3d_keras.videos.catalog import Catalog
 
 OVERLAYS = (".mp4", ".avi")
+EXCLUSIVE = (
+    ("PATH", "--camera"),
+    ("--json", "--camera"),
+    ("--csv", "--camera"),
+    ("--overlay", "--camera"),
+    ("--json", "--csv"),
+    ("--run", "--saved-model"),
+)
 SHORTEST = 0.01  # seconds of a window, or from one to the next
 
 
@@ -88,21 +96,17 @@ def _validate(options: PredictOptions) -> None:
     """Refuses what cannot be meant."""
     if options.camera is None and not options.paths:
         raise UserError("nothing to look at: name a video, a folder of videos, or --camera 0")
-    together = [
-        ("PATH", options.paths, "--camera", options.camera),
-        ("--json", options.json, "--csv", options.csv),
-        ("--run", options.run, "--saved-model", options.saved_model),
-        *(
-            (flag, value, "--camera", options.camera)
-            for flag, value in (
-                ("--json", options.json),
-                ("--csv", options.csv),
-                ("--overlay", options.overlay),
-            )
-        ),
-    ]
-    for one, has_one, other, has_other in together:
-        if has_one and has_other is not None and has_other is not False:
+    given = {
+        "PATH": bool(options.paths),
+        "--camera": options.camera is not None,
+        "--json": options.json,
+        "--csv": options.csv,
+        "--overlay": options.overlay is not None,
+        "--run": options.run is not None,
+        "--saved-model": options.saved_model is not None,
+    }
+    for one, other in EXCLUSIVE:
+        if given[one] and given[other]:
             raise UserError(f"{one} and {other} exclude each other: leave one of them out")
     for flag, value in (("clips", options.clips), ("batch-size", options.batch_size)):
         if value is not None and value < 1:
@@ -129,14 +133,17 @@ def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
             )
         files = [options.overlay]
     else:
-        files = []
+        names: dict[str, None] = {}
         for video in catalog.videos:
-            name, number = Path(video.path).stem, 2
-            while (file := options.overlay / f"{name}.mp4") in files:
-                name, number = f"{Path(video.path).stem}-{number}", number + 1
-            files.append(file)
-    for file, video in zip(files, catalog.videos, strict=True):
-        if file.exists() and file.samefile(catalog.root / video.path):
+            stem = name = Path(video.path).stem
+            number = 2
+            while name in names:
+                name, number = f"{stem}-{number}", number + 1
+            names[name] = None
+        files = [options.overlay / f"{name}.mp4" for name in names]
+    videos = {(catalog.root / video.path).resolve() for video in catalog.videos}
+    for file in files:
+        if file.resolve() in videos:
             raise UserError(f"--overlay {file} would overwrite the video itself: choose another")
     return files
 

@@ -1,14 +1,18 @@
 """A SavedModel that `ar3d export` wrote, as a Recogniser: asked as TF Serving would be."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.inference.recogniser import DESCRIPTION, Recogniser
 from ar3d_keras.videos.sampling import ClipShape
+
+if TYPE_CHECKING:
+    from ar3d_keras.inference.recogniser import Recogniser
 
 
 class SavedModelNetwork:
@@ -45,6 +49,9 @@ def from_saved_model(folder: Path) -> Recogniser:
     Raises:
         UserError: none of ours is there, or TensorFlow is not.
     """
+    # It brings Keras, which `find_version` must do without.
+    from ar3d_keras.inference.recogniser import DESCRIPTION, Recogniser
+
     version = find_version(folder)
     description = _read(version / DESCRIPTION)
     try:

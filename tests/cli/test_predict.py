@@ -10,7 +10,7 @@ import signal
 
 import numpy as np
 import pytest
-from processes import python, start  # tests/cli/processes.py
+from processes import ROOT, python, start  # tests/cli/processes.py
 
 from ar3d_keras.cli import main
 from ar3d_keras.videos.reader import count_frames, load_cv2
@@ -137,6 +137,7 @@ BAD = [
     (["video.mp4", "--overlay", "x.mkv"], "must end in .mp4 or .avi, or be a folder"),
     (["video.mp4", "more.mp4", "--overlay", "x.mp4"], "one file, and there are 2 videos"),
     (["video.mp4", "--overlay", "video.mp4"], "would overwrite the video itself"),
+    (["video.mp4", "more.mp4", "--overlay", "."], "would overwrite the video itself"),
     (["gone.mp4"], "no video at gone.mp4"),
     (["."], "no run in runs"),
     (["video.mp4", "--run", "gone"], "no run at gone"),
@@ -157,6 +158,18 @@ def test_what_cannot_be_is_refused(arguments, part, tmp_path, monkeypatch, refus
         "ar3d_keras.cli.predict.start_backend", lambda: pytest.fail("Keras was loaded")
     )
     assert part in refused("predict", *arguments)
+
+
+def test_refusals_need_no_keras(tmp_path):
+    (tmp_path / "video.mp4").touch()
+    code = (
+        "import sys; from ar3d_keras.cli import main\n"
+        f"for arguments in {[arguments for arguments, _ in BAD]!r}:\n"
+        "    assert main(['predict', *arguments]) == 2, arguments\n"
+        "    assert not {'keras', 'tensorflow', 'matplotlib'} & set(sys.modules), arguments"
+    )
+    done = python("-c", code, cwd=tmp_path, environment={"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_run_without_weights(trained, tmp_path, tiny_demo, refused):
