@@ -18,7 +18,7 @@ VERBS = {
     "crossval": "train and judge every fold of a data set, and sum them up",
     "compare": "one page of several runs on the same videos: figures, table, paired tests",
     "tune": "look for good sizes and a good recipe, judged on val",
-    "export": "write the next version of a run's SavedModel",
+    "export": "write a run's SavedModel, or its network for ONNX Runtime, OpenVINO, LiteRT",
     "check": "decode every video of a data set once and name what cannot be",
     "show-clips": "draw what the network is fed",
     "pack": "decode every video of a data set once, for fast training",

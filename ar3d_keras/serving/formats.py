@@ -11,13 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import keras
-
 from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
-from ar3d_keras.inference.recogniser import DESCRIPTION, describe_run
-from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run
 from ar3d_keras.serving.elsewhere import on_tensorflow
 
 Format = Literal["onnx", "openvino", "litert"]
@@ -25,29 +20,6 @@ Format = Literal["onnx", "openvino", "litert"]
 FILES = {"onnx": "network.onnx", "openvino": "network.xml", "litert": "network.tflite"}
 # The package that writes a format, besides TensorFlow.
 WRITERS = {"onnx": "tf2onnx", "openvino": "openvino", "litert": "tensorflow"}
-
-
-def export_run(
-    run: Run,
-    format: Format,
-    folder: Path | None = None,
-    *,
-    int8: bool = False,
-    reporter: Reporter | None = None,
-) -> Path:
-    """Exports the network that a run kept; see `export_file`.
-
-    Args:
-        run: with a best.keras.
-        format: of the file.
-        folder: to write; None: the run's own of that format.
-        int8: whether LiteRT's weights are int8.
-        reporter: says where the file is.
-    """
-    folder = folder or run.exported(f"{format}-int8" if int8 else format)
-    file = export_file(run.best, folder, describe_run(run), format, int8=int8)
-    (reporter or Reporter()).say(f"{format}  {file}")
-    return file
 
 
 def export_file(
@@ -66,7 +38,7 @@ def export_file(
 
     Args:
         network: a .keras file.
-        folder: to write; must not exist.
+        folder: to make.
         description: made by `inference.recogniser.describe`.
         format: of the file.
         int8: LiteRT alone: whether weights are int8, with one scale for each output channel.
@@ -75,7 +47,25 @@ def export_file(
         The network's file: network.onnx, network.xml (network.bin beside it) or network.tflite.
 
     Raises:
-        UserError: int8 of another format, a package is missing, or the folder exists.
+        UserError: as `refuse` does, or the network cannot be loaded.
+    """
+    from ar3d_keras.inference.recogniser import DESCRIPTION
+
+    refuse(folder, format, int8=int8)
+    with atomic.replacing(folder) as temporary:
+        atomic.write_json(temporary / Path(DESCRIPTION).name, description)
+        on_tensorflow(
+            write, network=network, file=temporary / FILES[format], format=format, int8=int8
+        )
+    return folder / FILES[format]
+
+
+def refuse(folder: Path, format: Format, *, int8: bool = False) -> None:
+    """Refuses an export that cannot be, before Keras starts.
+
+    Raises:
+        UserError: int8 of another format than LiteRT, a package is missing, or `folder` exists or
+            lies below a file.
     """
     if int8 and format != "litert":
         raise UserError(f"--int8 belongs to --format litert, not to {format}")
@@ -85,16 +75,13 @@ def export_file(
                 f"--format {format} is written by {package}, which is not installed: "
                 f"`pip install ar3d-keras[{extra}]`"
             )
-    if folder.exists():
-        raise UserError(f"{folder} exists: remove it, or name another folder with --to")
-    with atomic.replacing(folder) as temporary:
-        atomic.write_json(temporary / Path(DESCRIPTION).name, description)
-        on_tensorflow(__name__, network, temporary / FILES[format], format, *["int8"] * int8)
-    return folder / FILES[format]
+    for path in (folder, *folder.parents):
+        if path.is_file() or (path == folder and path.exists()):
+            raise UserError(f"{path} exists: remove it, or name another folder with --to")
 
 
-def write(network: Path, file: Path, format: Format, *, int8: bool = False) -> None:
-    """Writes a network's file; Keras must run on TensorFlow here.
+def write(network: str | Path, file: str | Path, format: Format, *, int8: bool = False) -> None:
+    """Writes a network's file, where Keras runs on TensorFlow.
 
     Args:
         network: a .keras file.
@@ -102,6 +89,8 @@ def write(network: Path, file: Path, format: Format, *, int8: bool = False) -> N
         format: of the file.
         int8: LiteRT alone: whether weights are int8.
     """
+    import keras
+
     from ar3d_keras import load_model
 
     model = load_model(network)
@@ -128,7 +117,3 @@ def write(network: Path, file: Path, format: Format, *, int8: bool = False) -> N
         # keras 3.15 patches tf2onnx for NumPy 2.
         warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
         model.export(str(file), format=format, input_signature=[clip], verbose=False, **options)
-
-
-if __name__ == "__main__":
-    write(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int8="int8" in sys.argv[4:])

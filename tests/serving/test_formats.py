@@ -207,6 +207,6 @@ def test_what_exists_is_left_alone(tmp_path):
 
 def test_a_failed_export_leaves_nothing(tmp_path):
     (tmp_path / "network.keras").write_bytes(b"no network")
-    with pytest.raises(RuntimeError, match="not a network that Keras can load"):
+    with pytest.raises(UserError, match="not a network that Keras can load"):
         formats.export_file(tmp_path / "network.keras", tmp_path / "out", {}, "litert")
     assert not [path for path in tmp_path.iterdir() if "out" in path.name]
