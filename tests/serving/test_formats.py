@@ -43,6 +43,7 @@ def onnx(file):
 
 
 def openvino(file):
+    sys.modules.setdefault("openvino_telemetry", None)  # it forks, to tell Intel of the import
     from openvino import Core
 
     # A CPU that has bfloat16 computes in it by default.
