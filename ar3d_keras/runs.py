@@ -57,6 +57,10 @@ class Run:
         """The folder of versions that TF Serving loads."""
         return self.folder / "saved_model"
 
+    def exported(self, name: str) -> Path:
+        """The folder of another format: onnx, openvino, litert, litert-int8."""
+        return self.folder / "export" / name
+
     def evaluation(self, split: str) -> Path:
         """The folder of the report on a split."""
         return self.folder / "evaluation" / split

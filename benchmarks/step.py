@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks import bench
+from benchmarks import bench, plain_torch
 
 CLASSES = 101
 # Backend -> the largest batch to time it with: on a CPU two of them take seconds a clip.
@@ -175,24 +175,7 @@ def plain(name: str, clips: np.ndarray, labels: np.ndarray) -> tuple[str, Callab
     bfloat16, channels_last, compiled = PLAIN[name]
     torch.manual_seed(0)
 
-    class Gated(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.features = nn.Conv3d(3, 64, 3, padding=1)
-            self.gate = nn.Conv3d(64, 64, 3, padding=1)
-            self.pool = nn.AvgPool3d((4, 16, 16))
-            self.dense = nn.Linear(64 * 4 * 7 * 7, 512)
-            self.dropout = nn.Dropout(0.25)
-            self.output = nn.Linear(512, CLASSES)
-
-        def forward(self, clip):
-            x = self.features(clip.permute(0, 4, 1, 2, 3).float() / 255).relu()
-            x = x * self.gate(x).sigmoid()
-            # A CPU has no bfloat16 pooling in 3D; autocast leaves the type as it comes.
-            x = self.pool(x.float()).flatten(1)
-            return self.output(self.dropout(self.dense(x).relu()))
-
-    network = Gated()
+    network = plain_torch.gated(CLASSES)
     if channels_last:
         network = network.to(memory_format=torch.channels_last_3d)
     optimizer = torch.optim.Adam(network.parameters(), 1e-4, weight_decay=1e-4)

@@ -19,7 +19,7 @@ VERBS = {
     "compare": "one page of several runs on the same videos: figures, table, paired tests",
     "tune": "look for good sizes and a good recipe, judged on val",
     "predict": "name the action in any video, live or on file",
-    "export": "write the next version of a run's SavedModel",
+    "export": "write a run's SavedModel, or its network for ONNX Runtime, OpenVINO, LiteRT",
     "check": "decode every video of a data set once and name what cannot be",
     "show-clips": "draw what the network is fed",
     "pack": "decode every video of a data set once, for fast training",

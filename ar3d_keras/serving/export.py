@@ -5,9 +5,6 @@ TensorFlow, and exported there (torch cannot export a SavedModel at all; see DES
 """
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +12,11 @@ from typing import Any
 import keras
 
 from ar3d_keras import atomic
-from ar3d_keras.errors import UserError
 from ar3d_keras.inference.recogniser import DESCRIPTION, describe_run
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import Run
 from ar3d_keras.serving import warmup
+from ar3d_keras.serving.elsewhere import on_tensorflow
 from ar3d_keras.serving.signatures import signatures
 from ar3d_keras.serving.versions import free_version
 from ar3d_keras.videos.sampling import ClipShape
@@ -91,37 +88,14 @@ def export_saved_model(
 
 
 def _write_elsewhere(network: Path, folder: Path) -> None:
-    """Runs this file in a process with the TensorFlow backend."""
-    here = str(Path(__file__).parents[2])  # where this package is, installed or not
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")])),
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "CUDA_VISIBLE_DEVICES": "-1",  # this process may hold the GPU's memory
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "ar3d_keras.serving.export", network, folder],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    if "No module named 'tensorflow'" in done.stderr:
-        raise UserError(
-            "a SavedModel is written by TensorFlow, which is not installed: "
-            "`pip install ar3d-keras[tensorflow]`, then `ar3d export`"
-        )
-    if done.returncode == 2:
-        raise UserError(done.stdout.strip())
-    if done.returncode:
-        raise RuntimeError(f"exporting {network} failed:\n{done.stderr}")
+    on_tensorflow(_write, network=network, folder=folder)
 
 
-def _write(network: Path, folder: Path) -> None:
-    """Writes the SavedModel into a folder that holds its description."""
+def _write(network: str | Path, folder: str | Path) -> None:
+    """Writes the SavedModel into a folder that holds its description, with TensorFlow."""
     from ar3d_keras import load_model
 
-    model = load_model(network)
+    model, folder = load_model(network), Path(folder)
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     shape = ClipShape(**description["shape"])
     found = signatures(model, description["classes"], shape)
@@ -132,11 +106,3 @@ def _write(network: Path, folder: Path) -> None:
     archive.write_out(str(folder), verbose=False)
     if warmup.can_write():
         warmup.write_warmup(folder, found, frames=2 * shape.frames)
-
-
-if __name__ == "__main__":
-    try:
-        _write(Path(sys.argv[1]), Path(sys.argv[2]))
-    except UserError as error:
-        print(error)
-        sys.exit(2)

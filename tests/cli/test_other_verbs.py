@@ -1,5 +1,7 @@
 """ar3d demo, check, export and the help."""
 
+import json
+import shutil
 import subprocess
 import sys
 
@@ -68,3 +70,24 @@ def test_export_never_changes_a_version(trained, tmp_path, refused):
     assert (tmp_path / "3/saved_model.pb").read_bytes() == before
     assert "--version 0 must be at least 1" in refused("export", *to, "--version", "0")
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()].count("3") == 1
+
+
+def test_export_writes_other_formats(trained, tmp_path, capsys, refused):
+    run = shutil.copytree(trained, tmp_path / "run")
+    litert = "export", "--run", str(run), "--format", "litert"
+    assert main([*litert, "--int8"]) == 0
+    file = run / "export/litert-int8/network.tflite"
+    assert f"litert  {file}" in capsys.readouterr().out
+    assert file.is_file()
+    classes = json.loads((run / "run.json").read_text())["classes"]
+    assert json.loads(file.with_name("recogniser.json").read_text())["classes"] == classes
+    assert f"{file.parent} exists: remove it" in refused(*litert, "--int8")
+    below = tmp_path / "file/onnx"
+    below.parent.write_text("")
+    assert f"{below.parent} exists: remove it" in refused(*litert, "--to", below)
+    for arguments, reason in (
+        (["--format", "onnx", "--int8"], "--int8 belongs to --format litert, not to onnx"),
+        (["--int8"], "--int8 belongs to --format litert, not to savedmodel"),
+        (["--format", "onnx", "--version", "2"], "--version belongs to --format savedmodel"),
+    ):
+        assert reason in refused("export", "--run", run, *arguments)

@@ -1,0 +1,95 @@
+"""Do the exported files say of a run's videos what Keras says of them?
+
+python -m benchmarks.agreement [--run NAME] [--split test] [--data DIR]
+
+Every format of a trained run over one split, each file in its own runtime: accuracy, how far its
+probabilities lie from Keras's, on average over videos and classes and at most, videos whose class
+changes, and the size of the file.
+"""
+
+import argparse
+import importlib.metadata
+import os
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from benchmarks import bench, runtimes
+
+PACKAGES = "keras tensorflow onnxruntime openvino ai-edge-litert numpy".split()
+# name -> (format, int8, how it is loaded)
+FILES = {
+    "ONNX Runtime": ("onnx", False, runtimes.onnx),
+    "OpenVINO, float32": ("openvino", False, runtimes.openvino),
+    "OpenVINO, bfloat16": ("openvino", False, lambda *given: runtimes.openvino(*given, "bf16")),
+    "LiteRT": ("litert", False, runtimes.litert),
+    "LiteRT, int8 weights": ("litert", True, runtimes.litert),
+}
+
+
+def main() -> None:
+    """Prints a Markdown table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--run", help="a run folder, or a name under runs; default: the latest")
+    parser.add_argument("--split", default="test", help="train, val or test")
+    parser.add_argument("--data", type=Path, help="where the run's videos are, if they moved")
+    options = parser.parse_args()
+    os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    from ar3d_keras.config import TrainConfig, from_json
+    from ar3d_keras.evaluation.evaluator import evaluate
+    from ar3d_keras.inference.recogniser import describe_run
+    from ar3d_keras.models.loading import load_model
+    from ar3d_keras.runs import find_run
+    from ar3d_keras.serving import formats
+    from ar3d_keras.videos.dataset import clip_shape, open_dataset
+    from ar3d_keras.videos.reader import cores
+    from ar3d_keras.videos.sampling import protocol
+
+    run = find_run(options.run, Path("runs"), needs=["split.csv", "checkpoints/best.keras"])
+    record = run.record()
+    config = from_json(record["config"], TrainConfig(), str(run.folder))
+    split = run.split(run.data_root(options.data), record["split"]["scheme"])
+    shape = clip_shape(config.data)
+    dataset = open_dataset(split, shape, workers=cores(), splits=[options.split])
+
+    def judge(predict_on_batch):
+        network = SimpleNamespace(predict_on_batch=predict_on_batch)
+        source = dataset.evaluation(options.split)
+        return evaluate(network, source, dataset.classes, batch_size=8, workers=cores())
+
+    network = load_model(run.best)
+    exact = judge(network.predict_on_batch)
+    rows = [row("Keras", exact, exact, run.best)]
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (format, int8, load) in FILES.items():
+            target = Path(folder) / name
+            file = formats.export_file(run.best, target, describe_run(run), format, int8=int8)
+            rows.append(row(name, judge(load(file, cores())), exact, file))
+    header = ["", "top-1", "mean difference", "largest", "other class", "MB"]
+    print("\n" + bench.table(header, rows) + "\n")
+    print(f"{run.name} ({network.name}, {network.count_params():,} parameters), {options.split}: ")
+    print(f"{len(exact.paths)} videos of {split.catalog.root}, split scheme {split.scheme}; ")
+    print(f"{protocol(shape, clips=1, crops=1)}; ")
+    print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES) + ".")
+
+
+def row(name: str, said, exact, file: Path) -> list:
+    """A line of the table."""
+    difference = np.abs(said.probabilities - exact.probabilities)
+    files = [path for path in file.parent.iterdir() if path.stem == file.stem]
+    return [
+        name,
+        f"{said.correct.mean():.3f}",
+        f"{difference.mean():.1e}",
+        f"{difference.max():.1e}",
+        int((said.predicted != exact.predicted).sum()),
+        f"{sum(path.stat().st_size for path in files) / 1e6:.2f}",
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""How long does one clip take in each runtime that a network can be exported to?
+
+python -m benchmarks.latency [--repeats 5] [--threads 2] [--json FILE]
+
+One clip of the paper's size (16 frames of 112x112) through the gated network with its default
+sizes and 101 classes, batch 1, from uint8 in memory to probabilities: Keras's predict_on_batch, the
+SavedModel called without Keras, ONNX Runtime, OpenVINO, LiteRT, and the same network written in
+plain PyTorch. All have the same weights, and must give the same answer. In each round a runtime
+takes the clip six times; its figure is the median of the last five.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import bench, plain_torch, runtimes
+
+CLASSES = 101
+PACKAGES = "keras tensorflow onnxruntime openvino ai-edge-litert torch numpy".split()
+# How far an answer may lie from Keras's, in float32 and with fewer bits.
+PRECISE, ROUGH = 1e-5, 1e-3
+REDUCED = ("OpenVINO, bfloat16", "LiteRT, int8 weights")
+
+
+def main() -> None:
+    """Prints a Markdown table."""
+    parser = bench.parser(__doc__, repeats=5)
+    parser.add_argument("--threads", type=int, default=2, help="of each runtime")
+    options = parser.parse_args()
+    os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    clip = np.random.default_rng(0).integers(0, 256, (1, 16, 112, 112, 3), np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        contenders = build(Path(folder), options.threads)
+        expected = contenders["Keras predict_on_batch"](clip)
+        for name, classify in contenders.items():
+            error = np.abs(classify(clip) - expected).max()
+            if error > (ROUGH if name in REDUCED else PRECISE):
+                raise SystemExit(f"{name} differs from Keras by {error}")
+        figures = bench.take_turns(
+            {name: lambda run=run: median_seconds(run, clip) for name, run in contenders.items()},
+            options.repeats,
+        )
+    first = next(iter(contenders))
+    ratios = {name: bench.ratio(figures, name, first) for name in contenders}
+    rows = [
+        [name, bench.spread([1e3 * s for s in figures[name]]), f"{ratios[name]:.2f}"]
+        for name in contenders
+    ]
+    header = ["", "ms a clip", f"/ {first}"]
+    bench.report(
+        options,
+        bench.table(header, rows),
+        {f"latency.{name}": ratio for name, ratio in ratios.items()},
+        packages=PACKAGES,
+        config={"clip": [16, 112, 112, 3], "classes": CLASSES, "attention": True, "batch": 1},
+    )
+
+
+def median_seconds(classify: Callable, clip: np.ndarray) -> float:
+    """Of five runs after one that is not counted."""
+    time.sleep(0.3)  # OpenMP's threads wait busily for 0.2 s after their last work
+    return statistics.median([bench.seconds(lambda: classify(clip)) for _ in range(6)][1:])
+
+
+def build(folder: Path, threads: int) -> dict[str, runtimes.Classify]:
+    """Every runtime by its name, with the same network."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    import keras
+
+    from ar3d_keras import Conv3DClassifier
+    from ar3d_keras.inference.recogniser import describe
+    from ar3d_keras.serving import formats
+    from ar3d_keras.serving.export import export_saved_model
+    from ar3d_keras.videos.sampling import ClipShape
+
+    keras.utils.set_random_seed(0)
+    network = Conv3DClassifier(CLASSES, attention=True)
+    file = folder / "network.keras"
+    network.save(file)
+    description = describe([str(number) for number in range(CLASSES)], ClipShape())
+    served = export_saved_model(file, folder / "saved_model", description)
+    made = {
+        name: formats.export_file(file, folder / name, description, format, int8="int8" in name)
+        for name, format in (
+            ("onnx", "onnx"),
+            ("openvino", "openvino"),
+            ("litert", "litert"),
+            ("litert-int8", "litert"),
+        )
+    }
+    return {
+        "Keras predict_on_batch": lambda clip: network.predict_on_batch(clip),
+        "SavedModel": runtimes.saved_model(served),
+        "ONNX Runtime": runtimes.onnx(made["onnx"], threads),
+        "OpenVINO, float32": runtimes.openvino(made["openvino"], threads),
+        "OpenVINO, bfloat16": runtimes.openvino(made["openvino"], threads, "bf16"),
+        "LiteRT": runtimes.litert(made["litert"], threads),
+        "LiteRT, int8 weights": runtimes.litert(made["litert-int8"], threads),
+        "PyTorch": plain_pytorch(network, threads, compiled=False),
+        "PyTorch, compiled": plain_pytorch(network, threads, compiled=True),
+    }
+
+
+def plain_pytorch(network, threads: int, *, compiled: bool) -> runtimes.Classify:
+    """The same network in PyTorch, with the same weights."""
+    import torch
+
+    torch.set_num_threads(threads)
+    module = plain_torch.gated(CLASSES).eval()
+    plain_torch.copy_weights(network, module)
+    run = torch.compile(module) if compiled else module
+
+    def classify(clip):
+        with torch.inference_mode():
+            return run(torch.from_numpy(clip)).softmax(1).numpy()
+
+    return classify
+
+
+if __name__ == "__main__":
+    main()
