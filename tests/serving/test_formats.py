@@ -18,7 +18,7 @@ from ar3d_keras.videos.sampling import ClipShape
 CLASSES = ["걷기 walk", "run", "jump, high"]
 PAPER = {"frames": 4, "height": 8, "width": 8, "filters": 6, "dense": 5}
 THIN = {"frames": 4, "height": 32, "width": 32, "width_multiplier": 0.05}
-FRAMES = {"frames": 4, "height": 48, "width": 48, "frames_network": "MobileNet"}
+FRAMES = {"frames": 4, "height": 48, "width": 48}
 ENERGIES = {"shrink": 2, "differences": True, "pool": "global", "log_features": True}
 NETWORKS = {
     "conv3d": ("conv3d", {**PAPER, "pool": (2, 4, 4)}),
