@@ -34,7 +34,7 @@ def main() -> None:
     frames = centre_frames(
         options.video, clip_frames(options.url), options.stride, tuple(options.resize)
     )
-    jpegs = [cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 95])[1] for frame in frames]
+    jpegs = [cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 90])[1] for frame in frames]
     clip = [{"b64": base64.b64encode(jpeg.tobytes()).decode()} for jpeg in jpegs]
     (answer,) = ask(
         "POST",
