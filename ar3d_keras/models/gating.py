@@ -58,7 +58,7 @@ def _on_tensorflow():
         return tf.cast(to_features, features.dtype), tf.cast(to_logits, logits.dtype)
 
     @tf.custom_gradient
-    def gated(features, logits, bias):
+    def with_gradients(features, logits, bias):
         def backward(upstream):
             # The gate is computed again: that is cheaper than to keep and load it.
             to_features, to_logits = gradients(features, logits, bias, upstream)
@@ -69,4 +69,5 @@ def _on_tensorflow():
 
         return product(features, logits, bias), backward
 
-    return gated
+    # Eagerly, it would ask for the gradients of variables; an identity makes the bias none.
+    return lambda features, logits, bias: with_gradients(features, logits, tf.identity(bias))

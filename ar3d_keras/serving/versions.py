@@ -13,10 +13,11 @@ def free_version(folder: Path, version: int | None = None) -> Path:
         version: at least 1; None: the highest in `folder` plus 1.
 
     Raises:
-        UserError: the version exists or is none, or `folder` is a file.
+        UserError: the version exists or is none, or `folder` is or lies below a file.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file: --to takes the folder of the versions")
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path} is a file: --to takes the folder of the versions")
     there = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
     following = max(there, default=0) + 1
     if version is None:

@@ -65,3 +65,14 @@ def test_only_training_needs_xla():
 
     assert needs_xla(training=True)
     assert not needs_xla(training=False)
+
+
+def test_a_gate_trains_when_it_is_called_by_hand():
+    import tensorflow as tf
+
+    gate = AttentionGate()
+    features = tf.random.normal((1, 2, 4, 4, 3))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(gate(features, training=True))
+    gradients = tape.gradient(loss, [weight.value for weight in gate.trainable_weights])
+    assert all(float(tf.reduce_max(tf.abs(gradient))) > 0 for gradient in gradients)

@@ -121,6 +121,8 @@ def test_versions_count_up_and_older_ones_stay(exported, tmp_path, user_error):
     assert export().name == "8"
     with user_error("--to takes the folder"):
         free_version(version / "saved_model.pb")
+    with user_error("--to takes the folder"):
+        free_version(version / "saved_model.pb" / "models")
     after = contents()
     assert {path: after[path] for path in before} == before
 
