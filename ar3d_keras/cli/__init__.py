@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from ar3d_keras.cli.interrupts import deliver_interrupts
 from ar3d_keras.errors import UserError
 
 VERBS = {
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[0] not in VERBS:
         print(f"error: no verb {arguments[0]!r}\n{_usage()}", file=sys.stderr)
         return 2
+    deliver_interrupts()
     verb = importlib.import_module(f"ar3d_keras.cli.{arguments[0].replace('-', '_')}")
     try:
         verb.main(arguments[1:])

@@ -13,6 +13,8 @@ from rich.text import Text
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter, Update
 
+BACKENDS = ("tensorflow", "jax", "torch")  # Keras's others answer, but do not learn
+
 
 class Console(Reporter):
     """Prints to standard output; where that is no terminal, lines only and no bars.
@@ -88,7 +90,7 @@ def start_backend() -> None:
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
-            import keras  # noqa: F401
+            import keras
         except (ModuleNotFoundError, ValueError) as error:
             backend = os.environ.get("KERAS_BACKEND", "tensorflow")
             raise UserError(
@@ -102,3 +104,8 @@ def start_backend() -> None:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+    if (backend := keras.backend.backend()) not in BACKENDS:
+        raise UserError(
+            f"Keras runs on {backend}, which cannot train: name one of {', '.join(BACKENDS)} in "
+            "KERAS_BACKEND"
+        )
