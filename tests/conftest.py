@@ -32,6 +32,11 @@ REALDATA = Path(__file__).resolve().parents[2] / "shared" / "realdata"
 STEP, BASE, NUMBERS = 12, 30, 256
 
 
+def pytest_collection_modifyitems(items):
+    """The longest first, so that no worker of `pytest -n` waits for it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_backends.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_cache_of_the_user(tmp_path_factory):
     """Fixtures wider than a function are kept from the user's cache folder too."""
