@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import os
@@ -14,10 +15,12 @@ from pathlib import Path
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it takes the place of `path`.
 
-    The block may write a file or make a folder there. If it raises, `path` keeps what it
-    held before and the temporary is removed.
+    The block may write a file there, which replaces one, or make a folder, which replaces none
+    that holds something. If it raises, `path` keeps what it held before and the temporary is
+    removed.
 
     Raises:
+        FileExistsError: `path` is a folder already, perhaps since a moment ago.
         OSError: the disk is full or the folder cannot be written (`path` is untouched).
     """
     path = Path(path)
@@ -27,9 +30,12 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     try:
         yield temporary
         _flush(temporary)
-        if temporary.is_dir() and path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EISDIR):
+                raise FileExistsError(errno.EEXIST, "it is a folder already", str(path)) from None
+            raise
     except BaseException as error:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # "no space left on device" does not say for what
@@ -38,6 +44,11 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         else:
             temporary.unlink(missing_ok=True)
         raise
+
+
+def in_the_way(folder: Path) -> Path | None:
+    """The file that keeps `folder` from being made, for it is there or above; None: there is none."""
+    return next((p for p in (folder, *folder.parents) if p.exists() and not p.is_dir()), None)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -14,12 +14,25 @@ def test_a_write_that_fails_keeps_what_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_folder_is_replaced_whole(tmp_path):
-    for content in ("old", "new"):
-        with atomic.replacing(tmp_path / "folder") as temporary:
-            temporary.mkdir()
-            (temporary / content).write_text(content)
-    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["new"]
+def test_a_folder_replaces_none_even_one_that_came_meanwhile(tmp_path):
+    folder = tmp_path / "folder"
+    with pytest.raises(FileExistsError), atomic.replacing(folder) as temporary:
+        temporary.mkdir()
+        folder.mkdir()
+        (folder / "first").touch()
+    with pytest.raises(FileExistsError), atomic.replacing(folder) as temporary:
+        temporary.touch()
+    assert [path.name for path in folder.iterdir()] == ["first"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_what_keeps_a_folder_from_being_made(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for below in ("file", "file/a", "file/a/b"):
+        assert atomic.in_the_way(tmp_path / below) == tmp_path / "file"
+    for free in ("folder", "folder/a", "a/b"):
+        assert atomic.in_the_way(tmp_path / free) is None
 
 
 def test_the_suffix_survives_for_those_who_choose_a_format_by_it(tmp_path):

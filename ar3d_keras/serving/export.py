@@ -78,12 +78,16 @@ def export_saved_model(
     """
     target = free_version(folder, version)
     # The temporary folder's name is no number, so the server does not take it for a version.
-    with atomic.replacing(target) as temporary:
-        atomic.write_json(temporary / DESCRIPTION, description)
-        if keras.backend.backend() == "tensorflow":
-            _write(network, temporary)
-        else:
-            _write_elsewhere(network, temporary)
+    try:
+        with atomic.replacing(target) as temporary:
+            atomic.write_json(temporary / DESCRIPTION, description)
+            if keras.backend.backend() == "tensorflow":
+                _write(network, temporary)
+            else:
+                _write_elsewhere(network, temporary)
+    except FileExistsError:  # another export was quicker
+        free_version(folder, int(target.name))
+        raise
     return target
 
 

@@ -52,11 +52,15 @@ def export_file(
     from ar3d_keras.inference.recogniser import DESCRIPTION
 
     refuse(folder, format, int8=int8)
-    with atomic.replacing(folder) as temporary:
-        atomic.write_json(temporary / Path(DESCRIPTION).name, description)
-        on_tensorflow(
-            write, network=network, file=temporary / FILES[format], format=format, int8=int8
-        )
+    try:
+        with atomic.replacing(folder) as temporary:
+            atomic.write_json(temporary / Path(DESCRIPTION).name, description)
+            on_tensorflow(
+                write, network=network, file=temporary / FILES[format], format=format, int8=int8
+            )
+    except FileExistsError:  # another export was quicker
+        refuse(folder, format, int8=int8)
+        raise
     return folder / FILES[format]
 
 
@@ -75,9 +79,8 @@ def refuse(folder: Path, format: Format, *, int8: bool = False) -> None:
                 f"--format {format} is written by {package}, which is not installed: "
                 f"`pip install ar3d-keras[{extra}]`"
             )
-    for path in (folder, *folder.parents):
-        if path.is_file() or (path == folder and path.exists()):
-            raise UserError(f"{path} exists: remove it, or name another folder with --to")
+    if there := atomic.in_the_way(folder) or (folder.exists() and folder):
+        raise UserError(f"{there} exists: remove it, or name another folder with --to")
 
 
 def write(network: str | Path, file: str | Path, format: Format, *, int8: bool = False) -> None:

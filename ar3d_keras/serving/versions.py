@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ar3d_keras.atomic import in_the_way
 from ar3d_keras.errors import UserError
 
 
@@ -15,9 +16,8 @@ def free_version(folder: Path, version: int | None = None) -> Path:
     Raises:
         UserError: the version exists or is none, or `folder` is or lies below a file.
     """
-    for path in (folder, *folder.parents):
-        if path.exists() and not path.is_dir():
-            raise UserError(f"{path} is a file: --to takes the folder of the versions")
+    if file := in_the_way(folder):
+        raise UserError(f"{file} is a file: --to takes the folder of the versions")
     there = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
     following = max(there, default=0) + 1
     if version is None:

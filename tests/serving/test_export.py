@@ -127,6 +127,22 @@ def test_versions_count_up_and_older_ones_stay(exported, tmp_path, user_error):
     assert {path: after[path] for path in before} == before
 
 
+def test_a_number_that_another_export_takes_meanwhile_is_left_to_it(
+    tmp_path, monkeypatch, user_error
+):
+    from ar3d_keras.serving import export
+
+    def slow(network, temporary):
+        (tmp_path / "served/1").mkdir()
+        (tmp_path / "served/1/saved_model.pb").write_text("the other's")
+
+    monkeypatch.setattr(export, "_write", slow)
+    with user_error("1 exists, and a version is never changed"):
+        export_saved_model(tmp_path / "n.keras", tmp_path / "served", describe(NAMES, SHAPE))
+    assert (tmp_path / "served/1/saved_model.pb").read_text() == "the other's"
+    assert [path.name for path in (tmp_path / "served").iterdir()] == ["1"]
+
+
 def test_it_does_not_matter_where_it_is_called_from(exported, tmp_path, monkeypatch):
     _, folder, _ = exported
     monkeypatch.chdir(tmp_path)
