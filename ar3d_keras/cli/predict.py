@@ -7,7 +7,6 @@ ar3d predict VIDEO --overlay out.mp4            where the network looks
 ar3d predict --camera 0                         live; also rtsp://... and http://...
 """
 
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +33,6 @@ EXCLUSIVE = (
     ("--json", "--csv"),
     ("--run", "--saved-model"),
 )
-SHORTEST = 0.01  # seconds of a window, or from one to the next
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +92,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def _validate(options: PredictOptions) -> None:
     """Refuses what cannot be meant."""
-    if options.camera is None and not options.paths:
-        raise UserError("nothing to look at: name a video, a folder of videos, or --camera 0")
+    from ar3d_keras.inference.limits import refuse_odd
+
     given = {
         "PATH": bool(options.paths),
         "--camera": options.camera is not None,
@@ -108,14 +106,13 @@ def _validate(options: PredictOptions) -> None:
     for one, other in EXCLUSIVE:
         if given[one] and given[other]:
             raise UserError(f"{one} and {other} exclude each other: leave one of them out")
-    for flag, value in (("clips", options.clips), ("batch-size", options.batch_size)):
-        if value is not None and value < 1:
-            raise UserError(f"--{flag} {value} must be at least 1")
-    for flag, value in (("window", options.window_seconds), ("hop", options.hop_seconds)):
-        if value is not None and not (value >= SHORTEST and math.isfinite(value)):
-            raise UserError(f"--{flag}-seconds {value:g} must be at least {SHORTEST}")
-    if options.hop_seconds and not options.window_seconds and options.camera is None:
-        raise UserError("--hop-seconds needs --window-seconds: from one window to the next")
+    refuse_odd(
+        clips=options.clips,
+        batch_size=options.batch_size,
+        window_seconds=options.window_seconds,
+        hop_seconds=options.hop_seconds,
+        live=options.camera is not None,
+    )
     suffix = options.overlay.suffix.lower() if options.overlay else ""
     if suffix not in ("", *OVERLAYS) and not options.overlay.is_dir():
         raise UserError(f"--overlay {options.overlay} must end in .mp4 or .avi, or be a folder")

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ar3d_keras.errors import UserError
 from ar3d_keras.inference.answers import predict_batches
+from ar3d_keras.inference.limits import refuse_odd
 from ar3d_keras.inference.recogniser import Recogniser
 from ar3d_keras.inference.timeline import clips_of, refuse_large
 from ar3d_keras.videos.camera import Camera
@@ -54,8 +56,17 @@ def watch(
         batch_size: clips a step; None: all of a window.
 
     Raises:
-        UserError: a window would fill the memory.
+        UserError: a window would fill the memory, a number cannot be meant, or the stream ended
+            before anything of it was seen.
     """
+    refuse_odd(
+        clips=clips,
+        crops=crops,
+        batch_size=batch_size,
+        window_seconds=seconds,
+        hop_seconds=hop,
+        live=True,
+    )
     shape = recogniser.shape
     length = round(seconds * camera.rate) if seconds else full_span(shape)
     length = max(1, length)
@@ -77,3 +88,8 @@ def watch(
         )
         seen, time = latest.number, latest.time
         wanted = seen + step
+    if not seen:
+        raise UserError(
+            f"--camera {camera.name} ended before anything of it was seen: is it a file? Then give "
+            "it as PATH"
+        )

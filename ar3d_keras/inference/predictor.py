@@ -10,6 +10,7 @@ import numpy as np
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.inference.answers import answer
+from ar3d_keras.inference.limits import refuse_odd
 from ar3d_keras.inference.recogniser import Recogniser, from_run
 from ar3d_keras.inference.timeline import Moment, timeline
 from ar3d_keras.progress import Reporter
@@ -109,7 +110,8 @@ def predict(
         One Prediction a video, in the order of `paths`.
 
     Raises:
-        UserError: no such path, run or SavedModel, or no video that can be decoded.
+        UserError: no such path, run or SavedModel, a number that cannot be meant, or no video that
+            can be decoded.
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else paths
     catalog = find_videos(paths)
@@ -133,8 +135,10 @@ def open_recogniser(
     """The network of a run or of a SavedModel; see `predict`.
 
     Raises:
-        UserError: there is none, or it cannot be loaded.
+        UserError: there is none, it cannot be loaded, or both are named.
     """
+    if run is not None and saved_model is not None:
+        raise UserError("a run and a SavedModel exclude each other: name one of them")
     if saved_model is None:
         return from_run(find_run(run and os.fspath(run), runs_dir, needs=[WEIGHTS]))
     from ar3d_keras.inference.saved_model import from_saved_model
@@ -155,6 +159,13 @@ def predict_videos(
     reporter: Reporter | None = None,
 ) -> list[Prediction]:
     """`predict` of a network that is loaded, and videos that were found."""
+    refuse_odd(
+        clips=clips,
+        crops=crops,
+        batch_size=batch_size,
+        window_seconds=window_seconds,
+        hop_seconds=hop_seconds,
+    )
     reporter = reporter or Reporter()
     shape = recogniser.shape
     if shape.flow:

@@ -44,7 +44,7 @@ class Camera:
     """
 
     def __init__(self, source: str, *, threads: int = 1):
-        self.name = re.sub(r"//[^@/]*@", "//", source)  # without a password
+        self.name = re.sub(r"//[^/]*@", "//", source)  # without a password, even one with an @
         self._capture = _open(source, self.name, threads)
         self.rate = told_rate(self._capture) or ASSUMED_RATE
         self._size: tuple[int, int] | None = None
@@ -104,7 +104,7 @@ class Camera:
 def _open(source: str, name: str, threads: int):
     cv2 = load_cv2()
     milliseconds = int(PATIENCE * 1000)
-    if source.isdecimal():
+    if source.isdecimal() and len(source) < 10:  # OpenCV's numbers end at 2^31
         capture = cv2.VideoCapture(int(source))
         hint = "look at which there are with `ls /dev/video*`, and whether another program has it"
     elif "://" in source or source.startswith("/dev/"):

@@ -27,8 +27,10 @@ def find_videos(paths: Sequence[str | os.PathLike]) -> Catalog:
         the order of `paths`; a folder's in natural order of their names.
 
     Raises:
-        UserError: a path that is not there or cannot be read, or a folder without videos.
+        UserError: no path, one that is not there or cannot be read, or a folder without videos.
     """
+    if not paths:
+        raise UserError("nothing to look at: name a video, a folder of videos, or --camera 0")
     found: dict[str, None] = {}
     for path in map(Path, paths):
         try:

@@ -132,6 +132,7 @@ BAD = [
     (["video.mp4", "--window-seconds", "0"], "--window-seconds 0 must be at least 0.01"),
     (["video.mp4", "--window-seconds", "nan"], "--window-seconds nan must be"),
     (["video.mp4", "--window-seconds", "inf"], "--window-seconds inf must be"),
+    (["video.mp4", "--window-seconds", "1e308"], "--window-seconds 1e+308 must be"),
     (["video.mp4", "--window-seconds", "1", "--hop-seconds", "-1"], "--hop-seconds -1 must be"),
     (["video.mp4", "--hop-seconds", "1"], "--hop-seconds needs --window-seconds"),
     (["video.mp4", "--overlay", "x.mkv"], "must end in .mp4 or .avi, or be a folder"),
@@ -144,7 +145,8 @@ BAD = [
     (["video.mp4", "--saved-model", "gone"], "no SavedModel at gone"),
     (["--camera", "99"], "--camera 99 gives no picture"),
     (["--camera", "webcam"], "--camera webcam is no camera"),
-    (["--camera", "http://user:secret@127.0.0.1:9/"], "--camera http://127.0.0.1:9/ gives no"),
+    (["--camera", "4294967296"], "--camera 4294967296 is no camera"),
+    (["--camera", "http://user:s@cret@127.0.0.1:9/"], "--camera http://127.0.0.1:9/ gives no"),
     ([], "nothing to look at"),
 ]
 

@@ -25,6 +25,12 @@ def test_a_stream_shorter_than_a_window_is_answered_once(recogniser, stream):
     assert sighting.probabilities.dtype == np.float32
 
 
+def test_a_stream_that_ends_before_anything_is_seen(recogniser, stream, user_error):
+    with Camera(stream(8)) as camera, user_error("ended before anything of it was seen"):
+        camera._thread.join()  # what comes before anybody wants it is dropped
+        list(watch(recogniser, camera))
+
+
 def test_a_window_is_as_long_as_a_clip_spans(recogniser, stream):
     with Camera(stream(40)) as camera:
         sighting = next(watch(recogniser, camera))

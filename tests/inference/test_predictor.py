@@ -125,6 +125,28 @@ def test_a_video_that_goes_away_after_it_was_counted(recogniser, videos, tmp_pat
     assert kept.probabilities is not None
 
 
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"clips": 0}, "--clips 0 must be at least 1"),
+        ({"crops": 2}, "--crops 2 must be 1 or 3"),
+        ({"batch_size": 0}, "--batch-size 0 must be at least 1"),
+        ({"workers": 0}, "--workers 0 must be at least 1"),
+        ({"window_seconds": 0}, "--window-seconds 0 must be at least 0.01"),
+        ({"window_seconds": -1}, "--window-seconds -1 must be"),
+        ({"window_seconds": float("nan")}, "--window-seconds nan must be"),
+        ({"window_seconds": 1, "hop_seconds": 0}, "--hop-seconds 0 must be"),
+        ({"hop_seconds": 1}, "--hop-seconds needs --window-seconds"),
+        ({"saved_model": "models"}, "exclude each other"),
+        ({"paths": []}, "nothing to look at"),
+    ],
+    ids=str,
+)
+def test_what_the_command_refuses_is_refused_from_python(run, videos, asked, reason, user_error):
+    with user_error(reason):
+        predict(**{"paths": videos / "0.avi", "run": run.folder, **asked})
+
+
 def test_a_folder_of_frames_without_a_rate_is_told(recogniser, videos):
     heard = Heard()
     predict_videos(recogniser, find_videos([videos / "frames"]), window_seconds=1, reporter=heard)
