@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from ar3d_keras.atomic import in_the_way
 from ar3d_keras.cli.console import Console, start_backend
 from ar3d_keras.cli.options import parse
 from ar3d_keras.errors import UserError
@@ -140,6 +141,8 @@ def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
         files = [options.overlay / f"{name}.mp4" for name in names]
     videos = {(catalog.root / video.path).resolve() for video in catalog.videos}
     for file in files:
+        if blocker := in_the_way(file.parent):
+            raise UserError(f"--overlay {file} cannot be, for {blocker} is a file: choose another")
         if file.resolve() in videos:
             raise UserError(f"--overlay {file} would overwrite the video itself: choose another")
     return files
@@ -172,6 +175,7 @@ def _on_file(
 ) -> None:
     from ar3d_keras.inference.documents import as_csv, as_json
     from ar3d_keras.inference.predictor import predict_videos
+    from ar3d_keras.videos.reader import ReadError
     from ar3d_keras.videos.sampling import protocol
 
     notes = Console(stderr=True)
@@ -201,16 +205,16 @@ def _on_file(
     else:
         _tell(predictions)
     for prediction, file in zip(predictions, overlays, strict=False):
-        if not prediction.failure:
+        if prediction.failure:
+            continue
+        video = catalog.root / prediction.path
+        try:
             write_overlay(
-                recogniser,
-                prediction,
-                catalog.root / prediction.path,
-                file,
-                **windows,
-                threads=workers,
-                reporter=notes,
+                recogniser, prediction, video, file, **windows, threads=workers, reporter=notes
             )
+        except ReadError as error:  # outside the frames that its clips were cut from
+            notes.say(f"no overlay of {prediction.path!r}: {error}")
+        else:
             notes.say(f"overlay  {file}")
 
 

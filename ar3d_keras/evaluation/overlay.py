@@ -67,6 +67,7 @@ def write_overlay(
         reporter: draws the bar.
 
     Raises:
+        ReadError: a frame cannot be decoded, though those that the answer is about could be.
         UserError: the file cannot be written.
     """
     shape, header = recogniser.shape, read_header(video)

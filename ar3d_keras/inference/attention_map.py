@@ -1,5 +1,7 @@
 """Where a network with a gate looks: the gate's mean over channels, laid over the clip."""
 
+import functools
+
 import keras
 from keras import ops
 
@@ -12,6 +14,7 @@ def find_gate(network: keras.Model) -> AttentionGate | None:
     return gates[-1] if gates else None
 
 
+@functools.lru_cache(maxsize=1)  # each one made stays tied to the network's layers for good
 def attention_network(network: keras.Model) -> keras.Model | None:
     """The same network with its attention map as a second output; None where it has no gate.
 

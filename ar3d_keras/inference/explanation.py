@@ -68,8 +68,9 @@ def responsive_channels(
     gate = find_gate(network)
     if gate is None:
         raise ValueError(f"{network.name} has no gate.")
-    read = keras.Model(network.input, gate.attention_map(gate.input))
-    values = np.moveaxis(ops.convert_to_numpy(read(clips, training=False)), -1, 1)
+    below = keras.Model(network.input, gate.input)
+    values = gate.attention_map(below(clips, training=False))
+    values = np.moveaxis(ops.convert_to_numpy(values), -1, 1)
     channels = np.argsort(-_response(values), axis=1, kind="stable")[:, :count]
     chosen = np.take_along_axis(values, channels[:, :, None, None, None], axis=1)
     maps = enlarged(chosen.reshape(-1, *chosen.shape[2:]), *clips.shape[1:4])

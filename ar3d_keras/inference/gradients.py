@@ -4,6 +4,7 @@ Source: Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra: *Grad-CAM: Visual Exp
 Networks via Gradient-based Localization*, ICCV 2017, section 3.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -59,6 +60,7 @@ def grad_cam(
     return np.divide(maps, largest, out=np.zeros_like(maps), where=largest > 0)
 
 
+@functools.lru_cache(maxsize=1)  # each one made stays tied to the network's layers for good
 def _cut(network: keras.Model) -> tuple[keras.Model, keras.Model]:
     """The network in two parts, which share its layers.
 

@@ -102,6 +102,18 @@ def test_an_overlay_of_each_video_of_a_folder(trained, tiny_demo, tmp_path, caps
     assert f"overlay  {out}/clip.mp4" in capsys.readouterr().err
 
 
+def test_a_video_that_is_damaged_outside_its_clip_has_an_answer_but_no_overlay(
+    trained, write_frames, tmp_path, capsys
+):
+    folder = write_frames(tmp_path / "set/frames", frames=200)
+    arguments = ["predict", str(folder), "--run", str(trained)]
+    assert main(arguments) == 0  # its frames are counted, and remembered while it does not change
+    sorted(folder.iterdir())[0].write_bytes(b"no picture")
+    assert main([*arguments, "--overlay", str(tmp_path / "out.mp4")]) == 0
+    assert "no overlay of" in capsys.readouterr().err
+    assert not (tmp_path / "out.mp4").exists()
+
+
 def test_an_overlay_for_which_there_is_no_room(trained, small_disk, tmp_path, capsys):
     cv2 = load_cv2()
     noise = np.random.default_rng(0).integers(0, 256, (20, 480, 640, 3), np.uint8)
@@ -139,6 +151,7 @@ BAD = [
     (["video.mp4", "more.mp4", "--overlay", "x.mp4"], "one file, and there are 2 videos"),
     (["video.mp4", "--overlay", "video.mp4"], "would overwrite the video itself"),
     (["video.mp4", "more.mp4", "--overlay", "."], "would overwrite the video itself"),
+    (["video.mp4", "--overlay", "more.mp4/out.mp4"], "for more.mp4 is a file"),
     (["gone.mp4"], "no video at gone.mp4"),
     (["."], "no run in runs"),
     (["video.mp4", "--run", "gone"], "no run at gone"),

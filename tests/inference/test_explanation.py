@@ -37,6 +37,20 @@ def test_another_by_grad_cam_of_the_class_that_is_asked_for():
     assert abs(other.maps - likeliest.maps).max() > 0.1
 
 
+@pytest.mark.parametrize("attention", [True, False])
+def test_the_network_does_not_grow_with_what_is_explained(attention):
+    model = Conv3DClassifier(3, attention=attention, **SMALL)
+
+    def size():
+        if attention:
+            responsive_channels(model, clips())
+        explain(model, clips())
+        grad_cam(model, clips())
+        return sum(len(layer._inbound_nodes) for layer in model._flatten_layers())
+
+    assert size() == size() == size()
+
+
 def gate_of(model, weights, bias):
     gate = model.get_layer("gate")
     gate.convolution.kernel.assign(weights)
