@@ -156,6 +156,19 @@ def test_a_folder_of_frames_without_a_rate_is_told(recogniser, videos):
     ]
 
 
+@pytest.mark.parametrize(
+    "folder",
+    ["frames", "kth", "odd", "ucf101", pytest.param("fight", marks=pytest.mark.campaign)],
+)
+def test_every_real_video_is_answered(recogniser, realdata, folder):
+    predictions = predict_videos(recogniser, find_videos([realdata(folder)]), clips=2)
+    assert not [(p.path, p.failure) for p in predictions if p.failure]
+    for prediction in predictions:
+        assert prediction.probabilities.sum() == pytest.approx(1)
+        [again] = predict_videos(recogniser, find_videos([prediction.path]), window_seconds=1e4)
+        assert again.moments[0].start == 0
+
+
 def test_equal_probabilities_are_in_the_order_of_the_classes():
     assert likeliest("abc", np.float32([0.25, 0.5, 0.25]), 3) == [
         ("b", 0.5),
