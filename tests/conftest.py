@@ -119,7 +119,10 @@ def frame_numbers():
 
 @pytest.fixture
 def stream():
-    """stream(pictures): the address of an MJPEG stream; picture n is as grey as n, 25 a second."""
+    """stream(pictures): the address of an MJPEG stream; picture n is as grey as n, 25 a second.
+
+    stream.sent: how many were sent; a busy machine sends fewer a second.
+    """
     servers = []
 
     def serve(pictures=10**6):
@@ -136,6 +139,7 @@ def stream():
                         self.wfile.write(b"--next\r\n" + head.encode() + picture + b"\r\n")
                     except OSError:
                         return
+                    serve.sent = number + 1
                     time.sleep(0.04)
 
             def log_message(self, *_):
@@ -146,6 +150,7 @@ def stream():
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return f"http://127.0.0.1:{server.server_port}/"
 
+    serve.sent = 0
     yield serve
     for server in servers:
         server.shutdown()
