@@ -5,8 +5,9 @@ python -m benchmarks.latency [--repeats 5] [--threads 2] [--json FILE]
 One clip of the paper's size (16 frames of 112x112) through the gated network with its default
 sizes and 101 classes, batch 1, from uint8 in memory to probabilities: Keras's predict_on_batch, the
 SavedModel called without Keras, ONNX Runtime, OpenVINO, LiteRT (also with convolutions over time
-and space, as they are before `serving/litert.py`), and the same network in plain PyTorch. All have the same weights, and must give the same answer. In each round a runtime
-takes the clip six times; its figure is the median of the last five.
+and space, as they are before `serving/litert.py`), and the same network in plain PyTorch. All have
+the same weights, and must give the same answer. In each round a runtime takes the clip six times;
+its figure is the median of the last five.
 """
 
 import os

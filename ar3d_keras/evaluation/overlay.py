@@ -1,6 +1,7 @@
 """A video with what a network said of it: the class, and where the network looks."""
 
 import functools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,15 +145,10 @@ def _maps(recogniser: Recogniser, clips: np.ndarray, targets: np.ndarray) -> np.
         if explanation.kind == "Grad-CAM":
             return maps  # its largest value is 1 already
     # At both ends the gate sees black beyond the clip, which must not outshine the rest.
-    inner = maps[:, 1:-1] if maps.shape[1] > 2 else maps
-    _, (low, high) = stretched(inner)
-    if low == high:
-        return np.zeros_like(maps)
-    return np.clip((maps - low) / (high - low), 0, 1)
+    return stretched(maps, like=maps[:, 1:-1] if maps.shape[1] > 2 else maps)[0]
 
 
-def _label(prediction: Prediction, said: np.ndarray | None = None) -> str:
-    said = prediction.probabilities if said is None else said
+def _label(prediction: Prediction, said: np.ndarray) -> str:
     [(name, share)] = likeliest(prediction.classes, said, 1)
     return f"{share:.0%}  {name}"
 
@@ -213,8 +209,7 @@ def _open_writer(file: Path, rate: float, size: tuple[int, int]):
     cv2 = load_cv2()
     codec = cv2.VideoWriter.fourcc(*CODECS[file.suffix.lower()])
     # As bytes, by FFmpeg: see reader._open.
-    name = str(file.absolute()).encode("utf-8", "surrogateescape")
-    writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, codec, rate, size[::-1])
+    writer = cv2.VideoWriter(os.fsencode(file.absolute()), cv2.CAP_FFMPEG, codec, rate, size[::-1])
     if not writer.isOpened():
         raise UserError(
             f"{file.parent} cannot take a video of {size[1]}x{size[0]} at {rate:g} frames a "

@@ -26,7 +26,10 @@ def build(
     pictures: Mapping[str, bytes],
     explained: str = "",
 ) -> str:
-    """Puts the page together, `explained` being how to read its maps; every text from outside goes through `shown`."""
+    """Puts the page together; every text from outside goes through `shown`.
+
+    `explained` says how the maps of the explanation are read.
+    """
     meaning = " · ".join(
         f"{shown(key.replace('_', ' '))} <b>{shown(about[key])}</b>"
         for key in MEANING

@@ -28,17 +28,20 @@ def blend(frames: np.ndarray, maps: np.ndarray) -> np.ndarray:
     return np.rint(frames + share * (colours - frames)).astype(np.uint8)
 
 
-def stretched(maps: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
+def stretched(
+    maps: np.ndarray, like: np.ndarray | None = None
+) -> tuple[np.ndarray, tuple[float, float]]:
     """Spreads values that lie close together over 0..1, for the eye.
 
     Args:
         maps: float, of any shape: what is to be compared is handed in together.
+        like: the part of them that the ends are taken from; None: all.
 
     Returns:
         float32 of the same shape in 0..1, and the values that 0 and 1 stand for: the 1st and the
         99th percentile. All 0 where those are equal.
     """
-    low, high = map(float, np.percentile(maps, ENDS))
+    low, high = map(float, np.percentile(maps if like is None else like, ENDS))
     if low == high:
         return np.zeros(maps.shape, np.float32), (low, high)
     return np.clip((maps - low) / (high - low), 0, 1).astype(np.float32), (low, high)

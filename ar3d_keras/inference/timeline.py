@@ -76,13 +76,13 @@ def windows(
     window = first = 0
     time = 0.0
 
-    def cut(end: float) -> Window[Frame]:
+    def window_to(end: float) -> Window[Frame]:
         return Window(window * hop, end, first, tuple(frame for _, frame in held))
 
     for time, frame in timed:
         while time >= window * hop + seconds - ROUNDING:
             if held:
-                yield cut(window * hop + seconds)
+                yield window_to(window * hop + seconds)
                 window += 1
             else:  # a pause: on to the first window that has not ended
                 window = max(window, math.floor((time + ROUNDING - seconds) / hop)) + 1
@@ -94,7 +94,7 @@ def windows(
         else:
             first += 1
     if held:
-        yield cut(time + period)
+        yield window_to(time + period)
 
 
 def refuse_large(seconds: float, frames: float, shape: ClipShape) -> None:

@@ -41,6 +41,14 @@ def test_a_flat_map_is_stretched_to_nothing(value):
     assert ends == (value, value)
 
 
+def test_the_ends_may_be_those_of_a_part():
+    maps = np.linspace(-9, 9, 181)
+    spread, ends = stretched(maps, like=np.linspace(0, 1, 101))
+    assert ends == pytest.approx((0.01, 0.99))
+    np.testing.assert_array_equal(spread[maps <= 0], 0)
+    np.testing.assert_array_equal(spread[maps >= 1], 1)
+
+
 @given(st.floats(-5, 5), st.floats(1e-3, 9), st.integers(0, 99))
 def test_stretching_undoes_any_scale_and_keeps_the_order(offset, scale, seed):
     maps = np.random.default_rng(seed).random((3, 40))

@@ -71,6 +71,30 @@ def test_it_says_what_keras_says(exported, ask):
             np.testing.assert_allclose(answers[name], values[:count], rtol=0, atol=1e-5)
 
 
+@pytest.mark.campaign
+def test_the_network_of_the_papers_size(decide, ask, tmp_path):
+    model = Conv3DClassifier(101, attention=True)
+    decide(model)
+    model.save(tmp_path / "n.keras")
+    names = [f"class {number}" for number in range(101)]
+    version = export_saved_model(tmp_path / "n.keras", tmp_path / "m", describe(names, ClipShape()))
+    clips = np.random.default_rng(0).integers(0, 256, (8, 16, 112, 112, 3), np.uint8)
+    clips //= np.arange(1, 9, dtype=np.uint8)[:, None, None, None, None]  # answers that differ
+    questions = {
+        f"{count}/{signature}/clip": clips[:count]
+        for count in (1, 3, 8)
+        for signature in ("serving_default", "attention")
+    }
+    answers = ask(version, questions)
+    expected = attention_network(model).predict_on_batch(clips)
+    assert np.ptp(expected["probabilities"], axis=0).max() > 0.01
+    for count in (1, 3, 8):
+        for name in ("serving_default/probabilities", "attention/probabilities",
+                     "attention/attention"):  # fmt: skip
+            values = expected[name.rpartition("/")[2]][:count]
+            np.testing.assert_allclose(answers[f"{count}/{name}"], values, rtol=0, atol=1e-5)
+
+
 def test_what_a_person_must_know_travels_inside(exported):
     _, _, version = exported
     description = json.loads((version / DESCRIPTION).read_text())
