@@ -51,6 +51,8 @@ def write_overlay(
 ) -> None:
     """Writes a video as long and as large as `video`, whole or not at all; it has no sound.
 
+    Frames that are not of the first one's size are made so.
+
     Each frame has the map of the nearest frame that the network saw, over the part of the picture
     that it saw; what it is sure of stands below, with its probability. The maps are those of
     centre clips (`explanation.explain`), and the colours of each spread over its values. Memory
@@ -71,7 +73,7 @@ def write_overlay(
         ReadError: a frame cannot be decoded, though those that the answer is about could be.
         UserError: the file cannot be written.
     """
-    shape, header = recogniser.shape, read_header(video)
+    cv2, shape, header = load_cv2(), recogniser.shape, read_header(video)
     rate = header.rate or ASSUMED_RATE
     seconds = window_seconds or full_span(shape) / rate
     looks = _looks(recogniser, prediction, video, seconds, hop_seconds or seconds, threads)
@@ -86,8 +88,9 @@ def write_overlay(
                 while coming and number > coming.first:
                     look, coming = coming, next(looks, None)
                 if writer is None:
-                    writer = _open_writer(temporary, rate, frame.shape[:2])
-                picture = frame.copy()
+                    size = frame.shape[1::-1]
+                    writer = _open_writer(temporary, rate, size)
+                picture = cv2.resize(frame, size)  # a folder's frames may be of several sizes
                 if look and look.covers(number - 1):  # else it is between two windows
                     _draw_map(picture, look, number - 1, shape)
                     _draw_label(picture, look.label)
@@ -206,13 +209,14 @@ def _text(label: str, height: int, width: int) -> np.ndarray:
 
 
 def _open_writer(file: Path, rate: float, size: tuple[int, int]):
+    """A cv2.VideoWriter of pictures of `size`, (width, height)."""
     cv2 = load_cv2()
     codec = cv2.VideoWriter.fourcc(*CODECS[file.suffix.lower()])
     # As bytes, by FFmpeg: see reader._open.
-    writer = cv2.VideoWriter(os.fsencode(file.absolute()), cv2.CAP_FFMPEG, codec, rate, size[::-1])
+    writer = cv2.VideoWriter(os.fsencode(file.absolute()), cv2.CAP_FFMPEG, codec, rate, size)
     if not writer.isOpened():
         raise UserError(
-            f"{file.parent} cannot take a video of {size[1]}x{size[0]} at {rate:g} frames a "
+            f"{file.parent} cannot take a video of {size[0]}x{size[1]} at {rate:g} frames a "
             "second: OpenCV's encoder refuses it"
         )
     return writer

@@ -114,6 +114,15 @@ def test_small_and_odd_pictures_and_long_names(recogniser, write_video, tmp_path
         assert sizes == {(34, 46, 3) if path == video else (32, 44, 3)}
 
 
+def test_frames_of_other_sizes_become_as_large_as_the_first(recogniser, write_frames, tmp_path):
+    folder = write_frames(tmp_path / "frames", frames=6, size=(48, 64))
+    larger = write_frames(tmp_path / "larger", frames=6, size=(96, 80))
+    (larger / "img_4.png").replace(folder / "img_4.png")
+    [prediction] = predict_videos(recogniser, find_videos([folder]))
+    write_overlay(recogniser, prediction, folder, tmp_path / "out.mp4")
+    assert [frame.shape for _, frame in timed_frames(tmp_path / "out.mp4")] == [(48, 64, 3)] * 6
+
+
 def test_a_file_that_did_not_arrive_whole(video, tmp_path, user_error):
     with user_error("out.mp4 could not be written (40 of 41 frames arrived)"):
         _refuse_torn(video, tmp_path / "out.mp4", 41)
