@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.pipeline import Batches
 from ar3d_keras.videos.sources import ClipSource
@@ -59,6 +60,19 @@ def answer(
         probabilities=probabilities.reshape(-1, views, probabilities.shape[1]).mean(axis=1),
         readable=weights.reshape(-1, views).all(axis=1),
     )
+
+
+def refuse_nan(probabilities: np.ndarray, name: str) -> None:
+    """Refuses probabilities, of any shape, that are none.
+
+    Raises:
+        UserError: says that of the video, or the camera, `name`.
+    """
+    if not np.isfinite(probabilities).all():
+        raise UserError(
+            f"the network's answer to {name!r} is not a number: its training diverged, so train "
+            "again with a lower learning rate or in float32"
+        )
 
 
 def predict_batches(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.inference.answers import predict_batches
+from ar3d_keras.inference.answers import predict_batches, refuse_nan
 from ar3d_keras.inference.limits import refuse_odd
 from ar3d_keras.inference.recogniser import Recogniser
 from ar3d_keras.inference.timeline import clips_of, refuse_large
@@ -82,6 +82,7 @@ def watch(
             for place in range(0, len(views), batch_size)
         )
         said, _, _ = predict_batches(recogniser.network, batches, batch_size)
+        refuse_nan(said, camera.name)
         passed = latest.time - time if time else 0
         yield Sighting(
             said.mean(axis=0), len(latest.frames), (latest.number - seen) / passed if passed else 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.inference.answers import answer
+from ar3d_keras.inference.answers import answer, refuse_nan
 from ar3d_keras.inference.limits import refuse_odd
 from ar3d_keras.inference.recogniser import Recogniser, from_run
 from ar3d_keras.inference.timeline import Moment, timeline
@@ -182,6 +182,9 @@ def predict_videos(
     else:
         hop = hop_seconds or window_seconds
         predictions = _windows(recogniser, catalog, seconds=window_seconds, hop=hop, **rest)
+    for prediction in predictions:
+        if not prediction.failure:
+            refuse_nan(prediction.probabilities, prediction.path)
     failures = [prediction for prediction in predictions if prediction.failure]
     for prediction in failures:
         reporter.say(f"skipped: {prediction.path!r}: {prediction.failure}")

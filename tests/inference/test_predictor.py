@@ -1,10 +1,12 @@
 """predict: the numbers of evaluation, for any video."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -145,6 +147,16 @@ def test_a_video_that_goes_away_after_it_was_counted(recogniser, videos, tmp_pat
 def test_what_the_command_refuses_is_refused_from_python(run, videos, asked, reason, user_error):
     with user_error(reason):
         predict(**{"paths": videos / "0.avi", "run": run.folder, **asked})
+
+
+@pytest.mark.parametrize("windows", [{}, {"window_seconds": 1}])
+def test_a_network_that_diverged(recogniser, videos, windows, user_error):
+    network = types.SimpleNamespace(
+        predict_on_batch=lambda clips: np.full((len(clips), 3), np.nan, np.float32)
+    )
+    diverged = dataclasses.replace(recogniser, network=network)
+    with user_error("0.avi' is not a number", "its training diverged"):
+        predict_videos(diverged, find_videos([videos / "0.avi"]), **windows)
 
 
 def test_a_folder_of_frames_without_a_rate_is_told(recogniser, videos):
