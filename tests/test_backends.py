@@ -9,6 +9,8 @@ import keras
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# Compiling takes JAX longer than our small networks take to run, however they are compiled.
+QUICKER = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
@@ -17,7 +19,8 @@ def test_on(backend):
         pytest.skip("started from the TensorFlow run only")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", "every_backend and not campaign", "tests"],
-        cwd=ROOT, env={**os.environ, "KERAS_BACKEND": backend}, capture_output=True, text=True,
+        cwd=ROOT, env={**os.environ, **QUICKER, "KERAS_BACKEND": backend},
+        capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:]
     assert " passed" in done.stdout
