@@ -28,8 +28,7 @@ class ExportOptions:
     format: Literal["savedmodel", "onnx", "openvino", "litert"] = "savedmodel"
     """What is written. The others are for runtimes without a server: see docs/formats.md."""
     to: Path | None = None
-    """The SavedModel: the folder of versions (default: RUN/saved_model). Others: the folder to make
-    (RUN/export/FORMAT)."""
+    """The SavedModel: the folder of versions (default: RUN/saved_model). Others: the folder to make (RUN/export/FORMAT)."""
     version: int | None = None
     """The SavedModel's number, which must be free. Default: the highest there plus 1."""
     int8: bool = False

@@ -57,8 +57,7 @@ class PredictOptions:
     csv: bool = False
     """Write one CSV table to standard output, and nothing else."""
     overlay: Path | None = None
-    """A video to write (.mp4, .avi): the class and the map of where the network looks. For
-    several videos: a folder."""
+    """A video to write (.mp4, .avi): the class and the map of where the network looks. For several videos: a folder."""
     camera: str | None = None
     """The number of a camera, or the address of a stream, to watch live."""
     window_seconds: float | None = None
