@@ -109,8 +109,8 @@ class _Look:
 
     first: int  # of its frames
     count: int
-    seen: np.ndarray  # int (T,), their numbers in the video
-    maps: np.ndarray  # float32 (T, H, W)
+    seen: np.ndarray  # int (n,), their numbers in the video
+    maps: np.ndarray  # float32 (n, H, W)
     label: str
 
     def covers(self, number: int) -> bool:
@@ -126,29 +126,30 @@ def _looks(
         moment = next(moments, None)
         said = prediction.probabilities if moment is None else moment.probabilities
         view = grid_view(len(window.frames), shape, clips=1, crops=1, index=0)
-        clip = cut(window.frames, view, shape)
-        maps = _maps(recogniser, clip[None], np.array([said.argmax()]))
+        maps = _maps(recogniser, cut(window.frames, view, shape), int(said.argmax()))
+        # A convolution sees black beyond a clip's ends, to which whole maps answer: the picture
+        # would flash between two windows. Its frames there bear the maps of the next ones.
+        inner = slice(1, -1) if len(maps) > 2 else slice(None)
         yield _Look(
             window.first,
             len(window.frames),
-            window.first + view.window,
-            maps[0],
+            window.first + view.window[inner],
+            maps[inner],
             _label(prediction, said),
         )
 
 
-def _maps(recogniser: Recogniser, clips: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """For the eye, in 0..1: float32 (batch, T, H, W)."""
-    network = recogniser.network
+def _maps(recogniser: Recogniser, clip: np.ndarray, answer: int) -> np.ndarray:
+    """Of one clip, for the eye, in 0..1: float32 (T, H, W)."""
+    network, clips = recogniser.network, clip[None]
     if isinstance(network, SavedModelNetwork):
-        maps = network.attention(clips)
+        maps = network.attention(clips)[0]
     else:
-        explanation = explain(network, clips, targets)
-        maps = explanation.maps
+        explanation = explain(network, clips, np.array([answer]))
+        maps = explanation.maps[0]
         if explanation.kind == "Grad-CAM":
-            return maps  # its largest value is 1 already
-    # At both ends the gate sees black beyond the clip, which must not outshine the rest.
-    return stretched(maps, like=maps[:, 1:-1] if maps.shape[1] > 2 else maps)[0]
+            return maps  # its 0 says that nothing there speaks for the class
+    return stretched(maps, like=maps[1:-1] if len(maps) > 2 else maps)[0]
 
 
 def _label(prediction: Prediction, said: np.ndarray) -> str:

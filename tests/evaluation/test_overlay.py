@@ -100,6 +100,30 @@ def test_a_network_without_a_gate_is_explained_by_its_gradients(video, tmp_path)
     assert count_frames(tmp_path / "out.mp4") == 40
 
 
+def test_nothing_flashes_where_two_windows_meet(tmp_path):
+    """Over time, the gate answers to the black beyond a clip's ends, everywhere."""
+    network = Conv3DClassifier(
+        2, attention=True, frames=4, height=32, width=32, filters=1, kernel=(1, 1, 1),
+        gate_kernel=(3, 1, 1), pool=(2, 4, 4), dense=4,
+    )  # fmt: skip
+    for name, kernel, bias in (("features", 1 / 3, 0), ("gate", -4, 4)):
+        for weight in network.get_layer(name).weights:
+            weight.assign(np.full(weight.shape, kernel if len(weight.shape) > 1 else bias))
+    recogniser = Recogniser(network, ("a", "b"), SHAPE, "by hand", 2)
+    picture = np.full((72, 96, 3), 60, np.uint8)  # of a video in which nothing moves
+    picture[:, 48:] = 200
+    (tmp_path / "still").mkdir()
+    for number in range(32):
+        load_cv2().imwrite(str(tmp_path / f"still/{number}.png"), picture)
+    [prediction] = predict_videos(recogniser, find_videos([tmp_path / "still"]))
+    write_overlay(recogniser, prediction, tmp_path / "still", tmp_path / "out.mp4")
+    change = [
+        np.abs(drawn.astype(int) - picture)[:60].mean()
+        for _, drawn in timed_frames(tmp_path / "out.mp4")
+    ]
+    assert max(change) - min(change) < 3
+
+
 def test_small_and_odd_pictures_and_long_names(recogniser, write_video, tmp_path):
     video = write_video(tmp_path / "video.avi", frames=10, size=(34, 46))
     cv2 = load_cv2()
