@@ -127,9 +127,7 @@ def _looks(
         said = prediction.probabilities if moment is None else moment.probabilities
         view = grid_view(len(window.frames), shape, clips=1, crops=1, index=0)
         maps = _maps(recogniser, cut(window.frames, view, shape), int(said.argmax()))
-        # A convolution sees black beyond a clip's ends, to which whole maps answer: the picture
-        # would flash between two windows. Its frames there bear the maps of the next ones.
-        inner = slice(1, -1) if len(maps) > 2 else slice(None)
+        inner = _inner(len(maps))
         yield _Look(
             window.first,
             len(window.frames),
@@ -149,7 +147,16 @@ def _maps(recogniser: Recogniser, clip: np.ndarray, answer: int) -> np.ndarray:
         maps = explanation.maps[0]
         if explanation.kind == "Grad-CAM":
             return maps  # its 0 says that nothing there speaks for the class
-    return stretched(maps, like=maps[1:-1] if len(maps) > 2 else maps)[0]
+    return stretched(maps, like=maps[_inner(len(maps))])[0]
+
+
+def _inner(frames: int) -> slice:
+    """The frames of a clip whose maps are shown, there and over those beside them.
+
+    Convolutions see black beyond a clip's ends, and whole maps answer to it: the picture would
+    flash where two windows meet. The gate's is the second in a row, so two frames see it.
+    """
+    return slice(2, -2) if frames > 5 else slice(1, -1) if frames > 2 else slice(None)
 
 
 def _label(prediction: Prediction, said: np.ndarray) -> str:
