@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter, Update
+from ar3d_keras.videos.reader import silence_cv2
 
 BACKENDS = ("tensorflow", "jax", "torch")  # Keras's others answer, but do not learn
 
@@ -86,6 +87,7 @@ def start_backend() -> None:
     the import fails they are shown.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    silence_cv2()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)

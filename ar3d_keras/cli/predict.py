@@ -183,6 +183,8 @@ def _on_file(
 
         refuse_unexplained(recogniser)
     views = {"clips": options.clips, "crops": options.crops}
+    looked = protocol(recogniser.shape, **views)
+    notes.say(f"asking {recogniser.origin}, which knows {_classes(recogniser)}: {looked}")
     windows = {
         "window_seconds": options.window_seconds,
         "hop_seconds": options.hop_seconds or options.window_seconds,
@@ -197,7 +199,7 @@ def _on_file(
         reporter=notes,
     )
     if options.json:
-        settings = {"protocol": protocol(recogniser.shape, **views), **windows}
+        settings = {"protocol": looked, **windows}
         _write(as_json(recogniser, predictions, settings=settings))
     elif options.csv:
         _write(as_csv(predictions))
@@ -214,11 +216,18 @@ def _on_file(
         except ReadError as error:  # outside the frames that its clips were cut from
             notes.say(f"no overlay of {prediction.path!r}: {error}")
         else:
-            notes.say(f"overlay  {file}")
+            notes.say(f"overlay  {prediction.path} -> {file}")
+
+
+def _classes(recogniser: "Recogniser") -> str:
+    """It will name one of them, whatever the video shows."""
+    return f"{len(recogniser.classes)} classes"
 
 
 def _write(document: bytes) -> None:
-    sys.stdout.buffer.write(document)
+    rest = memoryview(document)
+    while rest:  # unbuffered, as PYTHONUNBUFFERED makes it, standard output may take a part
+        rest = rest[sys.stdout.buffer.write(rest) :]
     sys.stdout.flush()
 
 
@@ -247,6 +256,10 @@ def _live(options: PredictOptions, camera, recogniser: "Recogniser") -> None:
     from ar3d_keras.inference.predictor import likeliest
 
     out = Console()
+    Console(stderr=True).say(
+        f"watching, for {recogniser.origin}, which knows {_classes(recogniser)}: "
+        "the first answer comes when a window is full"
+    )
     sightings = watch(
         recogniser,
         camera,

@@ -12,7 +12,8 @@ from ar3d_keras.inference.explanation import explain, responsive_channels
 from ar3d_keras.inference.gradients import grad_cam
 from ar3d_keras.inference.heat_map import blend, stretched
 
-FRAMES = 6  # shown of each clip; not its ends, where a convolution sees black beyond them
+FRAMES = 6  # shown of each clip
+ENDS = 2  # frames at each end that are not: there a gate sees what lies beyond the clip, black
 CHANNELS = 2  # of the gate, shown beside its mean
 
 
@@ -40,8 +41,9 @@ def explain_videos(
 def _rows(
     network: keras.Model, clip: np.ndarray, answer: int, name: str
 ) -> Iterator[tuple[str, np.ndarray]]:
-    middles = (2 * np.arange(FRAMES) + 1) * len(clip) // (2 * FRAMES)
-    shown = np.unique(middles)  # of a shorter clip, every frame
+    inner = np.arange(len(clip))[ENDS:-ENDS] if len(clip) > 2 * ENDS + 1 else np.arange(len(clip))
+    middles = (2 * np.arange(FRAMES) + 1) * len(inner) // (2 * FRAMES)
+    shown = inner[np.unique(middles)]  # of a shorter clip, every frame
     frames, batch = clip[shown, ..., :3], clip[None]
 
     def spread(name: str, values: np.ndarray) -> tuple[str, np.ndarray]:

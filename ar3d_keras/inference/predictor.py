@@ -215,6 +215,8 @@ def _whole(
             recogniser.shape,
             GridViews(clips, crops),
         )
+        for video in videos:
+            _tell_missing(catalog.root / video.path, probed.frames[video.path], reporter)
         answers = answer(
             recogniser.network, source, batch_size=batch_size, workers=workers, reporter=reporter
         )
@@ -226,6 +228,18 @@ def _whole(
         else Prediction(video.path, recogniser.classes, said[video.path])
         for video in catalog.videos
     ]
+
+
+def _tell_missing(video: Path, frames: int, reporter: Reporter) -> None:
+    """Says where a video holds much less than it promises: it is damaged, or cut off."""
+    try:
+        promised = read_header(video).frames
+    except ReadError:
+        return  # it went away; its clips will say so
+    if frames < 0.95 * promised - 1:  # headers of sound videos are a frame or two off
+        reporter.say(
+            f"{str(video)!r}: {frames} of the {promised} frames it promises can be decoded"
+        )
 
 
 def _windows(

@@ -32,6 +32,16 @@ def decoding_threads(asked: int | None) -> int:
     return asked or cores()
 
 
+def silence_cv2() -> None:
+    """Keeps OpenCV and FFmpeg from the terminal; before anybody, Keras too, imports them.
+
+    Their complaints about damaged streams would tear the progress bar; what cannot be decoded is
+    reported by name instead.
+    """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+
+
 @functools.cache
 def load_cv2():
     """Imports OpenCV, quiet and with one thread a call: the pipeline runs calls in parallel.
@@ -39,10 +49,7 @@ def load_cv2():
     Raises:
         UserError: OpenCV is there but its system library is not.
     """
-    # FFmpeg writes its complaints about damaged streams straight to the terminal, where they
-    # tear the progress bar; what cannot be decoded is reported by name instead.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    silence_cv2()
     try:
         import cv2
     except ImportError as error:

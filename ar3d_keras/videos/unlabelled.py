@@ -31,6 +31,8 @@ def find_videos(paths: Sequence[str | os.PathLike]) -> Catalog:
     """
     if not paths:
         raise UserError("nothing to look at: name a video, a folder of videos, or --camera 0")
+    if "" in map(str, paths):  # else it would mean the working directory
+        raise UserError("one PATH is empty: is a variable of your shell unset?")
     found: dict[str, None] = {}
     for path in map(Path, paths):
         try:

@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -54,7 +56,8 @@ def test_what_people_see(trained, tiny_demo, capsys):
     assert len(lines) == 5
     shares = [float(line.split("%")[0]) for line in lines]
     assert shares == sorted(shares, reverse=True)
-    assert err == ""
+    assert err.startswith(f"asking {trained}, which knows 8 classes: 1 centre clip")
+    assert len(err.splitlines()) == 1
     windows = ["--window-seconds", "0.5", "--clips", "2", "--crops", "3"]
     assert main(["predict", str(video), "--run", str(trained), *windows]) == 0
     assert "\n  0:00:00 - 0:00:" in capsys.readouterr().out
@@ -99,7 +102,7 @@ def test_an_overlay_of_each_video_of_a_folder(trained, tiny_demo, tmp_path, caps
                  "--overlay", str(out)]) == 0  # fmt: skip
     assert sorted(file.name for file in out.iterdir()) == ["clip-2.mp4", "clip.mp4"]
     assert count_frames(out / "clip.mp4") == count_frames(tmp_path / "a/clip.avi")
-    assert f"overlay  {out}/clip.mp4" in capsys.readouterr().err
+    assert f" -> {out}/clip.mp4" in capsys.readouterr().err
 
 
 def test_a_video_that_is_damaged_outside_its_clip_has_an_answer_but_no_overlay(
@@ -208,3 +211,26 @@ def test_ctrl_c_ends_a_camera(trained, stream):
     assert process.returncode == 130
     assert err.splitlines()[-1] == "interrupted"
     assert "Traceback" not in err
+
+
+def test_a_full_disk_is_no_success(trained, tiny_demo, tmp_path):
+    """Unbuffered, Python's standard output takes a part of a document and does not say so."""
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))"
+    program = f"{limit}\nfrom ar3d_keras.cli import main\nraise SystemExit(main())"
+    with (tmp_path / "answers.json").open("wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-u", "-c", program, "predict", tiny_demo, "--run", trained, "--json"],
+            cwd=ROOT, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, stdout=out,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "error: " in done.stderr.splitlines()[-1]
+
+
+def test_a_video_that_is_cut_off_says_so(trained, write_video, tmp_path, capsys):
+    whole = write_video(tmp_path / "whole.avi", frames=60).read_bytes()
+    (tmp_path / "cut.avi").write_bytes(whole[: len(whole) // 2])
+    assert main(["predict", str(tmp_path / "cut.avi"), "--run", str(trained)]) == 0
+    assert "of the 60 frames it promises can be decoded" in capsys.readouterr().err
+    assert main(["predict", "", "--run", str(trained)]) == 2
+    assert "PATH is empty" in capsys.readouterr().err

@@ -32,7 +32,7 @@ def test_a_gated_networks_rows():
         assert [name.split("\n")[0].split()[0] for name in names] == [
             "video", "attention", *["channel"] * CHANNELS, "Grad-CAM",
         ]  # fmt: skip
-        np.testing.assert_array_equal(frames[0], clip[1::2])
+        np.testing.assert_array_equal(frames[0], clip[[2, 4, 5, 6, 8, 9]])
         assert {(strip.dtype, strip.shape) for strip in frames} == {
             (np.dtype("uint8"), (FRAMES, 16, 12, 3))
         }
@@ -56,7 +56,7 @@ def test_without_a_gate_there_is_grad_cam_of_the_answer(frames):
 def test_of_flow_the_colours_are_shown():
     model, clips = build(TwoStream, height=32, width=32, width_multiplier=0.05)
     explanations = explain_videos(model, clips, np.array([0, 2]), CLASSES)
-    np.testing.assert_array_equal(explanations.rows[0][0][1], clips[0, 1::2, ..., :3])
+    np.testing.assert_array_equal(explanations.rows[0][0][1], clips[0, [2, 4, 5, 6, 8, 9], ..., :3])
 
 
 @pytest.mark.parametrize("videos", [1, 3])
