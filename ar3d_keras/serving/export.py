@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from ar3d_keras import atomic
+from ar3d_keras.errors import UserError
 from ar3d_keras.inference.recogniser import DESCRIPTION, describe_run
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import Run
@@ -73,8 +74,8 @@ def export_saved_model(
         The folder of the version.
 
     Raises:
-        UserError: the version exists or is none, the network cannot be loaded, or there is no
-            TensorFlow to export with.
+        UserError: the version exists or is none, the network cannot be loaded, there is no TensorFlow
+            to export with, or no room on the disk.
     """
     target = free_version(folder, version)
     # The temporary folder's name is no number, so the server does not take it for a version.
@@ -97,6 +98,8 @@ def _write_elsewhere(network: Path, folder: Path) -> None:
 
 def _write(network: str | Path, folder: str | Path) -> None:
     """Writes the SavedModel into a folder that holds its description, with TensorFlow."""
+    import tensorflow as tf
+
     from ar3d_keras import load_model
 
     model, folder = load_model(network), Path(folder)
@@ -107,6 +110,14 @@ def _write(network: str | Path, folder: str | Path) -> None:
     archive.track(model)
     for name, signature in found.items():
         archive.add_endpoint(name, signature.function, input_signature=[signature.input])
-    archive.write_out(str(folder), verbose=False)
+    try:
+        archive.write_out(str(folder), verbose=False)
+    except (tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError) as error:
+        # It stands behind the name of an operation and a path, and before another name.
+        reason = error.message.split(";")[-1].split("[")[0].strip()
+        raise UserError(
+            f"the SavedModel could not be written ({reason}); nothing of it is left: make room, or "
+            "name another place with --to"
+        ) from None
     if warmup.can_write():
         warmup.write_warmup(folder, found, frames=2 * shape.frames)

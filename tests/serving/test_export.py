@@ -266,3 +266,29 @@ def test_a_run_of_another_backend_is_served_as_it_was_judged(backend, trained_el
         served = dict(zip(description["classes"], probabilities.tolist(), strict=True))
         told = {row[f"top{k}"]: float(row[f"top{k}_probability"]) for k in (1, 2)}
         assert served == pytest.approx(told, abs=2e-6)
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from ar3d_keras.errors import UserError
+from ar3d_keras.inference.recogniser import describe
+from ar3d_keras.serving.export import export_saved_model
+from ar3d_keras.videos.sampling import ClipShape
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+try:
+    export_saved_model(Path("n.keras"), Path("served"), describe("abc", ClipShape(4, 16, 16, 20, 24)))
+except UserError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path):
+    network = Conv3DClassifier(3, frames=4, height=16, width=16, pool=(2, 4, 4))
+    network.save(tmp_path / "n.keras")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert "could not be written (File too large)" in done.stdout, done.stderr
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["n.keras"]
