@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ar3d_keras.cli.interrupts import deliver_interrupts
+from ar3d_keras.cli.interrupts import delivered_interrupts
 from ar3d_keras.errors import UserError
 
 VERBS = {
@@ -41,10 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[0] not in VERBS:
         print(f"error: no verb {arguments[0]!r}\n{_usage()}", file=sys.stderr)
         return 2
-    deliver_interrupts()
     verb = importlib.import_module(f"ar3d_keras.cli.{arguments[0].replace('-', '_')}")
     try:
-        verb.main(arguments[1:])
+        with delivered_interrupts():
+            verb.main(arguments[1:])
     except UserError as error:
         return _fail(str(error))
     except KeyboardInterrupt:

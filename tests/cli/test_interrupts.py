@@ -6,10 +6,14 @@ import sys
 import pytest
 
 PROGRAM = """
-import os, signal, sys, time, weakref
-from ar3d_keras.cli.interrupts import deliver_interrupts
+import contextlib, gc, os, signal, sys, time, weakref
+from ar3d_keras.cli.interrupts import delivered_interrupts
+
+# A shell that starts a job in the background has it ignore Ctrl-C, and so its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def interrupt(*_):
+    gc.callbacks.clear()
     os.kill(os.getpid(), signal.SIGINT)
     for _ in range(1000): pass  # a signal's handler runs between two steps of Python
 
@@ -17,17 +21,15 @@ class Thing:
     def __del__(self):
         if sys.argv[1] == "finalizer": interrupt()
 
-if sys.argv[2] == "ours": deliver_interrupts()
-thing = Thing()
-if sys.argv[1] == "callback":
-    known = weakref.WeakValueDictionary(thing=thing)
-    sys.setprofile(lambda frame, event, _: interrupt()
-                   if event == "return" and frame.f_code.co_filename == weakref.__file__ else None)
-if sys.argv[1] == "program": interrupt()
-del thing
-sys.setprofile(None)
-time.sleep(3)
-print("went on")
+with delivered_interrupts() if sys.argv[2] == "ours" else contextlib.nullcontext():
+    thing = Thing()
+    if sys.argv[1] == "callback": reference = weakref.ref(thing, interrupt)
+    if sys.argv[1] == "collector": gc.callbacks.append(interrupt)
+    if sys.argv[1] == "program": interrupt()
+    del thing
+    gc.collect()
+    time.sleep(3)
+    print("went on")
 """
 
 
@@ -38,12 +40,12 @@ def went_on(where, whose):
     return "went on" in done.stdout
 
 
-@pytest.mark.parametrize("where", ["program", "finalizer", "callback"])
+@pytest.mark.parametrize("where", ["program", "finalizer", "callback", "collector"])
 def test_it_arrives(where):
     assert not went_on(where, "ours")
 
 
-@pytest.mark.parametrize("where", ["finalizer", "callback"])
+@pytest.mark.parametrize("where", ["finalizer", "callback", "collector"])
 def test_python_alone_drops_it(where):
     """Else `interrupts` is not needed any more."""
     assert went_on(where, "python's")
