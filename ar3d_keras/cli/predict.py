@@ -184,7 +184,9 @@ def _on_file(
         refuse_unexplained(recogniser)
     views = {"clips": options.clips, "crops": options.crops}
     looked = protocol(recogniser.shape, **views)
-    notes.say(f"asking {recogniser.origin}, which knows {_classes(recogniser)}: {looked}")
+    notes.say(
+        f"asking {recogniser.origin}, which knows {len(recogniser.classes)} classes: {looked}"
+    )
     windows = {
         "window_seconds": options.window_seconds,
         "hop_seconds": options.hop_seconds or options.window_seconds,
@@ -217,11 +219,6 @@ def _on_file(
             notes.say(f"no overlay of {prediction.path!r}: {error}")
         else:
             notes.say(f"overlay  {prediction.path} -> {file}")
-
-
-def _classes(recogniser: "Recogniser") -> str:
-    """It will name one of them, whatever the video shows."""
-    return f"{len(recogniser.classes)} classes"
 
 
 def _write(document: bytes) -> None:
@@ -257,7 +254,7 @@ def _live(options: PredictOptions, camera, recogniser: "Recogniser") -> None:
 
     out = Console()
     Console(stderr=True).say(
-        f"watching, for {recogniser.origin}, which knows {_classes(recogniser)}: "
+        f"watching, for {recogniser.origin}, which knows {len(recogniser.classes)} classes: "
         "the first answer comes when a window is full"
     )
     sightings = watch(
