@@ -31,7 +31,7 @@ _HOMES = {
     "predict": "inference.predictor",
     "open_data": "videos.dataset",
     "open_dataset": "videos.dataset",
-    "write_report": "evaluation.report",
+    "write_report": "reports.report",
 }
 __all__ = sorted(_HOMES)
 __version__ = "0.1.0"

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from ar3d_keras.errors import UserError
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
-FramesNetwork = Literal[
+Backbone = Literal[
     "InceptionV3", "MobileNet", "MobileNetV2", "MobileNetV3Small", "ResNet50V2", "Xception"
 ]
 Flow = Literal["none", "dis", "farneback", "tvl1"]
@@ -39,7 +39,7 @@ class AugmentConfig:
     """Strengthen or fade a training clip's colours."""
     hue: float = 0.0
     """Turn a training clip's colours by up to so much of the colour circle, at most 0.5."""
-    erase: float = 0.0
+    random_erasing: float = 0.0
     """Share of the training clips that lose a box, the same in all frames."""
     mixup: float = 0.0
     """Blend training clips, and their labels, in pairs: alpha of the Beta distribution of the weight; 0.2 is usual."""
@@ -55,7 +55,7 @@ class AugmentConfig:
         for flag, value, most in (
             ("stride-jitter", self.stride_jitter, 1000),
             ("brightness", self.brightness, 1), ("contrast", self.contrast, 1),
-            ("saturation", self.saturation, 1), ("hue", self.hue, 0.5), ("erase", self.erase, 1),
+            ("saturation", self.saturation, 1), ("hue", self.hue, 0.5), ("random-erasing", self.random_erasing, 1),
             ("mixup", self.mixup, 100), ("cutmix", self.cutmix, 100),
         ):  # fmt: skip
             if not 0 <= value <= most:
@@ -113,13 +113,13 @@ class ModelConfig:
     """Kernel of the convolution (time height width). conv3d: 3 3 3."""
     gate_kernel: tuple[int, int, int] | None = None
     """Kernel of the gate's convolution (time height width). c3d, conv3d, fused3d, i3d: 3 3 3."""
-    shrink: int | None = None
+    spatial_downsample: int | None = None
     """Average squares of so many pixels a side into one before anything else: what small things do, and noise, is lost. conv3d: 1."""
     differences: bool = False
     """Show the convolution what changes between frames instead of the frames. Of conv3d."""
     pool: tuple[int, int, int] | Literal["global"] | None = None
     """Window of the average pooling (time height width), or `global`: one average a channel. conv3d: 4 16 16."""
-    log_features: bool = False
+    log_pooling: bool = False
     """Take the logarithm of the pooled features and normalise it over the training batches. Of conv3d."""
     dense: int | None = None
     """Units of a hidden dense layer. c3d: 4096; conv3d, lrcn: 512."""
@@ -129,9 +129,9 @@ class ModelConfig:
     """Share of the hidden units dropped in training. conv3d: 0.25; c3d, fused3d, i3d, lrcn, two_stream: 0.5."""
     width_multiplier: float | None = None
     """Multiplies all channels: less than 1 makes a smaller network than the publication's. c3d, i3d, two_stream: 1.0."""
-    frames_network: FramesNetwork | None = None
+    backbone: Backbone | None = None
     """Network of single frames, from keras.applications. fused3d, lrcn: MobileNetV2."""
-    frames_weights: Literal["none", "imagenet"] | None = None
+    backbone_weights: Literal["none", "imagenet"] | None = None
     """What it starts from: nothing, or ImageNet (downloaded by Keras). fused3d, lrcn: none."""
 
     def given(self) -> dict[str, Any]:
@@ -248,13 +248,13 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "recipe": {"epochs": 20, "learning_rate": 3e-4},
     },
     "demo-fused3d": {
-        "model": {"frames_network": "MobileNet", "filters": 128, "dropout": 0.0},
+        "model": {"backbone": "MobileNet", "filters": 128, "dropout": 0.0},
         "recipe": {
             "epochs": 10, "learning_rate": 3e-4, "weight_decay": 0.0, "precision": "float32",
         },
     },
     "demo-lrcn": {
-        "model": {"frames_network": "MobileNet", "dropout": 0.0},
+        "model": {"backbone": "MobileNet", "dropout": 0.0},
         "recipe": {
             "epochs": 25, "learning_rate": 2e-4, "weight_decay": 0.0, "precision": "float32",
         },
@@ -276,7 +276,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "small-data-conv3d": {
         "model": {
             "filters": 16, "gate_kernel": (1, 1, 1), "dense": 32, "dropout": 0.5,
-            "shrink": 4, "differences": True, "pool": "global", "log_features": True,
+            "spatial_downsample": 4, "differences": True, "pool": "global", "log_pooling": True,
         },
     },
 }  # fmt: skip

@@ -1,10 +1,19 @@
-"""The one exception whose message is written for the person at the keyboard."""
+"""The exception for mistakes that the user can correct."""
+
+import re
 
 
-class UserError(Exception):
-    """Something the user can put right.
+class UserError(ValueError):
+    """Raised for input that the user can correct.
 
-    The message is one sentence: what is wrong, where, and what to do. The command line
-    prints it without a traceback and exits with code 2; any other exception is a bug and
-    keeps its traceback.
+    The message is one line: what is wrong, where, and what to do. It names a parameter as Python
+    spells it, in backticks (`learning_rate`). The command line shows the message with the flag
+    (--learning-rate) in its place and exits with code 2. Any other exception is a bug and keeps its
+    traceback.
     """
+
+    @property
+    def parameter(self) -> str | None:
+        """The first parameter that the message names; None if it names none."""
+        found = re.search(r"`([a-z][a-z0-9_]*)`", str(self))
+        return found and found.group(1)

@@ -9,7 +9,7 @@ Update = Callable[..., None]
 class Reporter:
     """Says nothing and draws nothing; the command line's Console does both."""
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """One line for the person at the terminal and the run's log."""
 
     @contextlib.contextmanager

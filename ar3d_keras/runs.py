@@ -48,7 +48,7 @@ class Run:
         return self.folder / "curves.png"
 
     @property
-    def log(self) -> Path:
+    def log_file(self) -> Path:
         """What the commands of this run printed."""
         return self.folder / "log.txt"
 
@@ -134,37 +134,37 @@ def create_run(runs_dir: Path, name: str | None, model: str) -> Run:
     Raises:
         UserError: a name that exists or is none.
     """
-    refuse_name(runs_dir, name)
+    check_run_name(runs_dir, name)
     for candidate in [name] if name else _dated(model):
         folder = runs_dir / candidate
         try:
             folder.mkdir(parents=True)
             return Run(folder)
         except FileExistsError:
-            refuse_name(runs_dir, name)
+            check_run_name(runs_dir, name)
         except OSError as error:
             raise UserError(f"{folder} cannot be made: {error.strerror}") from None
     raise AssertionError("unreachable: dated names never end")
 
 
-def refuse_name(runs_dir: Path, name: str | None) -> None:
+def check_run_name(runs_dir: Path, name: str | None) -> None:
     """Refuses a `--name` that is none, or that a run has already."""
     if name is None:
         return
-    refuse_odd_name(name)
+    check_plain_name(name)
     if (runs_dir / name).exists():
         raise UserError(
             f"{runs_dir / name} exists: choose another --name, or continue it with --resume {name}"
         )
 
 
-def refuse_odd_name(name: str) -> None:
+def check_plain_name(name: str) -> None:
     """Refuses a `--name` that is no plain name of a folder."""
     if name != Path(name).name or name in ("", ".", ".."):
         raise UserError(f"--name {name!r} must be a plain name; --runs-dir says where runs go")
 
 
-def refuse_full_disk(runs_dir: Path, parameters: int) -> None:
+def check_disk_space(runs_dir: Path, parameters: int) -> None:
     """Refuses a training whose weights would not fit, before hours of work.
 
     A run keeps float32 weights three times over in its state (Adam's two moments), once in

@@ -41,7 +41,7 @@ def main() -> None:
     os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     from ar3d_keras.config import TrainConfig, from_json
     from ar3d_keras.evaluation.evaluator import evaluate
-    from ar3d_keras.inference.recogniser import describe_run
+    from ar3d_keras.inference.classifier import describe_run
     from ar3d_keras.models.loading import load_model
     from ar3d_keras.runs import find_run
     from ar3d_keras.serving import formats
@@ -59,7 +59,7 @@ def main() -> None:
     def judge(predict_on_batch):
         network = SimpleNamespace(predict_on_batch=predict_on_batch)
         source = dataset.evaluation(options.split)
-        return evaluate(network, source, dataset.classes, batch_size=8, workers=cores())
+        return evaluate(network, source, dataset.class_names, batch_size=8, workers=cores())
 
     network = load_model(run.best)
     exact = judge(network.predict_on_batch)

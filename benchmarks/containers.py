@@ -23,7 +23,7 @@ import numpy as np
 from ar3d_keras.videos.packs import open_pack
 from ar3d_keras.videos.reader import load_cv2
 from ar3d_keras.videos.sampling import ClipShape
-from ar3d_keras.videos.sources import PackSource, RandomViews
+from ar3d_keras.videos.sources import PackSource, RandomSampler
 
 cv2 = load_cv2()
 
@@ -67,7 +67,9 @@ def main() -> None:
         videos = [video for video in pack.catalog.videos if video.path in frames]
         settings = pack.settings
         shape = ClipShape(resize_height=settings.height, resize_width=settings.width)
-        return PackSource(pack, videos, frames, pack.catalog.classes, shape, RandomViews(0, True))
+        return PackSource(
+            pack, videos, frames, pack.catalog.class_names, shape, RandomSampler(0, True)
+        )
 
     source = fresh()
     height, width = source.shape.resize_height, source.shape.resize_width

@@ -25,7 +25,7 @@ import numpy as np
 
 from ar3d_keras.videos.catalog import VIDEO_SUFFIXES
 from ar3d_keras.videos.reader import count_frames, load_cv2, read_frames
-from ar3d_keras.videos.sampling import ClipShape, random_view
+from ar3d_keras.videos.sampling import ClipShape, random_clip
 from benchmarks.bench import parser, ratio, report, seconds, spread, table, take_turns
 
 REALDATA = Path(__file__).parents[2] / "shared" / "realdata"
@@ -131,7 +131,7 @@ def windows(folder: Path, videos: int, clips: int) -> list[tuple[str, list[int]]
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES)
     chosen = files[:: max(1, len(files) // videos)][:videos]
     return [
-        (os.fspath(file), random_view(frames, SHAPE, flip=False, seed=0, epoch=e, index=i).window)
+        (os.fspath(file), random_clip(frames, SHAPE, flip=False, seed=0, epoch=e, index=i).window)
         for i, file in enumerate(chosen)
         for frames in [count_frames(file)]
         for e in range(clips)

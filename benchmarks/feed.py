@@ -28,10 +28,10 @@ from ar3d_keras.videos.pack_index import PackSettings
 from ar3d_keras.videos.packing import make_pack
 from ar3d_keras.videos.packs import open_pack
 from ar3d_keras.videos.pipeline import ClipBatches, ClipStream, steps_per_epoch
-from ar3d_keras.videos.probe import probe
 from ar3d_keras.videos.reader import cores
 from ar3d_keras.videos.sampling import ClipShape
-from ar3d_keras.videos.sources import ClipSource, PackSource, RandomViews, VideoSource
+from ar3d_keras.videos.scan import scan
+from ar3d_keras.videos.sources import ClipSource, PackSource, RandomSampler, VideoSource
 from benchmarks.bench import parser, ratio, report, seconds, spread, table, take_turns
 from benchmarks.decode import REALDATA, load_peers
 
@@ -165,9 +165,9 @@ def main() -> None:
 
 def measure(options, folder: Path) -> None:
     catalog = open_catalog(copies(options.ucf101, folder / "videos", options.videos))
-    views, workers = RandomViews(0, True), options.workers
-    frames = probe(catalog, workers=workers).frames
-    rest = catalog.videos, frames, catalog.classes, SHAPE, views
+    views, workers = RandomSampler(0, True), options.workers
+    frames = scan(catalog, workers=workers).frames
+    rest = catalog.videos, frames, catalog.class_names, SHAPE, views
     videos = VideoSource(catalog.root, *rest)
     peers, missing = load_peers()
     # Their processes are forked here, before TensorFlow has threads.

@@ -76,7 +76,7 @@ def build(folder: Path, threads: int) -> dict[str, runtimes.Classify]:
     import keras
 
     from ar3d_keras import Conv3DClassifier
-    from ar3d_keras.inference.recogniser import describe
+    from ar3d_keras.inference.classifier import describe
     from ar3d_keras.serving import formats
     from ar3d_keras.serving.export import export_saved_model
     from ar3d_keras.videos.sampling import ClipShape

@@ -59,7 +59,7 @@ sys.exit(child.returncode)
 PREPARE = """
 import json, sys, time
 from ar3d_keras.videos.dataset import open_data
-from ar3d_keras.videos.probe import probe
+from ar3d_keras.videos.scan import probe
 from ar3d_keras.videos.reader import cores
 from ar3d_keras.videos.splits import default_scheme, make_split
 times = [time.perf_counter()]

@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="clips of the larger request")
     options = parser.parse_args()
     from ar3d_keras import ClipShape, Conv3DClassifier
-    from ar3d_keras.inference.recogniser import describe
+    from ar3d_keras.inference.classifier import describe
     from ar3d_keras.serving.export import export_saved_model
 
     folder = Path(tempfile.mkdtemp())

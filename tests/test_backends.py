@@ -1,4 +1,4 @@
-"""Everything marked `every_backend` runs again on JAX and torch, each in a process of its own."""
+"""Everything marked `multi_backend` runs again on JAX and torch, each in a process of its own."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ def test_on(backend):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("started from the TensorFlow run only")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-m", "every_backend and not campaign", "tests"],
+        [sys.executable, "-m", "pytest", "-q", "-m", "multi_backend and not slow", "tests"],
         cwd=ROOT, env={**os.environ, **QUICKER, "KERAS_BACKEND": backend},
         capture_output=True, text=True,
     )  # fmt: skip

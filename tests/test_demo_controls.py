@@ -74,7 +74,9 @@ def dataset(folder, config, alter):
 
 
 def top1(network, data):
-    evaluation = evaluate(network, data.evaluation("test"), data.classes, batch_size=16, workers=2)
+    evaluation = evaluate(
+        network, data.evaluation("test"), data.class_names, batch_size=16, workers=2
+    )
     return scores(evaluation)["top1"]
 
 
@@ -119,7 +121,7 @@ def test_without_motion_or_order_a_small_network_cannot_tell(demo, tmp_path):
     check(demo, config, tmp_path, at_least=0.8)
 
 
-@pytest.mark.campaign
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", [False, True])
 def test_without_motion_or_order_the_network_cannot_tell(demo, tmp_path, attention):
     config = demo_config(model={"attention": attention})

@@ -28,8 +28,8 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(CheckOptions, arguments, verb="check", text=__doc__)
     from ar3d_keras.videos.catalog import open_catalog
     from ar3d_keras.videos.pack_index import is_pack
-    from ar3d_keras.videos.probe import probe
     from ar3d_keras.videos.reader import decoding_threads
+    from ar3d_keras.videos.scan import scan
 
     console = Console()
     if is_pack(options.data):
@@ -37,11 +37,11 @@ def main(arguments: Sequence[str]) -> None:
         return
     catalog = open_catalog(options.data)
     with console.bar("checking", len(catalog), "videos") as update:
-        probed = probe(catalog, workers=decoding_threads(options.workers), progress=update)
-    _tell(probed, catalog, console)
-    if probed.unreadable:
+        scanned = scan(catalog, workers=decoding_threads(options.workers), progress=update)
+    _log(scanned, catalog, console)
+    if scanned.unreadable:
         raise UserError(
-            f"{len(probed.unreadable)} of {len(catalog)} videos in {catalog.root} cannot be "
+            f"{len(scanned.unreadable)} of {len(catalog)} videos in {catalog.root} cannot be "
             "decoded (named above): replace or remove them"
         )
 
@@ -54,22 +54,22 @@ def _check_pack(folder: Path, workers: int, console: Console) -> None:
     with console.bar("checking", len(pack.videos), "videos") as update:
         damaged = pack.verify(workers=workers, progress=update)
     for path, reason in damaged.items():
-        console.say(f"{path!r}: {reason}")
-    _tell(pack.probe(pack.catalog.videos), pack.catalog, console)
+        console.log(f"{path!r}: {reason}")
+    _log(pack.probe(pack.catalog.videos), pack.catalog, console)
     if damaged:
         raise UserError(
             f"{len(damaged)} of {len(pack.videos)} videos in the pack {pack.root} are damaged "
             f"(named above): copy it again from where it is whole, or {AGAIN}"
         )
-    pack.refuse_changed()
+    pack.check_unchanged()
 
 
-def _tell(probed, catalog, console: Console) -> None:
-    for path, reason in probed.unreadable.items():
-        console.say(f"{path!r}: {reason}")
-    lengths = sorted(probed.frames.values())
+def _log(scanned, catalog, console: Console) -> None:
+    for path, reason in scanned.unreadable.items():
+        console.log(f"{path!r}: {reason}")
+    lengths = sorted(scanned.frames.values())
     if lengths:
-        console.say(
-            f"{len(lengths)} videos, {len(catalog.classes)} classes; frames: shortest {lengths[0]}, "
+        console.log(
+            f"{len(lengths)} videos, {len(catalog.class_names)} classes; frames: shortest {lengths[0]}, "
             f"median {lengths[len(lengths) // 2]}, longest {lengths[-1]}"
         )

@@ -48,35 +48,35 @@ def main(arguments: Sequence[str]) -> None:
             "two differ"
         )
     start_backend()
-    from ar3d_keras.evaluation.compare import refuse_different, write_comparison
+    from ar3d_keras.experiments.compare import check_comparable, write_comparison
     from ar3d_keras.training import hardware
 
     if not options.allow_different:
-        refuse_different(results)
-    hardware.exact_float32()
+        check_comparable(results)
+    hardware.disable_tf32()
     console = Console()
     out = options.out or options.runs_dir / "comparison"
-    about = {"command": command("compare", arguments), **hardware.here()}
+    about = {"command": command("compare", arguments), **hardware.environment_info()}
     written = write_comparison(out, results, about, console)
-    _tell(written, console)
-    console.say(f"{out / 'compare.html'}")
+    _log(written, console)
+    console.log(f"{out / 'compare.html'}")
 
 
-def _tell(written: dict, console: Console) -> None:
+def _log(written: dict, console: Console) -> None:
     for sentence in written["not_comparable"]:
-        console.say(f"NOT COMPARABLE: {sentence}")
+        console.log(f"NOT COMPARABLE: {sentence}")
     width = max(len(row["name"]) for row in written["table"])
     for row in written["table"]:
         low, high = row["top1_interval"]
-        console.say(
+        console.log(
             f"{row['name']:<{width}}   top-1 {row['top1']:.3f} [{low:.3f}, {high:.3f}]   "
             f"top-{row['top5_k']} {row['top5']:.3f}   {row['parameters']:,} parameters   "
             f"{row['gflops']:.3g} GFLOPs   {row['videos']} videos"
-            + ("   LEAKS" if row["leak_is_loud"] else "")
+            + ("   LEAKS" if row["has_leakage"] else "")
         )
     for pair in written["pairs"]:
         low, high = pair["interval"]
-        console.say(
+        console.log(
             f"{pair['one']} - {pair['other']}: top-1 {pair['difference']:+.3f} "
             f"[{low:+.3f}, {high:+.3f}]   McNemar {pair['only_one']}:{pair['only_other']}, "
             f"p {pair['p']:.2g}   {pair['videos']} videos"

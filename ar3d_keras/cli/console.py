@@ -28,10 +28,10 @@ class Console(Reporter):
         self.terminal = Terminal(
             stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True
         )
-        self.log: Path | None = None
+        self.log_file: Path | None = None
         self._lines: list[str] = []
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Prints a line, and adds it to the log; before `log_to`, it waits for the log."""
         # A file's name may hold bytes that are no UTF-8, or line breaks.
         line = text.encode("utf-8", "backslashreplace").decode()
@@ -40,16 +40,16 @@ class Console(Reporter):
         except UnicodeEncodeError:  # a terminal of another encoding
             self.terminal.print(line.encode("ascii", "backslashreplace").decode())
         self._lines.append(line)
-        if self.log:
+        if self.log_file:
             self._flush()
 
     def log_to(self, file: Path) -> None:
         """Sends this and every earlier and later line to a file too."""
-        self.log = file
+        self.log_file = file
         self._flush()
 
     def _flush(self) -> None:
-        with self.log.open("a", encoding="utf-8") as log:
+        with self.log_file.open("a", encoding="utf-8") as log:
             log.writelines(line + "\n" for line in self._lines)
         self._lines.clear()
 

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     folder = options.runs_dir / options.name
     typed = command("crossval", arguments)
     for number, (name, config) in enumerate(folds.items(), start=1):
-        console.say(f"{options.name}: fold {number} of {len(folds)}")
+        console.log(f"{options.name}: fold {number} of {len(folds)}")
         _fold(folder, name, config, typed)
         keras.utils.clear_session()
     _sum_up(folder, list(folds), typed, console)
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _with_folds(options: CrossvalOptions) -> CrossvalOptions:
     """The options with their split scheme and number of folds, or the reason why not."""
-    from ar3d_keras.runs import refuse_odd_name
+    from ar3d_keras.runs import check_plain_name
     from ar3d_keras.videos.splits import FOLDS
 
     data = options.data
@@ -57,7 +57,7 @@ def _with_folds(options: CrossvalOptions) -> CrossvalOptions:
         raise UserError(f"--split-scheme {data.split_scheme} has no folds: take kfold or random")
     if data.fold is not None:
         raise UserError(f"--fold {data.fold} is for train: crossval runs every fold")
-    refuse_odd_name(options.name)
+    check_plain_name(options.name)
     options = dataclasses.replace(
         options,
         data=dataclasses.replace(
@@ -86,7 +86,7 @@ def _configs(options: CrossvalOptions, console: Console) -> dict[str, TrainConfi
     }
     folder = options.runs_dir / options.name
     for name, config in configs.items():
-        _refuse_another(folder / name, config, catalog.fingerprint)
+        _check_same_run(folder / name, config, catalog.fingerprint)
     if strangers := {path.name for path in folder.glob("fold-*")} - configs.keys():
         raise UserError(
             f"{folder} holds {min(strangers)}, which is none of {data.folds} folds: repeat the "
@@ -95,7 +95,7 @@ def _configs(options: CrossvalOptions, console: Console) -> dict[str, TrainConfi
     return configs
 
 
-def _refuse_another(folder: Path, config: TrainConfig, fingerprint: str) -> None:
+def _check_same_run(folder: Path, config: TrainConfig, fingerprint: str) -> None:
     """Folds that were begun with other options or data cannot be summed up with new ones."""
     from ar3d_keras.runs import Run
 
@@ -109,9 +109,11 @@ def _refuse_another(folder: Path, config: TrainConfig, fingerprint: str) -> None
     record = Run(folder).record()
     before = from_json(record["config"], TrainConfig(), str(folder))
     # Where the data is and how many threads decode it changes no figure.
-    here = dataclasses.replace(before.data, data=config.data.data, workers=config.data.workers)
+    same_place = dataclasses.replace(
+        before.data, data=config.data.data, workers=config.data.workers
+    )
     for what, same in (
-        ("options", dataclasses.replace(before, data=here) == config),
+        ("options", dataclasses.replace(before, data=same_place) == config),
         ("data", record["data"]["fingerprint"] == fingerprint),
     ):
         if not same:
@@ -137,8 +139,8 @@ def _fold(folder: Path, name: str, config: TrainConfig, typed: str) -> None:
 
 
 def _sum_up(folder: Path, names: Sequence[str], typed: str, console: Console) -> None:
-    from ar3d_keras.evaluation.crossval import summarise
     from ar3d_keras.evaluation.results import read_result
+    from ar3d_keras.experiments.crossval import summarise
     from ar3d_keras.runs import Run
 
     result = read_result(folder.resolve().name, [Run(folder / name) for name in names], "test")
@@ -146,18 +148,18 @@ def _sum_up(folder: Path, names: Sequence[str], typed: str, console: Console) ->
     console.log_to(folder / "log.txt")
     for fold in figures["folds"]:
         low, high = fold["top1_interval"]
-        console.say(
+        console.log(
             f"{fold['run']:<8} top-1 {fold['top1']:.3f} [{low:.3f}, {high:.3f}]   "
             f"loss {fold['loss']:.3f}   {fold['videos']} videos"
         )
     low, high = figures["top1_mean_interval"]
-    console.say(
+    console.log(
         f"mean     top-1 {figures['top1_mean']:.3f} [{low:.3f}, {high:.3f}]   over {len(names)} folds"
     )
     low, high = figures["top1_interval"]
-    console.say(
+    console.log(
         f"pooled   top-1 {figures['top1']:.3f} [{low:.3f}, {high:.3f}]   over groups   "
         f"loss {figures['loss']:.3f}   {figures['videos']} videos"
     )
-    console.say(figures["leak"][0])
-    console.say(f"         {folder / 'crossval.html'}")
+    console.log(figures["leak"][0])
+    console.log(f"         {folder / 'crossval.html'}")

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can put right."""
     options = parse(DemoOptions, arguments, verb="demo", text=__doc__)
     console = Console()
-    console.say(f"{make(options.to, console)} is ready")
+    console.log(f"{make(options.to, console)} is ready")
 
 
 def make(folder: Path, console: Console) -> Path:
@@ -34,5 +34,5 @@ def make(folder: Path, console: Console) -> Path:
     with console.bar("making demo", len(video_names()), "videos") as update:
         made = make_demo(folder, progress=lambda done, total: update(done))
     if fresh:
-        console.say(f"made the demo set, {len(video_names())} videos, in {folder}")
+        console.log(f"made the demo set, {len(video_names())} videos, in {folder}")
     return made

@@ -46,14 +46,14 @@ def main(arguments: Sequence[str]) -> None:
     root = run.data_root(options.data)
     start_backend()
     from ar3d_keras.config import TrainConfig, from_json
-    from ar3d_keras.evaluation.judge import judge
+    from ar3d_keras.experiments.evaluate import judge
     from ar3d_keras.training import hardware
     from ar3d_keras.videos.dataset import clip_shape, open_dataset
     from ar3d_keras.videos.reader import decoding_threads
 
     console = Console()
-    console.log_to(run.log)
-    hardware.exact_float32()
+    console.log_to(run.log_file)
+    hardware.disable_tf32()
     workers = decoding_threads(options.workers)
     config = from_json(record["config"], TrainConfig(), str(run.folder))
     split = run.split(root, record["split"]["scheme"])
@@ -67,8 +67,8 @@ def main(arguments: Sequence[str]) -> None:
         clips=options.clips,
         crops=options.crops,
         workers=workers,
-        about={"command": command("evaluate", arguments), **hardware.here()},
+        about={"command": command("evaluate", arguments), **hardware.environment_info()},
         reporter=console,
     )
     for sentence in record["split"]["leak"]:
-        console.say(sentence)
+        console.log(sentence)

@@ -58,15 +58,15 @@ def _export_saved_model(run, options: ExportOptions) -> None:
 
 
 def _export_file(run, options: ExportOptions) -> None:
-    from ar3d_keras.serving.formats import export_file, refuse
+    from ar3d_keras.serving.formats import check, export_file
 
     if options.version is not None:
         raise UserError(f"--version belongs to --format savedmodel, not to {options.format}")
     folder = options.to or run.exported(options.format + "-int8" * options.int8)
-    refuse(folder, options.format, int8=options.int8)  # before Keras starts
+    check(folder, options.format, int8=options.int8)  # before Keras starts
     start_backend()
-    from ar3d_keras.inference.recogniser import describe_run
+    from ar3d_keras.inference.classifier import describe_run
 
     description = describe_run(run)
     file = export_file(run.best, folder, description, options.format, int8=options.int8)
-    Console().say(f"{options.format}  {file}")
+    Console().log(f"{options.format}  {file}")

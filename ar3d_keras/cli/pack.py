@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     from ar3d_keras.videos.catalog import open_catalog
     from ar3d_keras.videos.dataset import clip_shape
     from ar3d_keras.videos.demo import is_demo
-    from ar3d_keras.videos.flow import refuse
+    from ar3d_keras.videos.flow import check
     from ar3d_keras.videos.pack_index import PackSettings, is_pack
     from ar3d_keras.videos.packing import close_pack, make_pack
     from ar3d_keras.videos.reader import decoding_threads
@@ -70,13 +70,13 @@ def main(arguments: Sequence[str]) -> None:
         else:
             flow = None if options.flow == "none" else options.flow
             if flow:
-                refuse(flow, size)
+                check(flow, size)
             settings = PackSettings(options.codec, *size, quality, options.stride, flow)
             pack = make_pack(catalog, options.out, settings, workers=workers, reporter=console)
     except KeyboardInterrupt:
-        console.say("stopped; the same command goes on from here")
+        console.log("stopped; the same command goes on from here")
         raise
-    _tell(pack, console)
+    _log(pack, console)
 
 
 def _validate(options: PackOptions) -> None:
@@ -88,23 +88,23 @@ def _validate(options: PackOptions) -> None:
         raise UserError(f"--resize {options.resize[0]} {options.resize[1]} must be 1 to 8192 each")
 
 
-def _tell(pack, console: Console) -> None:
+def _log(pack, console: Console) -> None:
     from ar3d_keras.videos.pack_index import NOT_PACKED
 
     left_out = [packed for packed in pack.videos if packed.reason is not None]
     failed = [packed for packed in left_out if packed.reason != NOT_PACKED]
     for packed in failed:
-        console.say(f"{packed.video.path!r}: {packed.reason}")
+        console.log(f"{packed.video.path!r}: {packed.reason}")
     good = len(pack.videos) - len(left_out)
     frames = sum(packed.frames for packed in pack.videos)
-    console.say(
+    console.log(
         f"{pack.root}: {good} videos, {frames:,} frames, {pack.bytes / 1e9:.2f} GB "
         f"({pack.settings})"
     )
     if failed:
-        console.say(f"{len(failed)} of {len(pack.videos)} videos cannot be decoded (named above)")
+        console.log(f"{len(failed)} of {len(pack.videos)} videos cannot be decoded (named above)")
     if len(left_out) > len(failed):
-        console.say(
+        console.log(
             f"{len(left_out) - len(failed)} of {len(pack.videos)} videos are not packed: "
             "the same command without --close packs them"
         )

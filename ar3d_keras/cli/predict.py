@@ -22,7 +22,6 @@ from ar3d_keras.errors import UserError
 
 if TYPE_CHECKING:
     from ar3d_keras.inference.predictor import Prediction
-    from ar3d_keras.inference.recogniser import Recogniser
     from ar3d_keras.videos.catalog import Catalog
 
 OVERLAYS = (".mp4", ".avi")
@@ -92,7 +91,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _validate(options: PredictOptions) -> None:
     """Refuses what cannot be meant."""
-    from ar3d_keras.inference.limits import refuse_odd
+    from ar3d_keras.inference.limits import check_options
 
     given = {
         "PATH": bool(options.paths),
@@ -106,7 +105,7 @@ def _validate(options: PredictOptions) -> None:
     for one, other in EXCLUSIVE:
         if given[one] and given[other]:
             raise UserError(f"{one} and {other} exclude each other: leave one of them out")
-    refuse_odd(
+    check_options(
         clips=options.clips,
         batch_size=options.batch_size,
         window_seconds=options.window_seconds,
@@ -147,7 +146,7 @@ def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
     return files
 
 
-def _open(options: PredictOptions) -> "Recogniser":
+def _open(options: PredictOptions) -> "Classifier":
     """The network that is asked, in float32."""
     if options.saved_model:
         from ar3d_keras.inference.saved_model import find_version
@@ -158,41 +157,41 @@ def _open(options: PredictOptions) -> "Recogniser":
 
         find_run(options.run, options.runs_dir, needs=["checkpoints/best.keras"])
     start_backend()
-    from ar3d_keras.inference.predictor import open_recogniser
+    from ar3d_keras.inference.predictor import open_classifier
     from ar3d_keras.training import hardware
 
-    hardware.exact_float32()
-    return open_recogniser(options.run, options.saved_model, options.runs_dir)
+    hardware.disable_tf32()
+    return open_classifier(options.run, options.saved_model, options.runs_dir)
 
 
 def _on_file(
     options: PredictOptions,
     catalog: "Catalog",
     overlays: Sequence[Path],
-    recogniser: "Recogniser",
+    classifier: "Classifier",
     workers: int,
 ) -> None:
-    from ar3d_keras.inference.documents import as_csv, as_json
+    from ar3d_keras.inference.formatting import as_csv, as_json
     from ar3d_keras.inference.predictor import predict_videos
     from ar3d_keras.videos.reader import ReadError
     from ar3d_keras.videos.sampling import protocol
 
     notes = Console(stderr=True)
     if overlays:
-        from ar3d_keras.evaluation.overlay import refuse_unexplained, write_overlay
+        from ar3d_keras.reports.overlay import check_explainable, write_overlay
 
-        refuse_unexplained(recogniser)
+        check_explainable(classifier)
     views = {"clips": options.clips, "crops": options.crops}
-    looked = protocol(recogniser.shape, **views)
-    notes.say(
-        f"asking {recogniser.origin}, which knows {len(recogniser.classes)} classes: {looked}"
+    looked = protocol(classifier.shape, **views)
+    notes.log(
+        f"asking {classifier.origin}, which knows {len(classifier.class_names)} classes: {looked}"
     )
     windows = {
         "window_seconds": options.window_seconds,
         "hop_seconds": options.hop_seconds or options.window_seconds,
     }
     predictions = predict_videos(
-        recogniser,
+        classifier,
         catalog,
         **views,
         **windows,
@@ -202,23 +201,23 @@ def _on_file(
     )
     if options.json:
         settings = {"protocol": looked, **windows}
-        _write(as_json(recogniser, predictions, settings=settings))
+        _write(as_json(classifier, predictions, settings=settings))
     elif options.csv:
         _write(as_csv(predictions))
     else:
-        _tell(predictions)
+        _log(predictions)
     for prediction, file in zip(predictions, overlays, strict=False):
         if prediction.failure:
             continue
         video = catalog.root / prediction.path
         try:
             write_overlay(
-                recogniser, prediction, video, file, **windows, threads=workers, reporter=notes
+                classifier, prediction, video, file, **windows, threads=workers, reporter=notes
             )
         except ReadError as error:  # outside the frames that its clips were cut from
-            notes.say(f"no overlay of {prediction.path!r}: {error}")
+            notes.log(f"no overlay of {prediction.path!r}: {error}")
         else:
-            notes.say(f"overlay  {prediction.path} -> {file}")
+            notes.log(f"overlay  {prediction.path} -> {file}")
 
 
 def _write(document: bytes) -> None:
@@ -228,7 +227,7 @@ def _write(document: bytes) -> None:
     sys.stdout.flush()
 
 
-def _tell(predictions: "Sequence[Prediction]") -> None:
+def _log(predictions: "Sequence[Prediction]") -> None:
     """A list for people: each video with its likeliest classes, or with its timeline."""
     from ar3d_keras.inference.predictor import merged
 
@@ -236,16 +235,16 @@ def _tell(predictions: "Sequence[Prediction]") -> None:
     for prediction in predictions:
         if prediction.failure:
             continue
-        out.say(prediction.path)
+        out.log(prediction.path)
         for name, share in prediction.top():
-            out.say(f"  {share:6.1%}  {_bar(share)}  {name}")
-        if prediction.moments:
-            out.say("")
+            out.log(f"  {share:6.1%}  {_bar(share)}  {name}")
+        if prediction.segments:
+            out.log("")
         for start, end, name, share in merged(prediction):
-            out.say(f"  {_clock(start)} - {_clock(end)}  {share:6.1%}  {name}")
+            out.log(f"  {_clock(start)} - {_clock(end)}  {share:6.1%}  {name}")
 
 
-def _live(options: PredictOptions, camera, recogniser: "Recogniser") -> None:
+def _live(options: PredictOptions, camera, classifier: "Classifier") -> None:
     """A line for each answer, until the stream ends or Ctrl-C."""
     from datetime import datetime
 
@@ -253,12 +252,12 @@ def _live(options: PredictOptions, camera, recogniser: "Recogniser") -> None:
     from ar3d_keras.inference.predictor import likeliest
 
     out = Console()
-    Console(stderr=True).say(
-        f"watching, for {recogniser.origin}, which knows {len(recogniser.classes)} classes: "
+    Console(stderr=True).log(
+        f"watching, for {classifier.origin}, which knows {len(classifier.class_names)} classes: "
         "the first answer comes when a window is full"
     )
     sightings = watch(
-        recogniser,
+        classifier,
         camera,
         seconds=options.window_seconds,
         hop=options.hop_seconds,
@@ -267,10 +266,10 @@ def _live(options: PredictOptions, camera, recogniser: "Recogniser") -> None:
         batch_size=options.batch_size,
     )
     for sighting in sightings:
-        [(name, share)] = likeliest(recogniser.classes, sighting.probabilities, 1)
+        [(name, share)] = likeliest(classifier.class_names, sighting.probabilities, 1)
         rate = f"{sighting.rate:5.1f} frames/s" if sighting.rate else " " * 14
-        out.say(f"{datetime.now():%H:%M:%S}  {share:6.1%}  {_bar(share)}  {rate}  {name}")
-    Console(stderr=True).say("the stream has ended")
+        out.log(f"{datetime.now():%H:%M:%S}  {share:6.1%}  {_bar(share)}  {rate}  {name}")
+    Console(stderr=True).log("the stream has ended")
 
 
 def _bar(share: float, width: int = 20) -> str:

@@ -45,11 +45,11 @@ def main(arguments: Sequence[str]) -> None:
     _validate(options)
     console = Console()
     start_backend()
-    from ar3d_keras.evaluation.contact_sheet import draw_clips
-    from ar3d_keras.evaluation.drawing import save
+    from ar3d_keras.reports.contact_sheet import draw_clips
+    from ar3d_keras.reports.drawing import save
 
     save(draw_clips(_rows(options, console)), options.out)
-    console.say(f"{options.out}")
+    console.log(f"{options.out}")
 
 
 def _validate(options: ShowClipsOptions) -> None:
@@ -65,7 +65,7 @@ def _validate(options: ShowClipsOptions) -> None:
 
 def _rows(options: ShowClipsOptions, console: Console) -> list:
     """The first clips of an epoch, out of the very batches that training makes."""
-    from ar3d_keras.evaluation.contact_sheet import Row
+    from ar3d_keras.reports.contact_sheet import Row
     from ar3d_keras.videos.mixing import Mixing
     from ar3d_keras.videos.pipeline import ClipBatches
     from ar3d_keras.videos.reader import decoding_threads
@@ -74,7 +74,7 @@ def _rows(options: ShowClipsOptions, console: Console) -> list:
     data, seed, epoch = options.data, options.recipe.seed, options.epoch - 1
     dataset = _training_videos(options, console)
     source = dataset.training(seed=seed, flip=data.flip, augment=data)
-    mixing = Mixing(data, classes=len(dataset.classes), seed=seed)
+    mixing = Mixing(data, num_classes=len(dataset.class_names), seed=seed)
     batches = ClipBatches(
         source,
         options.recipe.batch_size,
@@ -91,10 +91,12 @@ def _rows(options: ShowClipsOptions, console: Console) -> list:
         size = clips.shape[2:4]
         mix = mixing.draw(len(clips), size, epoch=epoch, step=step) if mixing else None
         for place, index in enumerate(indices):
-            told = _told(source.view(int(index), epoch), size)
+            told = _describe_spec(source.view(int(index), epoch), size)
             if mix:
-                told += f" · {_told_mix(mix)} {source.videos[indices[mix.partners[place]]].path}"
-            label = _label(labels[place], dataset.classes)
+                told += (
+                    f" · {_describe_mix(mix)} {source.videos[indices[mix.partners[place]]].path}"
+                )
+            label = _label(labels[place], dataset.class_names)
             rows.append(Row(clips[place, ..., :3], label, source.videos[index].path, told))
             if len(rows) == options.count:
                 return rows
@@ -122,17 +124,17 @@ def _training_videos(options: ShowClipsOptions, console: Console):
     )
 
 
-def _label(label, classes: Sequence[str]) -> str:
+def _label(label, class_names: Sequence[str]) -> str:
     """A class, or the classes of a mixed clip with their shares."""
     if label.ndim == 0:
-        return classes[label]
+        return class_names[label]
     likeliest = [c for c in (-label).argsort(kind="stable") if label[c] > 0]
     if len(likeliest) == 1:
-        return classes[likeliest[0]]
-    return " + ".join(f"{label[c]:.0%} {classes[c]}" for c in likeliest)
+        return class_names[likeliest[0]]
+    return " + ".join(f"{label[c]:.0%} {class_names[c]}" for c in likeliest)
 
 
-def _told(view, size: tuple[int, int]) -> str:
+def _describe_spec(view, size: tuple[int, int]) -> str:
     """A View in words."""
     first, *rest = view.window.tolist()
     height, width = view.crop or size
@@ -154,7 +156,7 @@ def _told(view, size: tuple[int, int]) -> str:
     return " · ".join(words)
 
 
-def _told_mix(mix) -> str:
+def _describe_mix(mix) -> str:
     """A Mix in words, without the partner's name."""
     if mix.pasted is None:
         return f"blended {1 - mix.share:.0%} of"

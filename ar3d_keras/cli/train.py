@@ -123,7 +123,7 @@ def begin(options: TrainOptions, typed: str, console: Console, again: str | None
         again: how to go on, told where it is stopped. Default: --resume.
     """
     from ar3d_keras.cli.demo import make
-    from ar3d_keras.runs import create_run, refuse_full_disk, refuse_name
+    from ar3d_keras.runs import check_disk_space, check_run_name, create_run
     from ar3d_keras.training import hardware
     from ar3d_keras.training.trainer import build_network, with_flow
     from ar3d_keras.training.warm_start import find_warm_start, freeze, take_weights
@@ -135,19 +135,19 @@ def begin(options: TrainOptions, typed: str, console: Console, again: str | None
     data = options.data
     workers = decoding_threads(data.workers)
     # At the door: sizes and names are refused before videos are read.
-    refuse_name(options.runs_dir, options.name)
+    check_run_name(options.runs_dir, options.name)
     catalog = open_data(data.data if data.data else make(DEMO, console))
     precision = hardware.resolve_precision(options.recipe.precision)
-    network = build_network(options, catalog.classes, precision)
+    network = build_network(options, catalog.class_names, precision)
     start = None
     if options.recipe.init_from:
         start = find_warm_start(options.recipe.init_from, options.runs_dir)
-        console.say(take_weights(network, start, catalog.classes))
+        console.log(take_weights(network, start, catalog.class_names))
     if options.recipe.freeze:
-        console.say(freeze(network, options.recipe.freeze))
+        console.log(freeze(network, options.recipe.freeze))
     facts = {"parameters": network.count_params(), "sizes": network.sizes}
     del network  # training builds its own
-    refuse_full_disk(options.runs_dir, facts["parameters"])
+    check_disk_space(options.runs_dir, facts["parameters"])
     split = make_split(
         catalog,
         data.split_scheme or default_scheme(catalog),
@@ -156,15 +156,15 @@ def begin(options: TrainOptions, typed: str, console: Console, again: str | None
         fold=data.fold or 1,
         folds=data.folds or FOLDS,
     )
-    tell_split(split, console)
+    log_split(split, console)
     dataset = open_dataset(split, clip_shape(data), workers=workers, reporter=console)
     name = options.model.model + ("-attention" if options.model.attention else "")
     run = create_run(options.runs_dir, options.name, name)
-    console.log_to(run.log)
+    console.log_to(run.log_file)
     run.write_split(split)
     facts["init_from"] = start and start.record()
     run.write_record(record_of(options, typed, dataset, precision) | facts)
-    console.say(
+    console.log(
         f"{name}: {facts['parameters']:,} parameters, {precision}, {hardware.backend()}, "
         f"{hardware.device_name()}; run {run.folder}"
     )
@@ -181,7 +181,7 @@ def record_of(config: TrainConfig, typed: str, dataset, precision: str) -> dict[
         "begun": datetime.datetime.now().astimezone().isoformat(),
         "command": typed,
         "config": to_json(TrainConfig(data=config.data, model=config.model, recipe=config.recipe)),
-        "classes": list(catalog.classes),
+        "classes": list(catalog.class_names),
         "data": {
             "root": str(catalog.root),
             "fingerprint": dataset.fingerprint,
@@ -194,7 +194,7 @@ def record_of(config: TrainConfig, typed: str, dataset, precision: str) -> dict[
             "sizes": split.sizes,
             "leak": split.leak.sentences(),
             "leak_counts": dataclasses.asdict(split.leak),
-            "leak_is_loud": split.leak.is_loud,
+            "has_leakage": split.leak.has_leakage,
             "notes": list(split.notes),
         },
         "skipped": [
@@ -240,16 +240,16 @@ def resume(options: TrainOptions, typed: str, console: Console, again: str | Non
         )
     root = run.data_root(now.data.data if now.data.data != before.data.data else None)
     workers = decoding_threads(now.data.workers)
-    console.log_to(run.log)
+    console.log_to(run.log_file)
     split = run.split(root, record["split"]["scheme"])
     dataset = open_dataset(split, clip_shape(now.data), workers=workers, reporter=console)
-    _refuse_other_conditions(record, dataset, hardware.resolve_precision(now.recipe.precision))
+    _check_same_conditions(record, dataset, hardware.resolve_precision(now.recipe.precision))
     record["config"], record["data"]["root"] = to_json(now), str(root)
     run.write_record(record)
     _work(run, options, dataset, workers, typed, console, again)
 
 
-def _refuse_other_conditions(record: dict, dataset, precision: str) -> None:
+def _check_same_conditions(record: dict, dataset, precision: str) -> None:
     """A run that goes on elsewhere would be no run that anybody could repeat."""
     from ar3d_keras.training.hardware import backend
 
@@ -277,7 +277,7 @@ def _work(
     again: str | None,
 ) -> None:
     """Train, judge, export: the same for a new run and a continued one."""
-    from ar3d_keras.evaluation.judge import judge
+    from ar3d_keras.experiments.evaluate import judge
     from ar3d_keras.serving.export import export_run
     from ar3d_keras.training import hardware
     from ar3d_keras.training.trainer import train
@@ -291,13 +291,13 @@ def _work(
             reporter=console,
             callbacks=_observers(run, options, console),
         )
-        hardware.exact_float32()
+        hardware.disable_tf32()
         for split in ("val", "test"):
-            about = {"command": typed, **hardware.here()}
+            about = {"command": typed, **hardware.environment_info()}
             judge(run, dataset, split, workers=workers, about=about, reporter=console)
         export_run(run, reporter=console)
     except KeyboardInterrupt:
-        console.say(f"stopped; continue with: {again or f'python train.py --resume {run.folder}'}")
+        console.log(f"stopped; continue with: {again or f'python train.py --resume {run.folder}'}")
         raise
 
 
@@ -315,19 +315,19 @@ def _observers(run, options: TrainOptions, console: Console) -> list:
     return observers
 
 
-def tell_split(split, console: Console) -> None:
+def log_split(split, console: Console) -> None:
     """Says what the split is and what it leaks."""
     sizes = ", ".join(f"{count} {name}" for name, count in split.sizes.items())
-    console.say(f"{split.catalog.root}: {len(split.catalog.classes)} classes; {sizes}")
-    console.say(f"split scheme {split.scheme}. " + " ".join(split.leak.sentences()))
+    console.log(f"{split.catalog.root}: {len(split.catalog.class_names)} classes; {sizes}")
+    console.log(f"split scheme {split.scheme}. " + " ".join(split.leak.sentences()))
     for note in split.notes:
-        console.say(note)
+        console.log(note)
 
 
 def _git_commit() -> str | None:
     """The commit of the code, with `+` where it was changed since; None outside its checkout."""
-    here = Path(__file__)
-    git = ["git", "-C", str(here.parent)]
+    source_file = Path(__file__)
+    git = ["git", "-C", str(source_file.parent)]
 
     def ask(*arguments: str) -> str | None:
         done = subprocess.run([*git, *arguments], capture_output=True, text=True)
@@ -335,7 +335,7 @@ def _git_commit() -> str | None:
 
     try:
         # Installed into an environment inside somebody's repository, git does not know this file.
-        if ask("ls-files", "--error-unmatch", here.name) is None:
+        if ask("ls-files", "--error-unmatch", source_file.name) is None:
             return None
         return ask("rev-parse", "HEAD") + ("+" if ask("status", "--porcelain", "..") else "")
     except OSError:  # no git

@@ -15,7 +15,7 @@ from typing import Literal
 
 from ar3d_keras.cli.console import Console, start_backend
 from ar3d_keras.cli.options import command, parse
-from ar3d_keras.cli.train import DEMO, NewRun, defaults, record_of, tell_split
+from ar3d_keras.cli.train import DEMO, NewRun, defaults, log_split, record_of
 from ar3d_keras.config import TrainConfig, to_json
 from ar3d_keras.errors import UserError
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     _require_keras_tuner()
     console = Console()
     start_backend()
-    from ar3d_keras.tuning.parallel import post
+    from ar3d_keras.experiments.tuning.parallel import post
 
     _tune(options, command("tune", arguments), _typed(arguments), post(), console)
 
@@ -72,10 +72,10 @@ def _typed(arguments: Sequence[str]) -> set[str]:
 
 def _tune(options: TuneOptions, typed: str, given: set[str], post, console: Console) -> None:
     from ar3d_keras.cli.demo import make
+    from ar3d_keras.experiments.tuning.record import check_same_search, read_record, write_record
+    from ar3d_keras.experiments.tuning.search import Search, drop_state, search
+    from ar3d_keras.experiments.tuning.space import to_json as space_json
     from ar3d_keras.training import hardware
-    from ar3d_keras.tuning.record import read_record, refuse_other_search, write_record
-    from ar3d_keras.tuning.search import Search, drop_state, search
-    from ar3d_keras.tuning.space import to_json as space_json
     from ar3d_keras.videos.dataset import clip_shape, open_data, open_dataset
     from ar3d_keras.videos.reader import decoding_threads
     from ar3d_keras.videos.splits import FOLDS, default_scheme, make_split
@@ -94,7 +94,7 @@ def _tune(options: TuneOptions, typed: str, given: set[str], post, console: Cons
         fold=options.data.fold or 1,
         folds=options.data.folds or FOLDS,
     )
-    tell_split(split, console)
+    log_split(split, console)
     dataset = open_dataset(
         split,
         clip_shape(options.data),
@@ -124,20 +124,20 @@ def _tune(options: TuneOptions, typed: str, given: set[str], post, console: Cons
     )
     if post.is_worker:
         search(what, dataset, post, workers=workers, reporter=console)
-        console.say(f"the search is over; its chief sums it up in {folder}")
+        console.log(f"the search is over; its chief sums it up in {folder}")
         return
-    refuse_other_search(folder, record)
+    check_same_search(folder, record)
     before = read_record(folder)
     # A search that is over stays so until there is a trial to add: no worker waits for it.
     over = bool(before and before["over"] and before["trials"] >= options.trials)
     write_record(folder, record, over=over)
     console.log_to(folder / "log.txt")
-    console.say(f"{options.tuner} over {', '.join(each.name for each in space)}; search {folder}")
+    console.log(f"{options.tuner} over {', '.join(each.name for each in space)}; search {folder}")
     try:
         search(what, dataset, post, workers=workers, reporter=console)
     except KeyboardInterrupt:
         _sum_up(what, console)
-        console.say("stopped; the same command goes on")
+        console.log("stopped; the same command goes on")
         raise
     for trial in folder.glob("trial_*"):
         drop_state(trial)
@@ -160,7 +160,7 @@ def _folder(options: TuneOptions) -> Path:
 
 
 def _space(options: TuneOptions, config: TrainConfig, given: set[str]) -> list:
-    from ar3d_keras.tuning.space import default_space, make_space, read_space
+    from ar3d_keras.experiments.tuning.space import default_space, make_space, read_space
 
     if options.space is None:
         return default_space(config, held=given)
@@ -181,8 +181,8 @@ def _warm_start(options: TuneOptions):
 
 def _sum_up(what, console: Console):
     """Writes the summary and says the best trial, which it returns."""
-    from ar3d_keras.tuning.results import read_results
-    from ar3d_keras.tuning.summary import about_search, write_summary
+    from ar3d_keras.experiments.tuning.results import read_results
+    from ar3d_keras.experiments.tuning.summary import about_search, write_summary
 
     results = read_results(what.folder)
     split = what.record["split"]
@@ -193,13 +193,13 @@ def _sum_up(what, console: Console):
         results,
         about_search(what.record, what.folder),
         leak=split["leak"],
-        leak_is_loud=split["leak_is_loud"],
+        has_leakage=split["has_leakage"],
     )
     if best:
-        console.say(
+        console.log(
             f"best: trial {best.trial}, val top-1 {best.top1:.3f} loss {best.loss:.3f} "
             f"({len(results)} trials, {sum(r.failed for r in results)} failed)"
         )
-        console.say(f"report      {what.folder / 'tuning.html'}")
-        console.say(f"train it    python train.py --config {what.folder / 'best.json'}")
+        console.log(f"report      {what.folder / 'tuning.html'}")
+        console.log(f"train it    python train.py --config {what.folder / 'best.json'}")
     return best

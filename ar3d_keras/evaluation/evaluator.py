@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ar3d_keras.evaluation.metrics import Evaluation
-from ar3d_keras.inference.answers import answer
+from ar3d_keras.inference.forward import predict_clips
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.sources import ClipSource
 
@@ -12,7 +12,7 @@ from ar3d_keras.videos.sources import ClipSource
 def evaluate(
     network: Any,
     source: ClipSource,
-    classes: Sequence[str],
+    class_names: Sequence[str],
     *,
     batch_size: int,
     workers: int,
@@ -25,14 +25,14 @@ def evaluate(
     Args:
         network: a Keras model from clips to class probabilities.
         source: clips of the videos; nothing about it may be random.
-        classes: the names of the network's outputs.
+        class_names: the names of the network's outputs.
         batch_size: clips a step.
         workers: threads that decode.
         skipped: (path, reason) of videos that were left out before; those that fail now join.
         reporter: draws the progress bar.
         description: of the bar.
     """
-    answers = answer(
+    answers = predict_clips(
         network,
         source,
         batch_size=batch_size,
@@ -48,7 +48,7 @@ def evaluate(
         if not ok
     ]
     return Evaluation(
-        classes=tuple(classes),
+        class_names=tuple(class_names),
         paths=tuple(video.path for video in videos),
         labels=source.labels[readable],
         probabilities=answers.probabilities[readable],

@@ -21,9 +21,9 @@ class Evaluation:
     """What a network said of the videos of one split.
 
     Attributes:
-        classes: The class names, in the order of the network's outputs.
+        class_names: The class names, in the order of the network's outputs.
         paths: (videos,) paths relative to the dataset's folder.
-        labels: (videos,) int64, indices into `classes`.
+        labels: (videos,) int64, indices into `class_names`.
         probabilities: (videos, classes) float32, each row sums to 1.
         groups: (videos,) the source recording of each video; None where unknown.
         skipped: (path, reason) of the videos that could not be decoded, in no figure.
@@ -32,7 +32,7 @@ class Evaluation:
         ValueError: the lengths differ or a label is not a class.
     """
 
-    classes: tuple[str, ...]
+    class_names: tuple[str, ...]
     paths: tuple[str, ...]
     labels: np.ndarray
     probabilities: np.ndarray
@@ -40,10 +40,10 @@ class Evaluation:
     skipped: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self):
-        videos, classes = len(self.paths), len(self.classes)
+        videos, num_classes = len(self.paths), len(self.class_names)
         for name, shape, expected in (
             ("labels", np.shape(self.labels), (videos,)),
-            ("probabilities", np.shape(self.probabilities), (videos, classes)),
+            ("probabilities", np.shape(self.probabilities), (videos, num_classes)),
             ("groups", (len(self.groups),), (videos,)),
         ):
             if shape != expected:
@@ -51,9 +51,9 @@ class Evaluation:
         labels = np.asarray(self.labels)
         if videos and not np.issubdtype(labels.dtype, np.integer):
             raise ValueError(f"labels must be whole numbers, not {labels.dtype}.")
-        if videos and not 0 <= labels.min() <= labels.max() < classes:
+        if videos and not 0 <= labels.min() <= labels.max() < num_classes:
             raise ValueError(
-                f"labels run from {labels.min()} to {labels.max()}, outside the {classes} classes."
+                f"labels run from {labels.min()} to {labels.max()}, outside the {num_classes} classes."
             )
         object.__setattr__(self, "labels", labels.astype(np.int64))
         object.__setattr__(self, "probabilities", np.asarray(self.probabilities, np.float32))
@@ -106,9 +106,9 @@ def scores(evaluation: Evaluation) -> dict:
         UserError: there is no video to judge, or the network's answers are not numbers.
     """
     videos = len(evaluation.paths)
-    _refuse_nothing(evaluation)
-    _refuse_nan(evaluation)
-    k = min(5, len(evaluation.classes))
+    _check_not_empty(evaluation)
+    _check_finite(evaluation)
+    k = min(5, len(evaluation.class_names))
     ranked = top_k(evaluation.probabilities, k) == evaluation.labels[:, None]
     correct = ranked[:, 0]
     counts = np.bincount(evaluation.labels)
@@ -196,10 +196,10 @@ def confusion_matrix(evaluation: Evaluation) -> np.ndarray:
     """Returns (classes, classes) int64 counts: rows are true classes, columns predicted ones."""
     from sklearn.metrics import confusion_matrix as count
 
-    videos, classes = len(evaluation.paths), len(evaluation.classes)
-    if not videos or classes == 1:  # scikit-learn refuses the one and warns of the other
-        return np.full((classes, classes), videos, np.int64)
-    return count(evaluation.labels, evaluation.predicted, labels=np.arange(classes))
+    videos, num_classes = len(evaluation.paths), len(evaluation.class_names)
+    if not videos or num_classes == 1:  # scikit-learn refuses the one and warns of the other
+        return np.full((num_classes, num_classes), videos, np.int64)
+    return count(evaluation.labels, evaluation.predicted, labels=np.arange(num_classes))
 
 
 def per_class(evaluation: Evaluation) -> list[dict]:
@@ -212,7 +212,7 @@ def per_class(evaluation: Evaluation) -> list[dict]:
     columns = precision_recall_fscore_support(
         evaluation.labels,
         evaluation.predicted,
-        labels=np.arange(len(evaluation.classes)),
+        labels=np.arange(len(evaluation.class_names)),
         zero_division=0,
     )
     return [
@@ -223,7 +223,9 @@ def per_class(evaluation: Evaluation) -> list[dict]:
             "recall": float(recall),
             "f1": float(f1),
         }
-        for name, precision, recall, f1, videos in zip(evaluation.classes, *columns, strict=True)
+        for name, precision, recall, f1, videos in zip(
+            evaluation.class_names, *columns, strict=True
+        )
     ]
 
 
@@ -238,8 +240,8 @@ def most_confused(evaluation: Evaluation, limit: int = 10) -> list[tuple[str, st
     order = np.lexsort((predicted, true, -shares[true, predicted], -matrix[true, predicted]))
     return [
         (
-            evaluation.classes[t],
-            evaluation.classes[p],
+            evaluation.class_names[t],
+            evaluation.class_names[p],
             int(matrix[t, p]),
             float(shares[t, p]),
         )
@@ -247,7 +249,7 @@ def most_confused(evaluation: Evaluation, limit: int = 10) -> list[tuple[str, st
     ]
 
 
-def _refuse_nothing(evaluation: Evaluation) -> None:
+def _check_not_empty(evaluation: Evaluation) -> None:
     """Raises UserError when there is no video: no figure has a meaning then."""
     if evaluation.paths:
         return
@@ -263,7 +265,7 @@ def _refuse_nothing(evaluation: Evaluation) -> None:
     )
 
 
-def _refuse_nan(evaluation: Evaluation) -> None:
+def _check_finite(evaluation: Evaluation) -> None:
     """Raises UserError when an answer is NaN or infinite: every figure would be nonsense."""
     broken = np.flatnonzero(~np.isfinite(evaluation.probabilities).all(axis=1))
     if len(broken):

@@ -84,7 +84,7 @@ class Result:
         return sum(f["skipped"] for f in self.figures)
 
     @property
-    def classes(self) -> tuple[str, ...]:
+    def class_names(self) -> tuple[str, ...]:
         """The class names, sorted; escaped as the report escapes them."""
         return tuple(
             name.encode("utf-8", "backslashreplace").decode() for name in self.records[0]["classes"]

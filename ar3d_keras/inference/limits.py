@@ -5,7 +5,7 @@ from ar3d_keras.errors import UserError
 SHORTEST, LONGEST = 0.01, 1e6  # seconds of a window, or from one to the next
 
 
-def refuse_odd(
+def check_options(
     *,
     clips: int = 1,
     crops: int = 1,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.inference.answers import predict_batches, refuse_nan
-from ar3d_keras.inference.limits import refuse_odd
-from ar3d_keras.inference.recogniser import Recogniser
-from ar3d_keras.inference.timeline import clips_of, refuse_large
+from ar3d_keras.inference.classifier import Classifier
+from ar3d_keras.inference.forward import check_finite, predict_batches
+from ar3d_keras.inference.limits import check_options
+from ar3d_keras.inference.timeline import check_window_memory, clips_of
 from ar3d_keras.videos.camera import Camera
 from ar3d_keras.videos.sampling import full_span
 
@@ -30,7 +30,7 @@ class Sighting:
 
 
 def watch(
-    recogniser: Recogniser,
+    classifier: Classifier,
     camera: Camera,
     *,
     seconds: float | None = None,
@@ -45,7 +45,7 @@ def watch(
     dropped otherwise: an answer is never about an old picture.
 
     Args:
-        recogniser: the network, its classes and its clips.
+        classifier: the network, its classes and its clips.
         camera: open.
         seconds: of the window, by the camera's own rate; None: what a clip spans at its widest
             stride (68 frames of the paper's).
@@ -59,7 +59,7 @@ def watch(
         UserError: a window would fill the memory, a number cannot be meant, or the stream ended
             before anything of it was seen.
     """
-    refuse_odd(
+    check_options(
         clips=clips,
         crops=crops,
         batch_size=batch_size,
@@ -67,10 +67,10 @@ def watch(
         hop_seconds=hop,
         live=True,
     )
-    shape = recogniser.shape
+    shape = classifier.shape
     length = round(seconds * camera.rate) if seconds else full_span(shape)
     length = max(1, length)
-    refuse_large(length / camera.rate, length, shape)
+    check_window_memory(length / camera.rate, length, shape)
     step = max(1, round(hop * camera.rate)) if hop else length
     batch_size = batch_size or clips * crops
     camera.hold(length, (shape.resize_height, shape.resize_width))
@@ -81,8 +81,8 @@ def watch(
             (views[place : place + batch_size], np.full(len(views[place : place + batch_size]), -1))
             for place in range(0, len(views), batch_size)
         )
-        said, _, _ = predict_batches(recogniser.network, batches, batch_size)
-        refuse_nan(said, camera.name)
+        said, _, _ = predict_batches(classifier.network, batches, batch_size)
+        check_finite(said, camera.name)
         passed = latest.time - time if time else 0
         yield Sighting(
             said.mean(axis=0), len(latest.frames), (latest.number - seen) / passed if passed else 0

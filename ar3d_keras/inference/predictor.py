@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.inference.answers import answer, refuse_nan
-from ar3d_keras.inference.limits import refuse_odd
-from ar3d_keras.inference.recogniser import Recogniser, from_run
-from ar3d_keras.inference.timeline import Moment, timeline
+from ar3d_keras.inference.classifier import Classifier, from_run
+from ar3d_keras.inference.forward import check_finite, predict_clips
+from ar3d_keras.inference.limits import check_options
+from ar3d_keras.inference.timeline import SegmentPrediction, timeline
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import find_run
 from ar3d_keras.videos.catalog import Catalog
-from ar3d_keras.videos.flow import refuse as refuse_flow
-from ar3d_keras.videos.probe import probe
+from ar3d_keras.videos.flow import check as check_flow
 from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, decoding_threads, read_header
-from ar3d_keras.videos.sources import GridViews, VideoSource
+from ar3d_keras.videos.scan import scan
+from ar3d_keras.videos.sources import UniformSampler, VideoSource
 from ar3d_keras.videos.unlabelled import find_videos
 
 WEIGHTS = "checkpoints/best.keras"  # what a run must have to be asked
@@ -31,30 +31,30 @@ class Prediction:
 
     Attributes:
         path: as it was given, or found in a folder that was given.
-        classes: the names.
+        class_names: the names.
         probabilities: float32 (classes,), the mean over the video's views, or over its windows;
             None where it cannot be decoded.
-        moments: with `window_seconds` what was said of each window, in order; else empty.
+        segments: with `window_seconds` what was said of each window, in order; else empty.
         failure: the reason why it cannot be decoded, else None.
     """
 
     path: str
-    classes: tuple[str, ...]
+    class_names: tuple[str, ...]
     probabilities: np.ndarray | None
-    moments: tuple[Moment, ...] = ()
+    segments: tuple[SegmentPrediction, ...] = ()
     failure: str | None = None
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The likeliest classes with their probabilities, best first; empty after a failure."""
-        return [] if self.failure else likeliest(self.classes, self.probabilities, count)
+        return [] if self.failure else likeliest(self.class_names, self.probabilities, count)
 
 
 def likeliest(
-    classes: Sequence[str], probabilities: np.ndarray, count: int = 5
+    class_names: Sequence[str], probabilities: np.ndarray, count: int = 5
 ) -> list[tuple[str, float]]:
     """The names of the highest probabilities, best first; of equal ones the first class."""
     best = np.argsort(-probabilities, kind="stable")[:count]
-    return [(classes[place], float(probabilities[place])) for place in best]
+    return [(class_names[place], float(probabilities[place])) for place in best]
 
 
 def merged(prediction: Prediction) -> list[tuple[float, float, str, float]]:
@@ -65,11 +65,13 @@ def merged(prediction: Prediction) -> list[tuple[float, float, str, float]]:
     """
     rows: list[tuple[float, float, str, float]] = []
     for place, group in itertools.groupby(
-        prediction.moments, lambda moment: int(moment.probabilities.argmax())
+        prediction.segments, lambda segment: int(segment.probabilities.argmax())
     ):
-        moments = list(group)
-        share = np.mean([moment.probabilities[place] for moment in moments])
-        rows.append((moments[0].start, moments[-1].end, prediction.classes[place], float(share)))
+        segments = list(group)
+        share = np.mean([segment.probabilities[place] for segment in segments])
+        rows.append(
+            (segments[0].start, segments[-1].end, prediction.class_names[place], float(share))
+        )
     return rows
 
 
@@ -115,9 +117,9 @@ def predict(
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else paths
     catalog = find_videos(paths)
-    recogniser = open_recogniser(run, saved_model, Path(runs_dir))
+    classifier = open_classifier(run, saved_model, Path(runs_dir))
     return predict_videos(
-        recogniser,
+        classifier,
         catalog,
         clips=clips,
         crops=crops,
@@ -129,9 +131,9 @@ def predict(
     )
 
 
-def open_recogniser(
+def open_classifier(
     run: str | os.PathLike | None, saved_model: str | os.PathLike | None, runs_dir: Path
-) -> Recogniser:
+) -> Classifier:
     """The network of a run or of a SavedModel; see `predict`.
 
     Raises:
@@ -147,7 +149,7 @@ def open_recogniser(
 
 
 def predict_videos(
-    recogniser: Recogniser,
+    classifier: Classifier,
     catalog: Catalog,
     *,
     clips: int = 1,
@@ -159,7 +161,7 @@ def predict_videos(
     reporter: Reporter | None = None,
 ) -> list[Prediction]:
     """`predict` of a network that is loaded, and videos that were found."""
-    refuse_odd(
+    check_options(
         clips=clips,
         crops=crops,
         batch_size=batch_size,
@@ -167,27 +169,27 @@ def predict_videos(
         hop_seconds=hop_seconds,
     )
     reporter = reporter or Reporter()
-    shape = recogniser.shape
+    shape = classifier.shape
     if shape.flow:
-        refuse_flow(shape.flow, (shape.resize_height, shape.resize_width))
+        check_flow(shape.flow, (shape.resize_height, shape.resize_width))
     rest = {
         "clips": clips,
         "crops": crops,
         "workers": decoding_threads(workers),
-        "batch_size": batch_size or recogniser.batch_size,
+        "batch_size": batch_size or classifier.batch_size,
         "reporter": reporter,
     }
     if window_seconds is None:
-        predictions = _whole(recogniser, catalog, **rest)
+        predictions = _whole(classifier, catalog, **rest)
     else:
         hop = hop_seconds or window_seconds
-        predictions = _windows(recogniser, catalog, seconds=window_seconds, hop=hop, **rest)
+        predictions = _windows(classifier, catalog, seconds=window_seconds, hop=hop, **rest)
     for prediction in predictions:
         if not prediction.failure:
-            refuse_nan(prediction.probabilities, prediction.path)
+            check_finite(prediction.probabilities, prediction.path)
     failures = [prediction for prediction in predictions if prediction.failure]
     for prediction in failures:
-        reporter.say(f"skipped: {prediction.path!r}: {prediction.failure}")
+        reporter.log(f"skipped: {prediction.path!r}: {prediction.failure}")
     if len(failures) == len(predictions):
         first = failures[0]
         raise UserError(
@@ -199,51 +201,51 @@ def predict_videos(
 
 
 def _whole(
-    recogniser: Recogniser, catalog: Catalog, *, clips, crops, workers, batch_size, reporter
+    classifier: Classifier, catalog: Catalog, *, clips, crops, workers, batch_size, reporter
 ) -> list[Prediction]:
     """Each video as evaluation looks at it."""
     with reporter.bar("checking", len(catalog), "videos") as update:
-        probed = probe(catalog, workers=workers, progress=update)
-    videos = [video for video in catalog.videos if video.path in probed.frames]
-    said, failures = {}, dict(probed.unreadable)
+        scanned = scan(catalog, workers=workers, progress=update)
+    videos = [video for video in catalog.videos if video.path in scanned.frames]
+    said, failures = {}, dict(scanned.unreadable)
     if videos:
         source = VideoSource(
             catalog.root,
             videos,
-            probed.frames,
-            recogniser.classes,
-            recogniser.shape,
-            GridViews(clips, crops),
+            scanned.frames,
+            classifier.class_names,
+            classifier.shape,
+            UniformSampler(clips, crops),
         )
         for video in videos:
-            _tell_missing(catalog.root / video.path, probed.frames[video.path], reporter)
-        answers = answer(
-            recogniser.network, source, batch_size=batch_size, workers=workers, reporter=reporter
+            _log_missing(catalog.root / video.path, scanned.frames[video.path], reporter)
+        answers = predict_clips(
+            classifier.network, source, batch_size=batch_size, workers=workers, reporter=reporter
         )
         said = dict(zip((v.path for v in videos), answers.probabilities, strict=True))
         failures |= source.failures
     return [
-        Prediction(video.path, recogniser.classes, None, failure=failures[video.path])
+        Prediction(video.path, classifier.class_names, None, failure=failures[video.path])
         if video.path in failures
-        else Prediction(video.path, recogniser.classes, said[video.path])
+        else Prediction(video.path, classifier.class_names, said[video.path])
         for video in catalog.videos
     ]
 
 
-def _tell_missing(video: Path, frames: int, reporter: Reporter) -> None:
+def _log_missing(video: Path, frames: int, reporter: Reporter) -> None:
     """Says where a video holds much less than it promises: it is damaged, or cut off."""
     try:
         promised = read_header(video).frames
     except ReadError:
         return  # it went away; its clips will say so
     if frames < 0.95 * promised - 1:  # headers of sound videos are a frame or two off
-        reporter.say(
+        reporter.log(
             f"{str(video)!r}: {frames} of the {promised} frames it promises can be decoded"
         )
 
 
 def _windows(
-    recogniser: Recogniser,
+    classifier: Classifier,
     catalog: Catalog,
     *,
     seconds,
@@ -260,12 +262,12 @@ def _windows(
         path = catalog.root / video.path
         try:
             if read_header(path).rate is None:
-                reporter.say(
+                reporter.log(
                     f"{video.path!r} tells no frame rate: {ASSUMED_RATE:g} frames a second are "
                     "assumed where its frames have no times"
                 )
-            moments = timeline(
-                recogniser,
+            segments = timeline(
+                classifier,
                 path,
                 seconds=seconds,
                 hop=hop,
@@ -277,9 +279,9 @@ def _windows(
                 description="predicting" if len(catalog) == 1 else f"{number}/{len(catalog)}",
             )
         except ReadError as error:
-            prediction = Prediction(video.path, recogniser.classes, None, failure=str(error))
+            prediction = Prediction(video.path, classifier.class_names, None, failure=str(error))
         else:
-            mean = np.mean([moment.probabilities for moment in moments], axis=0)
-            prediction = Prediction(video.path, recogniser.classes, mean, moments)
+            mean = np.mean([segment.probabilities for segment in segments], axis=0)
+            prediction = Prediction(video.path, classifier.class_names, mean, segments)
         predictions.append(prediction)
     return predictions

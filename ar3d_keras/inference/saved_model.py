@@ -12,7 +12,7 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.videos.sampling import ClipShape
 
 if TYPE_CHECKING:
-    from ar3d_keras.inference.recogniser import Recogniser
+    from ar3d_keras.inference.classifier import Classifier
 
 
 class SavedModelNetwork:
@@ -40,7 +40,7 @@ class SavedModelNetwork:
         return self._loaded.signatures[signature](clip=tf.constant(clips))
 
 
-def from_saved_model(folder: Path) -> Recogniser:
+def from_saved_model(folder: Path) -> Classifier:
     """The network of a SavedModel.
 
     Args:
@@ -50,7 +50,7 @@ def from_saved_model(folder: Path) -> Recogniser:
         UserError: none of ours is there, or TensorFlow is not.
     """
     # It brings Keras, which `find_version` must do without.
-    from ar3d_keras.inference.recogniser import DESCRIPTION, Recogniser
+    from ar3d_keras.inference.classifier import DESCRIPTION, Classifier
 
     version = find_version(folder)
     description = _read(version / DESCRIPTION)
@@ -67,7 +67,7 @@ def from_saved_model(folder: Path) -> Recogniser:
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{version} cannot be loaded ({reason}): export the run again") from None
-    return Recogniser(
+    return Classifier(
         SavedModelNetwork(loaded),
         tuple(description["classes"]),
         ClipShape(**description["shape"]),

@@ -11,12 +11,12 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.inference.answers import predict_batches
-from ar3d_keras.inference.recogniser import Recogniser
+from ar3d_keras.inference.classifier import Classifier
+from ar3d_keras.inference.forward import predict_batches
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.flow import with_flow
 from ar3d_keras.videos.reader import ASSUMED_RATE, load_cv2, read_header, timed_frames
-from ar3d_keras.videos.sampling import ClipShape, View, grid_view
+from ar3d_keras.videos.sampling import ClipShape, ClipSpec, uniform_clip
 
 Frame = TypeVar("Frame")
 
@@ -43,7 +43,7 @@ class Window(Generic[Frame]):
 
 
 @dataclass(frozen=True)
-class Moment:
+class SegmentPrediction:
     """What a network said of a window.
 
     Attributes:
@@ -97,7 +97,7 @@ def windows(
         yield window_to(time + period)
 
 
-def refuse_large(seconds: float, frames: float, shape: ClipShape) -> None:
+def check_window_memory(seconds: float, frames: float, shape: ClipShape) -> None:
     """Refuses a window of so many seconds that its frames would fill the memory.
 
     Raises:
@@ -127,11 +127,11 @@ def clips_of(
     """
     for index in range(clips * crops):
         yield cut(
-            frames, grid_view(len(frames), shape, clips=clips, crops=crops, index=index), shape
+            frames, uniform_clip(len(frames), shape, clips=clips, crops=crops, index=index), shape
         )
 
 
-def cut(frames: Sequence[np.ndarray], view: View, shape: ClipShape) -> np.ndarray:
+def cut(frames: Sequence[np.ndarray], view: ClipSpec, shape: ClipShape) -> np.ndarray:
     """The clip of a view: uint8 (T, H, W, C); see `clips_of`."""
     cv2 = load_cv2()
     rows = slice(view.top, view.top + shape.height)
@@ -161,7 +161,7 @@ def small_windows(
     cv2 = load_cv2()
     header = read_header(path)
     rate = header.rate or ASSUMED_RATE
-    refuse_large(seconds, min(seconds * rate, header.frames or math.inf), shape)
+    check_window_memory(seconds, min(seconds * rate, header.frames or math.inf), shape)
     size = shape.resize_width, shape.resize_height
     timed = (
         (time, cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR))
@@ -171,7 +171,7 @@ def small_windows(
 
 
 def timeline(
-    recogniser: Recogniser,
+    classifier: Classifier,
     path: Path,
     *,
     seconds: float,
@@ -182,11 +182,11 @@ def timeline(
     threads: int = 1,
     reporter: Reporter | None = None,
     description: str = "predicting",
-) -> tuple[Moment, ...]:
+) -> tuple[SegmentPrediction, ...]:
     """What a network says of each window of a video, in memory that does not grow with it.
 
     Args:
-        recogniser: the network, its classes and its clips.
+        classifier: the network, its classes and its clips.
         path: a video file or a folder of frames.
         seconds: of a window; see `windows`.
         hop: seconds from a window to the next.
@@ -200,7 +200,7 @@ def timeline(
     Raises:
         ReadError: it cannot be decoded.
     """
-    shape, times = recogniser.shape, []
+    shape, times = classifier.shape, []
     frames = read_header(path).frames
     with (reporter or Reporter()).bar(description, max(1, frames), "frames") as update:
 
@@ -217,10 +217,10 @@ def timeline(
             if waiting:
                 yield np.stack(waiting), np.full(len(waiting), -1)
 
-        said, _, _ = predict_batches(recogniser.network, ahead(batches()), batch_size)
+        said, _, _ = predict_batches(classifier.network, ahead(batches()), batch_size)
     said = said.reshape(len(times), clips * crops, -1).mean(axis=1)
     return tuple(
-        Moment(start, end, probabilities)
+        SegmentPrediction(start, end, probabilities)
         for (start, end), probabilities in zip(times, said, strict=True)
     )
 

@@ -40,7 +40,7 @@ def options(name: str) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
-def refuse_options(name: str, given: Mapping[str, Any]) -> None:
+def check_options(name: str, given: Mapping[str, Any]) -> None:
     """Refuses what is given to a network that does not take it.
 
     Raises:

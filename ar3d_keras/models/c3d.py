@@ -15,8 +15,8 @@ from ar3d_keras.models.classifier import (
     VideoClassifier,
     arguments,
     centred,
+    check_sizes,
     clip_input,
-    refuse_bad_sizes,
     scaled,
     seeded_dropout,
     three,
@@ -62,7 +62,7 @@ class C3D(VideoClassifier):
     its data; weights start from He et al.'s normal distribution, for it has no normalisation.
 
     Args:
-        classes: number of classes, at least 2.
+        num_classes: number of classes, at least 2.
         attention: whether conv5b's features are multiplied with the sigmoid gate.
         frames: T of a clip.
         height: of a clip, pixels.
@@ -78,7 +78,7 @@ class C3D(VideoClassifier):
 
     def __init__(
         self,
-        classes: int,
+        num_classes: int,
         *,
         attention: bool = False,
         frames: int = 16,
@@ -92,7 +92,7 @@ class C3D(VideoClassifier):
     ):
         gate_kernel = three(gate_kernel)
         sizes = arguments(locals())
-        refuse_bad_sizes(sizes)
+        check_sizes(sizes)
         dtype = kwargs.pop("dtype", None)
         layer = {"padding": "same", "data_format": "channels_last", "dtype": dtype}
         relu = {"activation": "relu", "kernel_initializer": "he_normal"}
@@ -111,6 +111,6 @@ class C3D(VideoClassifier):
         for name in ("fc6", "fc7"):
             x = layers.Dense(dense, **relu, dtype=dtype, name=name)(x)
             x = seeded_dropout(dropout, dtype, f"dropout_{name}")(x)
-        output = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)
+        output = layers.Dense(num_classes, activation="softmax", dtype="float32", name="output")(x)
         kwargs.setdefault("name", "c3d_attention" if attention else "c3d")
         super().__init__(clip, output, sizes, **kwargs)

@@ -85,7 +85,7 @@ def scaled(channels: int, width_multiplier: float) -> int:
     return max(1, round(channels * width_multiplier))
 
 
-def refuse_bad_sizes(sizes: Mapping[str, Any]) -> None:
+def check_sizes(sizes: Mapping[str, Any]) -> None:
     """Refuses what is a size of no network at all; names it by its flag.
 
     Raises:
@@ -101,12 +101,12 @@ def refuse_bad_sizes(sizes: Mapping[str, Any]) -> None:
             if not 0 < value < float("inf"):
                 raise UserError(f"{flag} {value} must be above 0")
         elif not isinstance(value, bool | str):
-            _refuse_bad_count(flag, value)
-    if sizes["classes"] < 2:
+            _check_count(flag, value)
+    if sizes["num_classes"] < 2:
         raise UserError(f"a classifier needs at least 2 classes, not {sizes['classes']}")
 
 
-def _refuse_bad_count(flag: str, value: Any) -> None:
+def _check_count(flag: str, value: Any) -> None:
     numbers = value if isinstance(value, tuple) else (value,)
     if not all(isinstance(number, int) for number in numbers):
         raise UserError(f"{flag} {value} must be of whole numbers")
@@ -116,7 +116,7 @@ def _refuse_bad_count(flag: str, value: Any) -> None:
         raise UserError(f"{flag} {value} must be at least 1")
 
 
-def refuse_small(what: str, least: int, height: int, width: int) -> None:
+def check_min_size(what: str, least: int, height: int, width: int) -> None:
     """Raises UserError where a frame is smaller than `least` x `least`."""
     if min(height, width) < least:
         raise UserError(

@@ -14,8 +14,8 @@ from ar3d_keras.models.classifier import (
     Sizes3D,
     VideoClassifier,
     arguments,
+    check_sizes,
     clip_input,
-    refuse_bad_sizes,
     seeded_dropout,
     three,
 )
@@ -34,10 +34,10 @@ class Conv3DClassifier(VideoClassifier):
         output    (batch, classes)            Dense, softmax, float32 under every precision
 
     Beyond the paper, for few videos whose classes differ in how much moves (docs/results.md): with
-    `differences`, a global pool and `log_features`, each channel of `pool` is a motion energy.
+    `differences`, a global pool and `log_pooling`, each channel of `pool` is a motion energy.
 
     Args:
-        classes: number of classes, at least 2.
+        num_classes: number of classes, at least 2.
         attention: whether the features are multiplied with the sigmoid gate.
         frames: T of a clip.
         height: of a clip, pixels.
@@ -45,11 +45,11 @@ class Conv3DClassifier(VideoClassifier):
         filters: channels of the convolution (paper: 64).
         kernel: of the convolution, one integer or (time, height, width).
         gate_kernel: of the gate's convolution, likewise.
-        shrink: side of the squares of pixels that are averaged into one before anything else; 1
+        spatial_downsample: side of the squares of pixels that are averaged into one before anything else; 1
             leaves frames as they are.
         differences: whether the convolution sees what changes between frames, not the frames.
         pool: window and stride of the average pooling, likewise; "global" averages everything.
-        log_features: whether the pooled features pass through LogNormalization.
+        log_pooling: whether the pooled features pass through LogNormalization.
         dense: units of the hidden dense layer.
         dropout: the share of hidden units that training drops (paper: 0.25).
 
@@ -59,7 +59,7 @@ class Conv3DClassifier(VideoClassifier):
 
     def __init__(
         self,
-        classes: int,
+        num_classes: int,
         *,
         attention: bool = False,
         frames: int = 16,
@@ -68,10 +68,10 @@ class Conv3DClassifier(VideoClassifier):
         filters: int = 64,
         kernel: Sizes3D = 3,
         gate_kernel: Sizes3D = 3,
-        shrink: int = 1,
+        spatial_downsample: int = 1,
         differences: bool = False,
         pool: Sizes3D | Literal["global"] = (4, 16, 16),
-        log_features: bool = False,
+        log_pooling: bool = False,
         dense: int = 512,
         dropout: float = 0.25,
         **kwargs,
@@ -79,20 +79,30 @@ class Conv3DClassifier(VideoClassifier):
         kernel, gate_kernel = map(three, (kernel, gate_kernel))
         pool = pool if pool == "global" else three(pool)
         sizes = arguments(locals())
-        refuse_bad_sizes(sizes)
-        if height % shrink or width % shrink:
-            raise UserError(f"--shrink {shrink} must divide --height {height} and --width {width}")
+        check_sizes(sizes)
+        if height % spatial_downsample or width % spatial_downsample:
+            raise UserError(
+                f"--spatial-downsample {spatial_downsample} must divide --height {height} and --width {width}"
+            )
         if differences and frames < 2:
             raise UserError("--differences needs --frames 2 or more")
         if pool != "global":
-            _refuse_large_pool(pool, frames - differences, height // shrink, width // shrink)
+            _check_pool(
+                pool,
+                frames - differences,
+                height // spatial_downsample,
+                width // spatial_downsample,
+            )
         dtype = kwargs.pop("dtype", None)
 
         clip = clip_input(frames, height, width)
         x = layers.Rescaling(1 / 255, dtype="float32", name="rescaling")(clip)
-        if shrink > 1:
+        if spatial_downsample > 1:
             x = layers.AveragePooling3D(
-                (1, shrink, shrink), dtype="float32", name="shrink", data_format="channels_last"
+                (1, spatial_downsample, spatial_downsample),
+                dtype="float32",
+                name="spatial_downsample",
+                data_format="channels_last",
             )(x)
         if differences:
             x = FrameDifferences(dtype="float32", name="differences")(x)
@@ -109,11 +119,11 @@ class Conv3DClassifier(VideoClassifier):
             x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
         x = _pooling(pool, dtype)(x)
         x = layers.Flatten(dtype=dtype, name="flatten")(x)
-        if log_features:
-            x = LogNormalization(name="log_features")(x)
+        if log_pooling:
+            x = LogNormalization(name="log_pooling")(x)
         x = layers.Dense(dense, activation="relu", dtype=dtype, name="dense")(x)
         x = seeded_dropout(dropout, dtype)(x)
-        output = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)
+        output = layers.Dense(num_classes, activation="softmax", dtype="float32", name="output")(x)
         kwargs.setdefault("name", "conv3d_attention" if attention else "conv3d")
         super().__init__(clip, output, sizes, **kwargs)
 
@@ -124,7 +134,7 @@ def _pooling(pool: tuple[int, int, int] | Literal["global"], dtype) -> layers.La
     return layers.AveragePooling3D(pool, dtype=dtype, name="pool", data_format="channels_last")
 
 
-def _refuse_large_pool(pool, frames: int, height: int, width: int) -> None:
+def _check_pool(pool, frames: int, height: int, width: int) -> None:
     for axis, window, extent in zip(
         ("frames", "height", "width"), pool, (frames, height, width), strict=True
     ):

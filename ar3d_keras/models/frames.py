@@ -7,7 +7,7 @@ from typing import get_args
 import keras
 from keras import ops
 
-from ar3d_keras.config import FramesNetwork
+from ar3d_keras.config import Backbone
 from ar3d_keras.errors import UserError
 from ar3d_keras.models.layers import PACKAGE
 
@@ -46,11 +46,11 @@ def open_network(
     Raises:
         UserError: no such network, frames too small for it, or weights that cannot be had.
     """
-    if name not in get_args(FramesNetwork):
-        choices = ", ".join(get_args(FramesNetwork))
-        raise UserError(f"--frames-network {name!r} is none of {choices}")
+    if name not in get_args(Backbone):
+        choices = ", ".join(get_args(Backbone))
+        raise UserError(f"--backbone {name!r} is none of {choices}")
     if weights not in ("none", "imagenet"):
-        raise UserError(f"--frames-weights {weights!r} is neither none nor imagenet")
+        raise UserError(f"--backbone-weights {weights!r} is neither none nor imagenet")
     with _keras_defaults(dtype):
         network = _application(name, None if weights == "none" else weights, height, width)
         if channels != 3:
@@ -75,15 +75,15 @@ def _application(name: str, weights: str | None, height: int, width: int) -> ker
             return build(include_top=False, weights=weights, input_shape=shape, **options)
         except ValueError as error:
             raise UserError(
-                f"--frames-network {name} cannot take frames of {height}x{width} ({error}): give "
+                f"--backbone {name} cannot take frames of {height}x{width} ({error}): give "
                 "a larger --height and --width, or another network"
             ) from None
         except Exception as error:
             if "URL fetch failure" not in str(error):  # how Keras says that it has no network
                 raise
             raise UserError(
-                f"--frames-weights imagenet: the weights of {name} cannot be downloaded ({error}): "
-                "go on line once, or train with --frames-weights none"
+                f"--backbone-weights imagenet: the weights of {name} cannot be downloaded ({error}): "
+                "go on line once, or train with --backbone-weights none"
             ) from None
 
 
@@ -101,12 +101,12 @@ def _last_activation(network: keras.Model, least: int):
 def _with_channels(network: keras.Model, channels: int, *, keep_weights: bool) -> keras.Model:
     """The same network over frames of so many channels."""
     frame = keras.Input((*network.input_shape[1:3], channels))
-    twin = keras.models.clone_model(network, input_tensors=frame)
+    widened = keras.models.clone_model(network, input_tensors=frame)
     if keep_weights:
         first, *rest = network.get_weights()
         weights = first.mean(axis=2, keepdims=True).repeat(channels, axis=2)
-        twin.set_weights([weights, *rest])
-    return twin
+        widened.set_weights([weights, *rest])
+    return widened
 
 
 @contextlib.contextmanager

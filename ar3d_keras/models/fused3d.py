@@ -14,8 +14,8 @@ from ar3d_keras.models.classifier import (
     arguments,
     centred,
     centred_flow,
+    check_sizes,
     clip_input,
-    refuse_bad_sizes,
     seeded_dropout,
     three,
 )
@@ -47,13 +47,13 @@ class Fused3D(VideoClassifier):
     two networks are Inception-v1 (5x7x7x1024 each).
 
     Args:
-        classes: number of classes, at least 2.
+        num_classes: number of classes, at least 2.
         attention: whether the fused features are multiplied with the sigmoid gate.
         frames: T of a clip; below five, there is a moment a frame.
         height: of a clip, pixels.
         width: of a clip, pixels.
-        frames_network: the network of single frames, a name of keras.applications.
-        frames_weights: "none", or "imagenet" to start both streams from. Not part of what is saved.
+        backbone: the network of single frames, a name of keras.applications.
+        backbone_weights: "none", or "imagenet" to start both streams from. Not part of what is saved.
         filters: channels of the fusion.
         gate_kernel: of the gate's convolution, one integer or (time, height, width).
         dropout: the share of the fused features that training drops.
@@ -66,14 +66,14 @@ class Fused3D(VideoClassifier):
 
     def __init__(
         self,
-        classes: int,
+        num_classes: int,
         *,
         attention: bool = False,
         frames: int = 16,
         height: int = 112,
         width: int = 112,
-        frames_network: str = "MobileNetV2",
-        frames_weights: str = "none",
+        backbone: str = "MobileNetV2",
+        backbone_weights: str = "none",
         filters: int = 512,
         gate_kernel: Sizes3D = 3,
         dropout: float = 0.5,
@@ -81,14 +81,14 @@ class Fused3D(VideoClassifier):
     ):
         gate_kernel = three(gate_kernel)
         sizes = arguments(locals())
-        refuse_bad_sizes(sizes)
-        del sizes["frames_weights"]
+        check_sizes(sizes)
+        del sizes["backbone_weights"]
         dtype = kwargs.pop("dtype", None)
 
         def stream(x, name):
             network = open_network(
-                frames_network,
-                frames_weights,
+                backbone,
+                backbone_weights,
                 height=height,
                 width=width,
                 channels=x.shape[-1],
@@ -107,7 +107,7 @@ class Fused3D(VideoClassifier):
         x = layers.MaxPooling3D(3, **layer, name="pool")(x)
         x = layers.Flatten(dtype=dtype, name="flatten")(x)
         x = seeded_dropout(dropout, dtype)(x)
-        output = layers.Dense(classes, activation="softmax", dtype="float32", name="output")(x)
+        output = layers.Dense(num_classes, activation="softmax", dtype="float32", name="output")(x)
         kwargs.setdefault("name", "fused3d_attention" if attention else "fused3d")
         super().__init__(clip, output, sizes, **kwargs)
 

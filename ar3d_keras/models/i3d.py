@@ -13,8 +13,8 @@ from ar3d_keras.models.classifier import (
     VideoClassifier,
     arguments,
     centred,
+    check_sizes,
     clip_input,
-    refuse_bad_sizes,
     scaled,
     seeded_dropout,
     three,
@@ -65,7 +65,7 @@ class I3D(VideoClassifier):
     there 0.999), so that short trainings are evaluated with statistics of their own.
 
     Args:
-        classes: number of classes, at least 2.
+        num_classes: number of classes, at least 2.
         attention: whether Mixed_5c's features are multiplied with the sigmoid gate.
         frames: T of a clip.
         height: of a clip, pixels.
@@ -80,7 +80,7 @@ class I3D(VideoClassifier):
 
     def __init__(
         self,
-        classes: int,
+        num_classes: int,
         *,
         attention: bool = False,
         frames: int = 16,
@@ -93,7 +93,7 @@ class I3D(VideoClassifier):
     ):
         gate_kernel = three(gate_kernel)
         sizes = arguments(locals())
-        refuse_bad_sizes(sizes)
+        check_sizes(sizes)
         dtype = kwargs.pop("dtype", None)
 
         def unit(x, channels, kernel, name, strides=1):
@@ -118,7 +118,7 @@ class I3D(VideoClassifier):
         if x.shape[1] > 1:
             x = (x[:, 1:] + x[:, :-1]) / 2
         x = seeded_dropout(dropout, "float32")(x)
-        x = layers.Dense(classes, dtype="float32", name="Logits")(x)
+        x = layers.Dense(num_classes, dtype="float32", name="Logits")(x)
         x = ops.mean(x, axis=1)
         output = layers.Softmax(dtype="float32", name="output")(x)
         kwargs.setdefault("name", "i3d_attention" if attention else "i3d")

@@ -11,8 +11,8 @@ from ar3d_keras.models.classifier import (
     VideoClassifier,
     arguments,
     centred,
+    check_sizes,
     clip_input,
-    refuse_bad_sizes,
     seeded_dropout,
 )
 from ar3d_keras.models.frames import FrameByFrame, open_network
@@ -42,12 +42,12 @@ class LRCN(VideoClassifier):
     keep their places: after pooling over positions no LSTM could tell left from right.
 
     Args:
-        classes: number of classes, at least 2.
+        num_classes: number of classes, at least 2.
         frames: T of a clip.
         height: of a clip, pixels.
         width: of a clip, pixels.
-        frames_network: the network of single frames, a name of keras.applications.
-        frames_weights: "none", or "imagenet" to start from. Not part of what is saved.
+        backbone: the network of single frames, a name of keras.applications.
+        backbone_weights: "none", or "imagenet" to start from. Not part of what is saved.
         dense: units of fc6.
         units: of the LSTM (256, as in the publication for RGB).
         dropout: the share of fc6's and of the LSTM's units that training drops.
@@ -58,26 +58,26 @@ class LRCN(VideoClassifier):
 
     def __init__(
         self,
-        classes: int,
+        num_classes: int,
         *,
         frames: int = 16,
         height: int = 112,
         width: int = 112,
-        frames_network: str = "MobileNetV2",
-        frames_weights: str = "none",
+        backbone: str = "MobileNetV2",
+        backbone_weights: str = "none",
         dense: int = 512,
         units: int = 256,
         dropout: float = 0.5,
         **kwargs,
     ):
         sizes = arguments(locals())
-        refuse_bad_sizes(sizes)
-        del sizes["frames_weights"]
+        check_sizes(sizes)
+        del sizes["backbone_weights"]
         dtype = kwargs.pop("dtype", None)
 
         clip = clip_input(frames, height, width)
         network = open_network(
-            frames_network, frames_weights, height=height, width=width, least=GRID, dtype=dtype
+            backbone, backbone_weights, height=height, width=width, least=GRID, dtype=dtype
         )
         x = FrameByFrame(network, dtype=dtype, name="frames")(centred(clip))
         x = layers.Reshape((frames, -1), dtype=dtype, name="flatten")(x)
@@ -85,7 +85,7 @@ class LRCN(VideoClassifier):
         x = seeded_dropout(dropout, dtype, "dropout_fc6")(x)
         x = layers.LSTM(units, return_sequences=True, dtype=dtype, name="lstm")(x)
         x = seeded_dropout(dropout, dtype, "dropout_lstm")(x)
-        x = layers.Dense(classes, activation="softmax", dtype="float32", name="scores")(x)
+        x = layers.Dense(num_classes, activation="softmax", dtype="float32", name="scores")(x)
         output = layers.GlobalAveragePooling1D(
             data_format="channels_last", dtype="float32", name="output"
         )(x)

@@ -13,9 +13,9 @@ from ar3d_keras.models.classifier import (
     arguments,
     centred,
     centred_flow,
+    check_min_size,
+    check_sizes,
     clip_input,
-    refuse_bad_sizes,
-    refuse_small,
     scaled,
     seeded_dropout,
 )
@@ -49,7 +49,7 @@ class TwoStream(VideoClassifier):
     where it starts from ImageNet; the frame is the clip's middle one, whose place training draws.
 
     Args:
-        classes: number of classes, at least 2.
+        num_classes: number of classes, at least 2.
         frames: T of a clip; below ten, the flow is that of all.
         height: of a clip, pixels, at least 19.
         width: of a clip, pixels, at least 19.
@@ -64,7 +64,7 @@ class TwoStream(VideoClassifier):
 
     def __init__(
         self,
-        classes: int,
+        num_classes: int,
         *,
         frames: int = 16,
         height: int = 112,
@@ -74,13 +74,13 @@ class TwoStream(VideoClassifier):
         **kwargs,
     ):
         sizes = arguments(locals())
-        refuse_bad_sizes(sizes)
-        refuse_small("two_stream", 19, height, width)
+        check_sizes(sizes)
+        check_min_size("two_stream", 19, height, width)
         dtype = kwargs.pop("dtype", None)
 
         def stream(x, name):
             image = keras.Input(x.shape[1:], dtype="float32", name="image")
-            scores = _cnn_m(image, classes, name == "spatial", dropout, width_multiplier, dtype)
+            scores = _cnn_m(image, num_classes, name == "spatial", dropout, width_multiplier, dtype)
             return keras.Model(image, scores, name=name)(x)
 
         clip = clip_input(frames, height, width, channels=5)
@@ -103,7 +103,7 @@ def _stacked(flow):
     return ops.reshape(ops.transpose(flow, (0, 2, 3, 1, 4)), (-1, height, width, 2 * length))
 
 
-def _cnn_m(image, classes: int, spatial: bool, dropout: float, width_multiplier: float, dtype):
+def _cnn_m(image, num_classes: int, spatial: bool, dropout: float, width_multiplier: float, dtype):
     """CNN-M-2048: an image to class probabilities."""
 
     def convolution(x, channels, kernel, name, strides=1, padding="same"):
@@ -145,4 +145,4 @@ def _cnn_m(image, classes: int, spatial: bool, dropout: float, width_multiplier:
             units, activation="relu", kernel_initializer="he_normal", dtype=dtype, name=name
         )(x)
         x = seeded_dropout(dropout, dtype, f"dropout_{name}")(x)
-    return layers.Dense(classes, activation="softmax", dtype="float32", name="scores")(x)
+    return layers.Dense(num_classes, activation="softmax", dtype="float32", name="scores")(x)

@@ -13,12 +13,12 @@ import keras
 
 from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
-from ar3d_keras.inference.recogniser import DESCRIPTION, describe_run
+from ar3d_keras.inference.classifier import DESCRIPTION, describe_run
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import Run
 from ar3d_keras.serving import warmup
-from ar3d_keras.serving.elsewhere import on_tensorflow
 from ar3d_keras.serving.signatures import signatures
+from ar3d_keras.serving.tensorflow_process import run_in_tensorflow_subprocess
 from ar3d_keras.serving.versions import free_version
 from ar3d_keras.videos.sampling import ClipShape
 
@@ -42,9 +42,9 @@ def export_run(
     target = export_saved_model(
         run.best, folder or run.saved_model, describe_run(run), version=version
     )
-    reporter.say(f"SavedModel  {target}")
+    reporter.log(f"SavedModel  {target}")
     if not warmup.can_write():
-        reporter.say(
+        reporter.log(
             "It has no warm-up requests, so the server's first answers are slow: "
             "`pip install ar3d-keras[serving]`, then `ar3d export`"
         )
@@ -93,7 +93,7 @@ def export_saved_model(
 
 
 def _write_elsewhere(network: Path, folder: Path) -> None:
-    on_tensorflow(_write, network=network, folder=folder)
+    run_in_tensorflow_subprocess(_write, network=network, folder=folder)
 
 
 def _write(network: str | Path, folder: str | Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
-from ar3d_keras.serving.elsewhere import on_tensorflow
+from ar3d_keras.serving.tensorflow_process import run_in_tensorflow_subprocess
 
 Format = Literal["onnx", "openvino", "litert"]
 
@@ -33,7 +33,7 @@ def export_file(
     """Writes a folder with a network's file and its description, whole or not at all.
 
     The file takes `clip` uint8 (batch, T, H, W, C) of the network's size, for any batch, and
-    gives `probabilities` float32 (batch, classes). The description beside it, recogniser.json,
+    gives `probabilities` float32 (batch, classes). The description beside it, preprocessor.json,
     is that of a SavedModel (`inference.recogniser.DESCRIPTION`).
 
     Args:
@@ -47,24 +47,24 @@ def export_file(
         The network's file: network.onnx, network.xml (network.bin beside it) or network.tflite.
 
     Raises:
-        UserError: as `refuse` does, or the network cannot be loaded.
+        UserError: as `check` does, or the network cannot be loaded.
     """
-    from ar3d_keras.inference.recogniser import DESCRIPTION
+    from ar3d_keras.inference.classifier import DESCRIPTION
 
-    refuse(folder, format, int8=int8)
+    check(folder, format, int8=int8)
     try:
         with atomic.replacing(folder) as temporary:
             atomic.write_json(temporary / Path(DESCRIPTION).name, description)
-            on_tensorflow(
+            run_in_tensorflow_subprocess(
                 write, network=network, file=temporary / FILES[format], format=format, int8=int8
             )
     except FileExistsError:  # another export was quicker
-        refuse(folder, format, int8=int8)
+        check(folder, format, int8=int8)
         raise
     return folder / FILES[format]
 
 
-def refuse(folder: Path, format: Format, *, int8: bool = False) -> None:
+def check(folder: Path, format: Format, *, int8: bool = False) -> None:
     """Refuses an export that cannot be, before Keras starts.
 
     Raises:

@@ -48,8 +48,8 @@ class Convolution(layers.Layer):
         window, *size = layer.kernel_size
         stride, *strides = layer.strides
         time, height, width, channels = clips.shape[1:]
-        moments = -(-(time if layer.padding == "same" else time - window + 1) // stride)
-        last = (moments - 1) * stride + 1  # where the last window begins, and one
+        segments = -(-(time if layer.padding == "same" else time - window + 1) // stride)
+        last = (segments - 1) * stride + 1  # where the last window begins, and one
         missing = max(last - 1 + window - time, 0)
         clips = ops.pad(clips, [(0, 0), (missing // 2, missing - missing // 2), *[(0, 0)] * 3])
         seen = [clips[:, step : step + last : stride] for step in range(window)]
@@ -57,7 +57,7 @@ class Convolution(layers.Layer):
         kernel = ops.reshape(ops.moveaxis(layer.kernel, 0, 2), (*size, window * channels, -1))
         features = ops.conv(frames, kernel, strides, layer.padding, "channels_last")
         features = layer.activation(features + layer.bias if layer.use_bias else features)
-        return ops.reshape(features, (-1, moments, *features.shape[1:]))
+        return ops.reshape(features, (-1, segments, *features.shape[1:]))
 
 
 class Gate(layers.Layer):
@@ -105,13 +105,13 @@ class Pooling(layers.Layer):
         _, height, width, _ = frames.shape
         # Time as rows, positions as columns.
         places = ops.reshape(frames, (-1, time, height * width, channels))
-        moments = pool(places, (window, 1), (stride, 1))
-        return ops.reshape(moments, (-1, moments.shape[1], height, width, channels))
+        segments = pool(places, (window, 1), (stride, 1))
+        return ops.reshape(segments, (-1, segments.shape[1], height, width, channels))
 
 
 def _unrolled(lstm: layers.LSTM) -> layers.LSTM:
     """An LSTM that is written out step by step: a loop needs a batch of known size."""
-    twin = layers.LSTM.from_config({**lstm.get_config(), "unroll": True})
-    twin.build(lstm.input.shape)
-    twin.set_weights(lstm.get_weights())
-    return twin
+    unrolled = layers.LSTM.from_config({**lstm.get_config(), "unroll": True})
+    unrolled.build(lstm.input.shape)
+    unrolled.set_weights(lstm.get_weights())
+    return unrolled

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from ar3d_keras.inference.attention_map import attention_network
+from ar3d_keras.explanation.attention_map import attention_network
 from ar3d_keras.serving.preprocessing import clip_of_frames, clip_of_images
 from ar3d_keras.videos.sampling import ClipShape
 
@@ -20,13 +20,13 @@ class Signature(NamedTuple):
 
 
 def signatures(
-    network: keras.Model, classes: Sequence[str], shape: ClipShape
+    network: keras.Model, class_names: Sequence[str], shape: ClipShape
 ) -> dict[str, Signature]:
     """The signatures of a network, by name; every input and output has one row a video.
 
     - `serving_default`: `clip` uint8 (batch, T, H, W, C), RGB or, for a network that sees flow,
       RGB, dx, dy (see `videos.flow`) -> the answer: `probabilities` float32 (batch, classes),
-      `classes` string (batch, classes), and `top_classes` string and `top_probabilities` float32
+      `class_names` string (batch, classes), and `top_classes` string and `top_probabilities` float32
       (batch, min(5, classes)), best first.
     - `frames`: `frames` uint8 (batch, at least 1, any height, any width, 3), RGB -> the answer
       for the clip that evaluation would cut out of them (1 centre clip x 1 centre crop).
@@ -45,7 +45,7 @@ def signatures(
     import tensorflow as tf
 
     # A folder's name need not be UTF-8; a string tensor holds bytes.
-    names = tf.constant([name.encode("utf-8", "surrogateescape") for name in classes])
+    names = tf.constant([name.encode("utf-8", "surrogateescape") for name in class_names])
 
     # The server does not compare requests with the signature: these are its checks.
     clip = tf.TensorSpec((None, *shape.array), tf.uint8, "clip")
@@ -54,7 +54,7 @@ def signatures(
 
     def classify(given):
         probabilities = network(tf.ensure_shape(given, clip.shape), training=False)
-        best, places = tf.math.top_k(probabilities, min(TOP, len(classes)))
+        best, places = tf.math.top_k(probabilities, min(TOP, len(class_names)))
         return {
             "probabilities": probabilities,
             "classes": tf.repeat(names[tf.newaxis], tf.shape(probabilities)[0], axis=0),

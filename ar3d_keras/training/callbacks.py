@@ -15,10 +15,11 @@ import keras
 
 from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
-from ar3d_keras.evaluation import drawing, metrics, plots, report
+from ar3d_keras.evaluation import metrics
 from ar3d_keras.evaluation.metrics import Evaluation
-from ar3d_keras.inference.answers import predict_batches
+from ar3d_keras.inference.forward import predict_batches
 from ar3d_keras.progress import Reporter
+from ar3d_keras.reports import drawing, plots, report
 from ar3d_keras.runs import Run, columns
 from ar3d_keras.videos.sources import ClipSource
 
@@ -121,7 +122,7 @@ class ConfusionMatrixReport(keras.callbacks.Callback):
 
     Args:
         data: batches (clips, labels), any iterable that can be walked again.
-        classes: the names of the network's outputs.
+        class_names: the names of the network's outputs.
         folder: where the report goes.
         about: what the figures stand for (dataset, split, protocol, ...), shown beside them.
     """
@@ -129,16 +130,16 @@ class ConfusionMatrixReport(keras.callbacks.Callback):
     def __init__(
         self,
         data: Iterable,
-        classes: Sequence[str],
+        class_names: Sequence[str],
         folder: str | Path,
         about: Mapping[str, str] | None = None,
     ):
         super().__init__()
-        self.data, self.classes, self.folder = data, classes, Path(folder)
+        self.data, self.class_names, self.folder = data, class_names, Path(folder)
         self.about = dict(about or {})
 
     def on_train_end(self, logs=None):
-        evaluation = _evaluate(self.model, self.data, self.classes)
+        evaluation = _evaluate(self.model, self.data, self.class_names)
         report.write_report(self.folder, evaluation, about=self.about, title=self.model.name)
 
 
@@ -147,7 +148,7 @@ class BestNetwork(keras.callbacks.Callback):
 
     Args:
         file: the .keras file, written whole or not at all.
-        twin: the same network in float32; it takes the weights and is what is saved, so that
+        float32_model: the same network in float32; it takes the weights and is what is saved, so that
             the file computes in float32 wherever it is loaded.
         rows: lines of earlier epochs, where a run is continued.
         last: keep the last epoch's instead, whatever its val_accuracy.
@@ -156,21 +157,21 @@ class BestNetwork(keras.callbacks.Callback):
     def __init__(
         self,
         file: str | Path,
-        twin: keras.Model,
+        float32_model: keras.Model,
         rows: Sequence[dict[str, float]] = (),
         *,
         last: bool = False,
     ):
         super().__init__()
-        self.file, self.twin, self.last = Path(file), twin, last
+        self.file, self.float32_model, self.last = Path(file), float32_model, last
         self.best = max(map(_rank, rows), default=(-math.inf, -math.inf))
 
     def on_epoch_end(self, epoch, logs=None):
         if self.last or _rank(logs) > self.best:
             self.best = _rank(logs)
-            self.twin.set_weights(self.model.get_weights())
+            self.float32_model.set_weights(self.model.get_weights())
             with atomic.replacing(self.file) as temporary:
-                self.twin.save(temporary)
+                self.float32_model.save(temporary)
 
 
 class EarlyStop(keras.callbacks.Callback):
@@ -264,10 +265,10 @@ class EpochProgress(keras.callbacks.Callback):
         )
         rate = f"{logs['clips_per_s']:.3g} clips/s, waiting {logs['wait_share']:.0%}"
         number = f"{epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
-        self.reporter.say(f"epoch {number}   {told}   {rate}")
+        self.reporter.log(f"epoch {number}   {told}   {rate}")
 
 
-class LostVideos(keras.callbacks.Callback):
+class UnreadableVideoLogger(keras.callbacks.Callback):
     """Names the training videos that could be decoded before but not any more.
 
     Args:
@@ -285,7 +286,7 @@ class LostVideos(keras.callbacks.Callback):
         if not new:
             return
         for path, why in new.items():
-            self.reporter.say(f"lost (train): {path!r}: {why}; its clip weighs nothing")
+            self.reporter.log(f"lost (train): {path!r}: {why}; its clip weighs nothing")
         self.told.update(new)
         record = self.run.record()
         lost = record.get("lost", []) + [
@@ -294,12 +295,12 @@ class LostVideos(keras.callbacks.Callback):
         self.run.write_record({**record, "lost": lost})
 
 
-def _evaluate(model: keras.Model, data: Iterable, classes: Sequence[str] | None = None):
+def _evaluate(model: keras.Model, data: Iterable, class_names: Sequence[str] | None = None):
     probabilities, labels, weights = predict_batches(model, data)
     read = weights > 0
     number = probabilities.shape[1]
     return Evaluation(
-        classes=tuple(classes or map(str, range(number))),
+        class_names=tuple(class_names or map(str, range(number))),
         paths=tuple(str(place) for place in range(int(read.sum()))),
         labels=labels[read],
         probabilities=probabilities[read],

@@ -112,7 +112,7 @@ def seed_everything(seed: int, *, deterministic: bool) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def exact_float32() -> None:
+def disable_tf32() -> None:
     """From here on float32 means float32, on GPUs too, which else round to TensorFloat-32.
 
     Figures, predictions and exports then agree on every machine.
@@ -138,7 +138,7 @@ def compile_options() -> dict[str, bool]:
     return {}
 
 
-def here() -> dict[str, str]:
+def environment_info() -> dict[str, str]:
     """Backend and device of this process, for a report."""
     return {"backend": backend(), "device": device_name()}
 

@@ -62,7 +62,7 @@ class ProfileSteps(keras.callbacks.Callback):
             file.write_bytes(gzip.compress(json.dumps(chrome(self._events)).encode()))
         text = table(self._events, steps)
         atomic.write_text(self.folder / "operations.txt", text)
-        self.reporter.say(f"{text}profile  {self.folder}")
+        self.reporter.log(f"{text}profile  {self.folder}")
 
 
 class Event(NamedTuple):

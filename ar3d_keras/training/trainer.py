@@ -9,7 +9,7 @@ import keras
 from ar3d_keras.config import RecipeConfig, TrainConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.evaluator import evaluate
-from ar3d_keras.models import network, refuse_options
+from ar3d_keras.models import check_options, network
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import Run, read_history
 from ar3d_keras.training import hardware
@@ -20,9 +20,9 @@ from ar3d_keras.training.callbacks import (
     EpochProgress,
     EpochRate,
     HistoryCSV,
-    LostVideos,
     SplitMetrics,
     StopOnNaN,
+    UnreadableVideoLogger,
 )
 from ar3d_keras.training.losses import crossentropy
 from ar3d_keras.training.optimizers import make_optimizer
@@ -34,12 +34,12 @@ from ar3d_keras.videos.pipeline import ClipBatches, ClipStream, EpochSetter, ste
 from ar3d_keras.videos.sources import ClipSource
 
 
-def build_network(config: TrainConfig, classes: Sequence[str], precision: str) -> keras.Model:
+def build_network(config: TrainConfig, class_names: Sequence[str], precision: str) -> keras.Model:
     """The network of a configuration, with fresh weights.
 
     Args:
         config: its model section, and the clip's size from its data section.
-        classes: the names of its outputs.
+        class_names: the names of its outputs.
         precision: a dtype policy, never "auto".
 
     Raises:
@@ -47,10 +47,10 @@ def build_network(config: TrainConfig, classes: Sequence[str], precision: str) -
     """
     name = config.model.model
     given = config.model.given()
-    refuse_options(name, given)
+    check_options(name, given)
     data = config.data
     clip = {"frames": data.frames, "height": data.height, "width": data.width}
-    return network(name)(len(classes), **clip, **given, dtype=precision)
+    return network(name)(len(class_names), **clip, **given, dtype=precision)
 
 
 def with_flow(config: TrainConfig) -> TrainConfig:
@@ -143,23 +143,23 @@ def train(
     recipe = config.recipe
     hardware.seed_everything(recipe.seed, deterministic=recipe.deterministic)
     precision = hardware.resolve_precision(recipe.precision)
-    model = build_network(config, dataset.classes, precision)
+    model = build_network(config, dataset.class_names, precision)
     freeze(model, recipe.freeze)
     source = dataset.training(seed=recipe.seed, flip=config.data.flip, augment=config.data)
-    mixing = Mixing(config.data, classes=len(dataset.classes), seed=recipe.seed)
+    mixing = Mixing(config.data, num_classes=len(dataset.class_names), seed=recipe.seed)
     steps = steps_per_epoch(source, recipe.batch_size)
     compile_network(model, recipe, steps=steps, precision=precision, soft_labels=bool(mixing))
     begin = restore(run.state, model)
     if recipe.init_from and not begin:
-        take_weights(model, WarmStart.of(run), dataset.classes)
+        take_weights(model, WarmStart.of(run), dataset.class_names)
     rows = read_history(run.history, epochs=begin)
     if begin:
-        reporter.say(f"continuing after epoch {begin}")
+        reporter.log(f"continuing after epoch {begin}")
     until = until or recipe.epochs
     early_stop = EarlyStop(recipe.early_stop, rows)
     if begin >= until or early_stop.is_due:
         return
-    twin = build_network(config, dataset.classes, "float32")
+    float32_model = build_network(config, dataset.class_names, "float32")
     progress = EpochProgress(
         reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
     )
@@ -178,9 +178,9 @@ def train(
                 _split_metrics(config, dataset, splits, workers, reporter),
                 EpochRate(len(source), ready),
                 progress,
-                LostVideos(source, run, reporter),
+                UnreadableVideoLogger(source, run, reporter),
                 HistoryCSV(run.history, rows),
-                BestNetwork(run.best, twin, rows, last=recipe.keep == "last"),
+                BestNetwork(run.best, float32_model, rows, last=recipe.keep == "last"),
                 early_stop,
                 CurvesPlot(run.curves, run.name, rows),
                 *callbacks,
@@ -203,7 +203,7 @@ def _split_metrics(
         return lambda model: evaluate(
             model,
             source,
-            dataset.classes,
+            dataset.class_names,
             batch_size=config.recipe.batch_size,
             workers=workers,
             reporter=reporter,

@@ -24,23 +24,23 @@ class WarmStart:
     Attributes:
         file: the .keras file, an absolute path.
         sha256: of its bytes, so that a run that is resumed takes the same.
-        classes: the names of its outputs; None where no run says them.
+        class_names: the names of its outputs; None where no run says them.
     """
 
     file: Path
     sha256: str
-    classes: tuple[str, ...] | None
+    class_names: tuple[str, ...] | None
 
     @staticmethod
     def of(run: Run) -> "WarmStart":
         """The one that a run with `init_from` was begun with."""
         told = run.record()["init_from"]
-        classes = None if told["classes"] is None else tuple(told["classes"])
-        return WarmStart(Path(told["file"]), told["sha256"], classes)
+        class_names = None if told["classes"] is None else tuple(told["classes"])
+        return WarmStart(Path(told["file"]), told["sha256"], class_names)
 
     def record(self) -> dict[str, object]:
         """What run.json keeps of it."""
-        return {"file": str(self.file), "sha256": self.sha256, "classes": self.classes}
+        return {"file": str(self.file), "sha256": self.sha256, "classes": self.class_names}
 
 
 def find_warm_start(source: str, runs_dir: Path) -> WarmStart:
@@ -77,7 +77,7 @@ def _classes_of(file: Path) -> tuple[str, ...] | None:
         return None
 
 
-def take_weights(model: keras.Model, start: WarmStart, classes: Sequence[str]) -> str:
+def take_weights(model: keras.Model, start: WarmStart, class_names: Sequence[str]) -> str:
     """Copies the weights of every layer that has one of the same name and shapes in the file.
 
     The head is taken only where the classes are the same.
@@ -85,7 +85,7 @@ def take_weights(model: keras.Model, start: WarmStart, classes: Sequence[str]) -
     Args:
         model: the network to begin with; its other layers keep their fresh weights.
         start: where from.
-        classes: the names of the model's outputs.
+        class_names: the names of the model's outputs.
 
     Returns:
         A sentence that says which layers were taken and which are new.
@@ -105,7 +105,7 @@ def take_weights(model: keras.Model, start: WarmStart, classes: Sequence[str]) -
             f"{type(model).__name__}: choose the same --model"
         )
     known = weighted_layers(source)
-    other_classes = start.classes is not None and start.classes != tuple(classes)
+    other_classes = start.class_names is not None and start.class_names != tuple(class_names)
     heads = _heads(model) if other_classes else set()
     taken, new = [], []
     for name, layer in weighted_layers(model).items():
@@ -166,7 +166,7 @@ def weighted_layers(model: keras.Model, inside: str = "") -> dict[str, keras.Lay
 def _heads(model: keras.Model) -> set[str]:
     """The layers whose shapes depend on the number of classes."""
     sizes = model.get_config()
-    other = type(model).from_config({**sizes, "classes": sizes["classes"] + 1})
+    other = type(model).from_config({**sizes, "num_classes": sizes["num_classes"] + 1})
     wider = weighted_layers(other)
     return {n for n, layer in weighted_layers(model).items() if _shapes(layer) != _shapes(wider[n])}
 

@@ -1,6 +1,6 @@
 """What is done to the pixels of a training clip: resized crops, colours, an erased box.
 
-What is drawn stands in a `View` (see `sampling`); here nothing is random. All frames of a clip
+What is drawn stands in a `ClipSpec` (see `sampling`); here nothing is random. All frames of a clip
 are treated alike: what changes from frame to frame would look like motion. Channels beyond the
 third are flow, in which 128 means no motion; colours leave them alone.
 """
@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from ar3d_keras.videos.reader import load_cv2
-from ar3d_keras.videos.sampling import ClipShape, Colour, View
+from ar3d_keras.videos.sampling import ClipShape, ClipSpec, Colour
 
 GREY = 128  # of an erased box; in flow, no motion
 
@@ -37,7 +37,7 @@ def resize(crop: np.ndarray, shape: ClipShape, out: np.ndarray | None = None) ->
     return out
 
 
-def change(clip: np.ndarray, view: View) -> None:
+def change(clip: np.ndarray, view: ClipSpec) -> None:
     """Does to a clip, in place, what a view says of its colours and its erased box.
 
     Args:

@@ -88,7 +88,7 @@ class Catalog:
     sizes: tuple[int, ...] | None = None
 
     @cached_property
-    def classes(self) -> tuple[str, ...]:
+    def class_names(self) -> tuple[str, ...]:
         """The class names, sorted; a class's label is its place in here."""
         return tuple(sorted({video.label for video in self.videos}))
 
@@ -120,7 +120,7 @@ def open_catalog(data: str | os.PathLike) -> Catalog:
             then is the catalog. (`dataset.open_data` takes packs too.)
 
     Returns:
-        A Catalog of at least two classes. Nothing is decoded: see `probe`.
+        A Catalog of at least two classes. Nothing is decoded: see `scan`.
 
     Raises:
         UserError: nothing there, no videos, one class only, or a CSV that cannot be used.
@@ -150,9 +150,9 @@ def open_catalog(data: str | os.PathLike) -> Catalog:
             f"frames in it ({data}/CLASS/VIDEO), or a {LABELS} with the columns path and label"
         )
     catalog = Catalog(root.resolve(), tuple(sorted(videos, key=lambda video: video.path)))
-    if len(catalog.classes) < 2:
+    if len(catalog.class_names) < 2:
         raise UserError(
-            f"only one class, {catalog.classes[0]!r}, in {data}: "
+            f"only one class, {catalog.class_names[0]!r}, in {data}: "
             "a classifier needs videos of at least two classes"
         )
     return catalog

@@ -9,17 +9,17 @@ from ar3d_keras.config import AugmentConfig, DataConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, open_catalog
-from ar3d_keras.videos.flow import refuse as refuse_flow
+from ar3d_keras.videos.flow import check as check_flow
 from ar3d_keras.videos.pack_index import AGAIN, is_pack
 from ar3d_keras.videos.packs import Pack, open_pack
-from ar3d_keras.videos.probe import Probe, probe
 from ar3d_keras.videos.reader import decoding_threads
 from ar3d_keras.videos.sampling import NOTHING, ClipShape, resize_for
+from ar3d_keras.videos.scan import Scan, scan
 from ar3d_keras.videos.sources import (
     ClipSource,
-    GridViews,
     PackSource,
-    RandomViews,
+    RandomSampler,
+    UniformSampler,
     VideoSource,
 )
 from ar3d_keras.videos.splits import SPLITS, Split
@@ -50,9 +50,9 @@ class Dataset:
     pack: Pack | None = None
 
     @property
-    def classes(self) -> tuple[str, ...]:
+    def class_names(self) -> tuple[str, ...]:
         """The class names; labels are places in here."""
-        return self.split.catalog.classes
+        return self.split.catalog.class_names
 
     @property
     def fingerprint(self) -> str:
@@ -69,15 +69,15 @@ class Dataset:
 
     def training(self, *, seed: int, flip: bool, augment: AugmentConfig = NOTHING) -> ClipSource:
         """The training videos, a random clip of each in every epoch."""
-        return self._source("train", RandomViews(seed, flip, augment))
+        return self._source("train", RandomSampler(seed, flip, augment))
 
     def evaluation(self, name: str, *, clips: int = 1, crops: int = 1) -> ClipSource:
         """The videos of a split, a fixed grid of clips x crops of each."""
-        return self._source(name, GridViews(clips, crops))
+        return self._source(name, UniformSampler(clips, crops))
 
     def _source(self, name: str, views) -> ClipSource:
         videos = [v for v in self.split.videos(name) if v.path not in self.unreadable]
-        rest = videos, self.frames, self.classes, self.shape, views
+        rest = videos, self.frames, self.class_names, self.shape, views
         if self.pack:
             return PackSource(self.pack, *rest)
         return VideoSource(self.split.catalog.root, *rest)
@@ -128,27 +128,27 @@ def open_dataset(
     pack = None
     if is_pack(root):
         pack = open_pack(root)
-        probed = _probe_pack(pack, catalog, shape, workers, reporter)
+        scanned = _scan_pack(pack, catalog, shape, workers, reporter)
     else:
         if shape.flow:
-            refuse_flow(shape.flow, (shape.resize_height, shape.resize_width))
-            reporter.say(
+            check_flow(shape.flow, (shape.resize_height, shape.resize_width))
+            reporter.log(
                 f"optical flow ({shape.flow}) is computed as clips are read, which is slow: "
                 f"`ar3d pack --flow {shape.flow}` computes it once"
             )
         with reporter.bar("checking", len(catalog), "videos") as update:
-            probed = probe(catalog, workers=workers, progress=update)
-    dataset = Dataset(split, probed.frames, probed.unreadable, shape, pack)
+            scanned = scan(catalog, workers=workers, progress=update)
+    dataset = Dataset(split, scanned.frames, scanned.unreadable, shape, pack)
     for name in splits:
         skipped = dataset.skipped(name)
         for path, reason in skipped:
-            reporter.say(f"skipped ({name}): {path!r}: {reason}")
+            reporter.log(f"skipped ({name}): {path!r}: {reason}")
         if len(skipped) == len(split.videos(name)):
             raise UserError(f"no video of {name} in {root} can be decoded; {_REPLACE}")
-    if probed.unreadable:
-        reporter.say(f"{len(probed.unreadable)} of {len(catalog)} videos cannot be decoded")
-    trained = {v.label for v in split.videos("train") if v.path in probed.frames}
-    lost = [label for label in dataset.classes if label not in trained]
+    if scanned.unreadable:
+        reporter.log(f"{len(scanned.unreadable)} of {len(catalog)} videos cannot be decoded")
+    trained = {v.label for v in split.videos("train") if v.path in scanned.frames}
+    lost = [label for label in dataset.class_names if label not in trained]
     if "train" in splits and lost:
         raise UserError(
             f"no training video of class {lost[0]!r} in {root} can be decoded; {_REPLACE}"
@@ -156,11 +156,11 @@ def open_dataset(
     return dataset
 
 
-def _probe_pack(
+def _scan_pack(
     pack: Pack, catalog: Catalog, shape: ClipShape, workers: int, reporter: Reporter
-) -> Probe:
+) -> Scan:
     pack.require(shape)
-    pack.refuse_changed()
+    pack.check_unchanged()
     if pack.bytes <= SMALL_PACK:
         with reporter.bar("checking", len(pack.videos), "videos") as update:
             damaged = pack.verify(workers=workers, progress=update)

@@ -52,7 +52,7 @@ def algorithm(name: str) -> Algorithm:
     return lambda frame, following: tvl1.calc(frame, following, None)
 
 
-def refuse(name: str, size: tuple[int, int]) -> None:
+def check(name: str, size: tuple[int, int]) -> None:
     """Refuses an algorithm that is not there, or that cannot see frames of (height, width).
 
     Raises:

@@ -32,7 +32,7 @@ def hmdb_lists(
             "testTrainMulti_7030_splits folder"
         )
     listed: dict[tuple[str, str], str | None] = {}
-    for label in catalog.classes:
+    for label in catalog.class_names:
         file = Path(folder) / f"{label}_test_split{number}.txt"
         for name, flag in _read(file):
             listed[label, _stem(name)] = {"0": None, "1": "train", "2": "test"}[flag]

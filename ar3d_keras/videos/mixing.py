@@ -33,12 +33,12 @@ class Mixing:
 
     Args:
         augment: its `mixup` and `cutmix`.
-        classes: the number of classes.
+        num_classes: the number of classes.
         seed: of the run.
     """
 
-    def __init__(self, augment: AugmentConfig, *, classes: int, seed: int):
-        self.augment, self.classes, self.seed = augment, classes, seed
+    def __init__(self, augment: AugmentConfig, *, num_classes: int, seed: int):
+        self.augment, self.class_names, self.seed = augment, num_classes, seed
 
     def __bool__(self) -> bool:
         """Whether there is anything to mix; labels stay integers where there is not."""
@@ -82,7 +82,7 @@ class Mixing:
         mix = self.draw(len(clips), clips.shape[2:4], epoch=epoch, step=step)
         alone = (weights == 0) | (weights[mix.partners] == 0)
         partners = np.where(alone, np.arange(len(clips)), mix.partners)
-        one_hot = np.eye(self.classes, dtype=np.float32)[labels]
+        one_hot = np.eye(self.class_names, dtype=np.float32)[labels]
         soft = np.float32(mix.share) * one_hot + np.float32(1 - mix.share) * one_hot[partners]
         return _mixed(clips, clips[partners], mix), soft
 

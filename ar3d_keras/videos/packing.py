@@ -131,7 +131,7 @@ def _only_one(folder: Path, reporter: Reporter) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            reporter.say(f"another process is packing into {folder}: waiting until it ends")
+            reporter.log(f"another process is packing into {folder}: waiting until it ends")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -162,7 +162,7 @@ class _Packing:
         stop, begun = threading.Event(), time.perf_counter()
         todo = self.todo
         if self.done:
-            reporter.say(f"continuing after {len(self.done)} of {len(self.catalog)} videos")
+            reporter.log(f"continuing after {len(self.done)} of {len(self.catalog)} videos")
         with (
             reporter.bar("packing", len(self.catalog), "videos") as update,
             ThreadPoolExecutor(workers) as pool,
@@ -187,7 +187,7 @@ class _Packing:
                     if not future.cancelled() and not future.exception():
                         future.result()[1].close()
         seconds = time.perf_counter() - begun
-        reporter.say(
+        reporter.log(
             f"packed {len(todo)} videos in {seconds:.1f} s, {len(todo) / seconds:.1f} videos/s, "
             f"{workers} thread(s)"
         )
@@ -270,7 +270,7 @@ class _Packing:
         """
         made_with, known, finished = self._known()
         if made_with:
-            _refuse_other(self.folder, made_with, self.settings)
+            _check_same_settings(self.folder, made_with, self.settings)
             self.done = self._unchanged(known)
             if known and not self.done:
                 raise UserError(
@@ -355,7 +355,7 @@ def _encoded(frame: np.ndarray, settings: PackSettings) -> bytes:
     return cv2.imencode(".jpg", frame, quality)[1].tobytes()
 
 
-def _refuse_other(folder: Path, made: PackSettings, asked: PackSettings) -> None:
+def _check_same_settings(folder: Path, made: PackSettings, asked: PackSettings) -> None:
     if made != asked:
         raise UserError(
             f"{folder} was begun with other settings ({made}) than these ({asked}): "

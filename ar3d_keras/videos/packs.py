@@ -19,9 +19,9 @@ from ar3d_keras.videos.pack_index import (
     read_index,
     shard_name,
 )
-from ar3d_keras.videos.probe import Probe
 from ar3d_keras.videos.reader import ReadError, load_cv2, mirror
-from ar3d_keras.videos.sampling import ClipShape, View
+from ar3d_keras.videos.sampling import ClipShape, ClipSpec
+from ar3d_keras.videos.scan import Scan
 
 GONE = (-1, -1)
 FRAME, FLOW = 0, 1  # parts of what a pack holds of each frame
@@ -92,7 +92,7 @@ class Pack:
         """Of all shards."""
         return sum(packed.length for packed in self.videos)
 
-    def probe(self, videos: Sequence[Video]) -> Probe:
+    def scan(self, videos: Sequence[Video]) -> Scan:
         """What `probe.probe` says of the original videos, without decoding anything."""
         frames, unreadable = {}, {}
         for path in (video.path for video in videos):
@@ -103,7 +103,7 @@ class Pack:
                 unreadable[path] = packed.reason
             else:
                 frames[path] = packed.frames
-        return Probe(frames, unreadable)
+        return Scan(frames, unreadable)
 
     def changed(self) -> list[str]:
         """Paths of the videos whose file is there and is another than the one that was packed."""
@@ -136,7 +136,7 @@ class Pack:
                 + f"pack again with `ar3d pack --data {self.source} --out NEW --flow {shape.flow}`"
             )
 
-    def refuse_changed(self) -> None:
+    def check_unchanged(self) -> None:
         """Refuses a pack whose videos are still there but are not those it was made of.
 
         Raises:
@@ -173,12 +173,12 @@ class Pack:
         return damaged
 
     def read(
-        self, path: str, view: View, shape: ClipShape, out: np.ndarray | None = None
+        self, path: str, view: ClipSpec, shape: ClipShape, out: np.ndarray | None = None
     ) -> np.ndarray:
         """Cuts a clip out of a video; only the crop is copied.
 
         Args:
-            path: of a video that `probe` gives frames for.
+            path: of a video that `scan` gives frames for.
             view: window, crop and flip.
             shape: the clip's geometry.
             out: uint8 (T, H, W, C), C-contiguous, that takes the clip; None: a new array.
@@ -206,7 +206,9 @@ class Pack:
         self._touch(len(out) * (starts[1] - starts[0]))
         return out
 
-    def _cut_raw(self, packed, view: View, rows: slice, columns: slice, out: np.ndarray) -> None:
+    def _cut_raw(
+        self, packed, view: ClipSpec, rows: slice, columns: slice, out: np.ndarray
+    ) -> None:
         height, width = self.settings.height, self.settings.width
         length = packed.frames * height * width * 3
         frames = self._bytes(packed)[:length].reshape(packed.frames, height, width, 3)

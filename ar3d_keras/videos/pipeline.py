@@ -115,7 +115,7 @@ class ClipStream:
         clips = None, *self.source.shape.array
         if self.mixing:
             kinds = tf.uint8, tf.float32, tf.float32
-            shapes = clips, (None, self.mixing.classes), (None,)
+            shapes = clips, (None, self.mixing.class_names), (None,)
         else:
             kinds = tf.uint8, tf.int64, tf.float32
             shapes = clips, (None,), (None,)
@@ -277,7 +277,7 @@ class _Filling:
         source, count = reader.source, len(indices)
         self._reader, self._indices, self._parts = reader, indices, []
         self._clips = reader.memory.array().reshape(-1, *reader.clip)[:count]
-        self._labels = source.labels[indices // source.views_per_video]
+        self._labels = source.labels[indices // source.clips_per_video]
         self._weights = np.zeros(count, np.float32)
         if reader.stopped:
             self._clips[:] = 0

@@ -61,7 +61,7 @@ class Colour(NamedTuple):
 
 
 @dataclass(frozen=True)
-class View:
+class ClipSpec:
     """One way to cut a clip out of a video.
 
     Attributes:
@@ -113,7 +113,7 @@ def last_start(available: int, stride: int, frames: int) -> int:
 NOTHING = AugmentConfig()
 
 
-def random_view(
+def random_clip(
     available: int,
     shape: ClipShape,
     *,
@@ -122,7 +122,7 @@ def random_view(
     epoch: int,
     index: int,
     augment: AugmentConfig = NOTHING,
-) -> View:
+) -> ClipSpec:
     """The training view: everything is drawn once for the whole clip.
 
     Args:
@@ -154,7 +154,7 @@ def random_view(
             further.left,
             (shape.resize_height, shape.resize_width),
         )
-    return View(
+    return ClipSpec(
         window(available, start, stride, shape.frames),
         top,
         left,
@@ -199,7 +199,7 @@ class _Further(NamedTuple):
     contrast: float
     saturation: float
     hue: float
-    erase: float
+    random_erasing: float
     erased_area: float
     erased_aspect: float
     erased_top: float
@@ -227,7 +227,7 @@ def _colour(augment: AugmentConfig, draws: _Further) -> Colour | None:
 
 def _erased(augment: AugmentConfig, draws: _Further, shape: ClipShape) -> Box | None:
     """Of 2 to 33 % of the area, 0.3 to 3.3 times as wide as high (Zhong et al. 2020, and timm)."""
-    if draws.erase >= augment.erase:
+    if draws.random_erasing >= augment.random_erasing:
         return None
     return box_of(
         0.02 + 0.31 * draws.erased_area,
@@ -255,7 +255,9 @@ def box_of(share: float, ratio: float, down: float, across: float, size: tuple[i
     return Box(top, left, height, width)
 
 
-def grid_view(available: int, shape: ClipShape, *, clips: int, crops: int, index: int) -> View:
+def uniform_clip(
+    available: int, shape: ClipShape, *, clips: int, crops: int, index: int
+) -> ClipSpec:
     """The evaluation view number `index` of clips x crops; nothing is random.
 
     Args:
@@ -278,7 +280,7 @@ def grid_view(available: int, shape: ClipShape, *, clips: int, crops: int, index
         left = (0, left, across)[crop]
     elif crops == 3:
         top = (0, top, down)[crop]
-    return View(window(available, start, stride, shape.frames), top, left)
+    return ClipSpec(window(available, start, stride, shape.frames), top, left)
 
 
 def epoch_order(videos: int, *, seed: int, epoch: int) -> np.ndarray:

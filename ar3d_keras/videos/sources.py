@@ -14,19 +14,19 @@ from ar3d_keras.videos.catalog import Video
 from ar3d_keras.videos.flow import read_with_flow
 from ar3d_keras.videos.packs import Pack
 from ar3d_keras.videos.reader import ReadError, mirror, read_frames
-from ar3d_keras.videos.sampling import NOTHING, ClipShape, View, grid_view, random_view
+from ar3d_keras.videos.sampling import NOTHING, ClipShape, ClipSpec, random_clip, uniform_clip
 
 
-class Views(Protocol):
+class ClipSampler(Protocol):
     """Says how to cut a clip out of a video; `per_video` clips are cut from each."""
 
     per_video: int
 
-    def __call__(self, available: int, shape: ClipShape, epoch: int, index: int) -> View:
+    def __call__(self, available: int, shape: ClipShape, epoch: int, index: int) -> ClipSpec:
         """The view of clip `index` (video * per_video + view) of a video of `available` frames."""
 
 
-class RandomViews:
+class RandomSampler:
     """Training: another window, crop, flip and augmentation in each epoch."""
 
     per_video = 1
@@ -34,8 +34,8 @@ class RandomViews:
     def __init__(self, seed: int, flip: bool, augment: AugmentConfig = NOTHING):
         self.seed, self.flip, self.augment = seed, flip, augment
 
-    def __call__(self, available: int, shape: ClipShape, epoch: int, index: int) -> View:
-        return random_view(
+    def __call__(self, available: int, shape: ClipShape, epoch: int, index: int) -> ClipSpec:
+        return random_clip(
             available,
             shape,
             flip=self.flip,
@@ -46,15 +46,15 @@ class RandomViews:
         )
 
 
-class GridViews:
+class UniformSampler:
     """Evaluation: a fixed grid of clips x crops; one by one is the centre of everything."""
 
     def __init__(self, clips: int = 1, crops: int = 1):
         self.clips, self.crops, self.per_video = clips, crops, clips * crops
 
-    def __call__(self, available: int, shape: ClipShape, epoch: int, index: int) -> View:
+    def __call__(self, available: int, shape: ClipShape, epoch: int, index: int) -> ClipSpec:
         view = index % self.per_video
-        return grid_view(available, shape, clips=self.clips, crops=self.crops, index=view)
+        return uniform_clip(available, shape, clips=self.clips, crops=self.crops, index=view)
 
 
 class ClipSource(abc.ABC):
@@ -63,14 +63,14 @@ class ClipSource(abc.ABC):
     Attributes:
         videos: the labelled videos, in order.
         labels: int64 (videos,), each video's class; -1 where it has no label.
-        views_per_video: clips cut from each video; clip i belongs to video i // views_per_video.
+        clips_per_video: clips cut from each video; clip i belongs to video i // views_per_video.
         shape: the geometry of every clip.
         failures: path -> reason, of the videos that could not be read since the run began.
 
     Args:
         videos: the labelled videos.
-        frames: the number of frames that can be read, by path (see `probe`).
-        classes: the class names, in the order of the labels.
+        frames: the number of frames that can be read, by path (see `scan`).
+        class_names: the class names, in the order of the labels.
         shape: the geometry of every clip.
         views: how clips are cut out of a video.
     """
@@ -79,20 +79,20 @@ class ClipSource(abc.ABC):
         self,
         videos: Sequence[Video],
         frames: Mapping[str, int],
-        classes: Sequence[str],
+        class_names: Sequence[str],
         shape: ClipShape,
-        views: Views,
+        views: ClipSampler,
     ):
         self.videos, self.shape = videos, shape
-        places = {None: -1} | {name: place for place, name in enumerate(classes)}
+        places = {None: -1} | {name: place for place, name in enumerate(class_names)}
         self.labels = np.array([places[video.label] for video in videos], np.int64)
-        self.views_per_video = views.per_video
+        self.clips_per_video = views.per_video
         self.failures: dict[str, str] = {}
         self._frames, self._views = frames, views
 
     def __len__(self) -> int:
         """The number of clips: videos x views_per_video."""
-        return len(self.videos) * self.views_per_video
+        return len(self.videos) * self.clips_per_video
 
     def __getitem__(self, place: tuple[int, int]) -> np.ndarray | None:
         """The clip at (index, epoch): uint8 (T, H, W, C), or None where it cannot be read."""
@@ -102,14 +102,14 @@ class ClipSource(abc.ABC):
         """The same, written into `out`, uint8 (T, H, W, C), where that is given."""
         return self.cut(index, self.view(index, epoch), out)
 
-    def view(self, index: int, epoch: int) -> View:
+    def view(self, index: int, epoch: int) -> ClipSpec:
         """How the clip at (index, epoch) is cut out of its video, and changed."""
-        path = self.videos[index // self.views_per_video].path
+        path = self.videos[index // self.clips_per_video].path
         return self._views(self._frames[path], self.shape, epoch, index)
 
-    def cut(self, index: int, view: View, out: np.ndarray | None = None) -> np.ndarray | None:
+    def cut(self, index: int, view: ClipSpec, out: np.ndarray | None = None) -> np.ndarray | None:
         """The clip that `view` cuts out of the video of clip `index`, as `read` gives it."""
-        path = self.videos[index // self.views_per_video].path
+        path = self.videos[index // self.clips_per_video].path
         try:
             if view.crop is None:
                 clip = self._clip(path, view, self.shape, out)
@@ -126,7 +126,9 @@ class ClipSource(abc.ABC):
         return clip
 
     @abc.abstractmethod
-    def _clip(self, path: str, view: View, shape: ClipShape, out: np.ndarray | None) -> np.ndarray:
+    def _clip(
+        self, path: str, view: ClipSpec, shape: ClipShape, out: np.ndarray | None
+    ) -> np.ndarray:
         """The window, crop and flip of `view` in a video, which `shape` sizes; raises ReadError."""
 
 
@@ -137,7 +139,9 @@ class VideoSource(ClipSource):
         super().__init__(*videos_and_views)
         self.root = Path(root)
 
-    def _clip(self, path: str, view: View, shape: ClipShape, out: np.ndarray | None) -> np.ndarray:
+    def _clip(
+        self, path: str, view: ClipSpec, shape: ClipShape, out: np.ndarray | None
+    ) -> np.ndarray:
         size = shape.resize_height, shape.resize_width
         crop = (
             slice(view.top, view.top + shape.height),
@@ -164,5 +168,7 @@ class PackSource(ClipSource):
         super().__init__(*videos_and_views)
         self.pack = pack
 
-    def _clip(self, path: str, view: View, shape: ClipShape, out: np.ndarray | None) -> np.ndarray:
+    def _clip(
+        self, path: str, view: ClipSpec, shape: ClipShape, out: np.ndarray | None
+    ) -> np.ndarray:
         return self.pack.read(path, view, shape, out)

@@ -96,7 +96,7 @@ class Leak:
     test_train_val: int
 
     @property
-    def is_loud(self) -> bool:
+    def has_leakage(self) -> bool:
         """Whether any recording stands in two splits."""
         return bool(self.val_train or self.test_train_val)
 
@@ -197,7 +197,7 @@ def make_split(
     else:
         raise UserError(f"no split scheme {scheme!r}: choose from {', '.join(SCHEMES)}")
     split = Split(catalog, scheme, tuple(assigned), (*notes, *_lacking(catalog, assigned)))
-    _refuse_empty(split)
+    _check_not_empty(split)
     return split
 
 
@@ -205,11 +205,11 @@ def _lacking(catalog: Catalog, assigned: Sequence[str | None]) -> Iterator[str]:
     """A sentence for val and test where a class has no video in them."""
     pairs = {(v.label, name) for v, name in zip(catalog.videos, assigned, strict=True)}
     for name in ("val", "test"):
-        if lacking := [label for label in catalog.classes if (label, name) not in pairs]:
-            yield f"{len(lacking)} of {len(catalog.classes)} classes have no {name} video: {', '.join(lacking)}."
+        if lacking := [label for label in catalog.class_names if (label, name) not in pairs]:
+            yield f"{len(lacking)} of {len(catalog.class_names)} classes have no {name} video: {', '.join(lacking)}."
 
 
-def _refuse_empty(split: Split) -> None:
+def _check_not_empty(split: Split) -> None:
     for name in SPLITS:
         if not split.sizes[name]:
             raise UserError(
@@ -217,7 +217,7 @@ def _refuse_empty(split: Split) -> None:
                 "add videos, or choose another --split-scheme"
             )
     trained = {video.label for video in split.videos("train")}
-    if missing := [name for name in split.catalog.classes if name not in trained]:
+    if missing := [name for name in split.catalog.class_names if name not in trained]:
         raise UserError(
             f"split scheme {split.scheme} leaves class {missing[0]!r} without a training video: "
             "add videos of it from further recordings, or choose another --split-scheme"
@@ -323,9 +323,9 @@ def _group(catalog: Catalog, seed: int) -> list[str | None]:
         found = Counter(
             (video.label, split) for video, split in zip(catalog.videos, assigned, strict=True)
         )
-        full = all(found[label, split] for label in catalog.classes for split in SPLITS)
+        full = all(found[label, split] for label in catalog.class_names for split in SPLITS)
         # A CSV may give such names groups of its own, which the numbers would tear apart.
-        if full and not Split(catalog, "group", tuple(assigned)).leak.is_loud:
+        if full and not Split(catalog, "group", tuple(assigned)).leak.has_leakage:
             return assigned
     return _draw_groups(catalog, seed)
 
@@ -334,7 +334,7 @@ def _draw_groups(catalog: Catalog, seed: int) -> list[str | None]:
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     labels, groups = _labels_and_groups(catalog)
-    for name, recordings in zip(catalog.classes, _recordings(labels, groups), strict=True):
+    for name, recordings in zip(catalog.class_names, _recordings(labels, groups), strict=True):
         if recordings < 3:
             raise UserError(
                 f"class {name!r} has videos from {recordings} source recording(s), and a "
@@ -347,7 +347,7 @@ def _draw_groups(catalog: Catalog, seed: int) -> list[str | None]:
     def leaves(fold: np.ndarray, recordings: int) -> bool:
         kept = np.setdiff1d(rest, fold)
         found = _recordings(labels[kept], groups[kept])
-        return len(found) == len(catalog.classes) and min(found) >= recordings
+        return len(found) == len(catalog.class_names) and min(found) >= recordings
 
     for name, left in (("test", 2), ("val", 1)):  # recordings that each class has left after it
         folds = min(5, len(set(groups[rest])), int(np.bincount(labels[rest]).max()))
@@ -383,7 +383,7 @@ def _deal(
     if blind:
         groups = np.arange(len(catalog))
     unit = "video(s)" if blind else "source recording(s)"
-    for name, count in zip(catalog.classes, _recordings(labels, groups), strict=True):
+    for name, count in zip(catalog.class_names, _recordings(labels, groups), strict=True):
         if count < folds:
             raise UserError(
                 f"class {name!r} has {count} {unit} in {catalog.root}, and each of {folds} folds "
@@ -406,7 +406,7 @@ def _deal(
 
 def _labels_and_groups(catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
     """(videos,) integers, places in `catalog.classes`, and (videos,) names of groups."""
-    labels = np.array([catalog.classes.index(video.label) for video in catalog.videos])
+    labels = np.array([catalog.class_names.index(video.label) for video in catalog.videos])
     groups = np.array(
         # A video without a group is its own; the path cannot be the name of a group by accident.
         [f"group {v.group}" if v.group else f"video {v.path}" for v in catalog.videos]

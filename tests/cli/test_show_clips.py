@@ -9,7 +9,7 @@ from processes import TINY  # tests/cli/processes.py
 from ar3d_keras.cli import main, show_clips
 from ar3d_keras.cli.console import Console
 from ar3d_keras.cli.train import defaults
-from ar3d_keras.evaluation.contact_sheet import draw_clips
+from ar3d_keras.reports.contact_sheet import draw_clips
 from ar3d_keras.videos.pipeline import ClipBatches
 from ar3d_keras.videos.reader import load_cv2
 
@@ -56,9 +56,9 @@ def test_the_rows_are_the_clips_of_training(tiny_demo, mixing):
     for row, clip, label in zip(rows, clips, labels, strict=False):
         if not mixing:
             assert np.array_equal(row.clip, clip)
-            assert row.label == dataset.classes[label]
-        assert dataset.classes[label] in row.label
-        assert row.path.startswith(dataset.classes[label] + "/")
+            assert row.label == dataset.class_names[label]
+        assert dataset.class_names[label] in row.label
+        assert row.path.startswith(dataset.class_names[label] + "/")
         for word in ("frames ", "step ", "crop ", "brightness "):
             assert word in row.view
         assert ("blended" in row.view) == ("--mixup" in mixing)
@@ -83,7 +83,7 @@ def test_words_and_pictures_of_every_shape(tmp_path):
 
 
 def show_clips_row(clip, label):
-    from ar3d_keras.evaluation.contact_sheet import Row
+    from ar3d_keras.reports.contact_sheet import Row
 
     return Row(clip, label, "p" * 200, "v" * 400)
 
@@ -107,6 +107,6 @@ def test_a_config_is_taken(tiny_demo, tmp_path):
     config = {"data": {"data": str(tiny_demo), "erase": 1.0}}
     (tmp_path / "run.json").write_text(json.dumps({"config": config}))
     arguments = ["--config", str(tmp_path / "run.json")]
-    assert defaults(arguments, show_clips.ShowClipsOptions()).data.erase == 1
+    assert defaults(arguments, show_clips.ShowClipsOptions()).data.random_erasing == 1
     # The demo set brings its preset.
     assert defaults(arguments, show_clips.ShowClipsOptions()).data.height == 48

@@ -16,8 +16,8 @@ from processes import ROOT, python, start  # tests/cli/processes.py
 pytest.importorskip("keras_tuner")
 
 from ar3d_keras.cli import main
+from ar3d_keras.experiments.tuning.results import read_results
 from ar3d_keras.runs import read_history
-from ar3d_keras.tuning.results import read_results
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.splits import make_split
 

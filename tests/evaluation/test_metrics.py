@@ -23,7 +23,7 @@ def evaluation(probabilities, labels, groups=None, skipped=(), classes=None):
     probabilities = np.asarray(probabilities, np.float32)
     videos, count = probabilities.shape
     return Evaluation(
-        classes=tuple(classes or (f"class{c}" for c in range(count))),
+        class_names=tuple(classes or (f"class{c}" for c in range(count))),
         paths=tuple(f"v{i}.avi" for i in range(videos)),
         labels=np.asarray(labels, np.int64),
         probabilities=probabilities,
@@ -111,11 +111,11 @@ def test_what_holds_for_every_evaluation(judged):
     assert 0 <= figures["top1"] <= figures["top5"] <= 1
     assert 0 <= low <= figures["top1"] + 1e-9 and figures["top1"] - 1e-9 <= high <= 1
     assert figures["loss"] >= 0
-    assert matrix.shape == (len(judged.classes),) * 2
+    assert matrix.shape == (len(judged.class_names),) * 2
     assert matrix.sum() == videos
     assert np.trace(matrix) == round(figures["top1"] * videos)
     assert matrix.sum(axis=1).tolist() == np.bincount(
-        judged.labels, minlength=len(judged.classes)
+        judged.labels, minlength=len(judged.class_names)
     ).tolist() == [row["videos"] for row in per_class(judged)]  # fmt: skip
     recalls = [row["recall"] for row in per_class(judged) if row["videos"]]
     assert figures["mean_class_accuracy"] == pytest.approx(np.mean(recalls))

@@ -57,7 +57,7 @@ def peak(*arguments, folder):
         return json.load(document), time.perf_counter() - begun, most / 1024
 
 
-@pytest.mark.campaign
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_video(run, write_hours, tmp_path, capsys):
     peaks = {}
     for seconds in (60, 7200):

@@ -13,13 +13,13 @@ import pytest
 
 import ar3d_keras
 from ar3d_keras import evaluate, predict
-from ar3d_keras.inference.documents import as_csv, as_json
+from ar3d_keras.inference.formatting import as_csv, as_json
 from ar3d_keras.inference.predictor import Prediction, likeliest, merged, predict_videos
-from ar3d_keras.inference.timeline import Moment
+from ar3d_keras.inference.timeline import SegmentPrediction
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, Video
-from ar3d_keras.videos.probe import probe
-from ar3d_keras.videos.sources import GridViews, VideoSource
+from ar3d_keras.videos.scan import scan
+from ar3d_keras.videos.sources import UniformSampler, VideoSource
 from ar3d_keras.videos.unlabelled import find_videos
 
 
@@ -27,7 +27,7 @@ class Heard(Reporter):
     def __init__(self):
         self.lines = []
 
-    def say(self, text):
+    def log(self, text):
         self.lines.append(text)
 
 
@@ -41,39 +41,39 @@ def videos(write_video, write_frames, tmp_path_factory):
     return folder
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 @pytest.mark.parametrize(("clips", "crops"), [(1, 1), (2, 3)])
 def test_each_video_has_the_numbers_of_evaluation_whatever_stands_beside_it(
-    recogniser, videos, clips, crops
+    classifier, videos, clips, crops
 ):
     catalog = find_videos([videos])
     labelled = [Video(video.path, "Jump") for video in catalog.videos]
-    frames = probe(catalog, workers=2).frames
+    frames = scan(catalog, workers=2).frames
     source = VideoSource(
         catalog.root,
         labelled,
         frames,
-        recogniser.classes,
-        recogniser.shape,
-        GridViews(clips, crops),
+        classifier.class_names,
+        classifier.shape,
+        UniformSampler(clips, crops),
     )
-    judged = evaluate(recogniser.network, source, recogniser.classes, batch_size=4, workers=2)
+    judged = evaluate(classifier.network, source, classifier.class_names, batch_size=4, workers=2)
     assert len(np.unique(judged.probabilities, axis=0)) == 8  # it tells them apart
     views = {"clips": clips, "crops": crops}
-    together = predict_videos(recogniser, catalog, **views)
+    together = predict_videos(classifier, catalog, **views)
     assert [p.path for p in together] == list(judged.paths)
     for prediction, probabilities in zip(together, judged.probabilities, strict=True):
         np.testing.assert_array_equal(prediction.probabilities, probabilities)
-        [alone] = predict_videos(recogniser, find_videos([prediction.path]), **views)
+        [alone] = predict_videos(classifier, find_videos([prediction.path]), **views)
         np.testing.assert_array_equal(alone.probabilities, probabilities)
-        other = predict_videos(recogniser, find_videos([prediction.path]), **views, batch_size=1)
+        other = predict_videos(classifier, find_videos([prediction.path]), **views, batch_size=1)
         np.testing.assert_allclose(other[0].probabilities, probabilities, atol=1e-6)
 
 
 def test_from_python(run, videos):
     [prediction] = predict(videos / "3.avi", run="tiny", runs_dir=run.folder.parent)
     assert prediction.path == str(videos / "3.avi")
-    assert prediction.classes == ("걷기", "Jump", "Run")
+    assert prediction.class_names == ("걷기", "Jump", "Run")
     assert prediction.probabilities.dtype == np.float32
     assert prediction.probabilities.sum() == pytest.approx(1)
     assert [name for name, _ in prediction.top(2)] == [name for name, _ in prediction.top()][:2]
@@ -83,22 +83,22 @@ def test_from_python(run, videos):
         [again] = predict([videos / "3.avi"], **where)
         np.testing.assert_array_equal(again.probabilities, prediction.probabilities)
     [timed] = predict(videos / "6.avi", run=run.folder, window_seconds=1, hop_seconds=0.5)
-    assert [moment.start for moment in timed.moments] == [0, 0.5, 1, 1.5]
-    mean = np.mean([moment.probabilities for moment in timed.moments], axis=0)
+    assert [segment.start for segment in timed.segments] == [0, 0.5, 1, 1.5]
+    mean = np.mean([segment.probabilities for segment in timed.segments], axis=0)
     np.testing.assert_allclose(timed.probabilities, mean, atol=1e-6)
     assert ar3d_keras.predict is predict
 
 
 @pytest.mark.parametrize("windows", [{}, {"window_seconds": 1}])
 def test_what_cannot_be_decoded_is_named_and_the_others_are_answered(
-    recogniser, videos, tmp_path, user_error, windows
+    classifier, videos, tmp_path, user_error, windows
 ):
     good = shutil.copy(videos / "2.avi", tmp_path / "good.avi")
     (tmp_path / "bad.avi").write_bytes(b"RIFF")
     (tmp_path / "empty.avi").touch()
     heard = Heard()
     bad, empty, answered = predict_videos(
-        recogniser, find_videos([tmp_path]), reporter=heard, **windows
+        classifier, find_videos([tmp_path]), reporter=heard, **windows
     )
     assert bad.failure == "not a video that OpenCV can decode"
     assert (bad.probabilities, bad.top(), empty.failure) == (None, [], "the file is empty")
@@ -108,21 +108,21 @@ def test_what_cannot_be_decoded_is_named_and_the_others_are_answered(
         f"skipped: {str(tmp_path / 'empty.avi')!r}: the file is empty",
     ]
     with user_error("bad.avi", "not a video that OpenCV can decode"):
-        predict_videos(recogniser, find_videos([tmp_path / "bad.avi"]), **windows)
+        predict_videos(classifier, find_videos([tmp_path / "bad.avi"]), **windows)
     (tmp_path / "good.avi").unlink()
     with user_error("none of the 2 videos can be decoded"):
-        predict_videos(recogniser, find_videos([tmp_path]), **windows)
+        predict_videos(classifier, find_videos([tmp_path]), **windows)
 
 
-def test_a_video_that_goes_away_after_it_was_counted(recogniser, videos, tmp_path):
+def test_a_video_that_goes_away_after_it_was_counted(classifier, videos, tmp_path):
     for name in ("1.avi", "2.avi"):
         shutil.copy(videos / name, tmp_path / name)
     catalog = find_videos([tmp_path])
-    probe(catalog, workers=1)
+    scan(catalog, workers=1)
     stamp = (tmp_path / "1.avi").stat()
     (tmp_path / "1.avi").write_bytes(bytes(stamp.st_size))
     os.utime(tmp_path / "1.avi", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    lost, kept = predict_videos(recogniser, catalog)
+    lost, kept = predict_videos(classifier, catalog)
     assert lost.failure == "not a video that OpenCV can decode"
     assert kept.probabilities is not None
 
@@ -150,18 +150,18 @@ def test_what_the_command_refuses_is_refused_from_python(run, videos, asked, rea
 
 
 @pytest.mark.parametrize("windows", [{}, {"window_seconds": 1}])
-def test_a_network_that_diverged(recogniser, videos, windows, user_error):
+def test_a_network_that_diverged(classifier, videos, windows, user_error):
     network = types.SimpleNamespace(
         predict_on_batch=lambda clips: np.full((len(clips), 3), np.nan, np.float32)
     )
-    diverged = dataclasses.replace(recogniser, network=network)
+    diverged = dataclasses.replace(classifier, network=network)
     with user_error("0.avi' is not a number", "its training diverged"):
         predict_videos(diverged, find_videos([videos / "0.avi"]), **windows)
 
 
-def test_a_folder_of_frames_without_a_rate_is_told(recogniser, videos):
+def test_a_folder_of_frames_without_a_rate_is_told(classifier, videos):
     heard = Heard()
-    predict_videos(recogniser, find_videos([videos / "frames"]), window_seconds=1, reporter=heard)
+    predict_videos(classifier, find_videos([videos / "frames"]), window_seconds=1, reporter=heard)
     assert heard.lines == [
         f"{str(videos / 'frames')!r} tells no frame rate: 25 frames a second are assumed where "
         "its frames have no times"
@@ -170,15 +170,15 @@ def test_a_folder_of_frames_without_a_rate_is_told(recogniser, videos):
 
 @pytest.mark.parametrize(
     "folder",
-    ["frames", "kth", "odd", "ucf101", pytest.param("fight", marks=pytest.mark.campaign)],
+    ["frames", "kth", "odd", "ucf101", pytest.param("fight", marks=pytest.mark.slow)],
 )
-def test_every_real_video_is_answered(recogniser, realdata, folder):
-    predictions = predict_videos(recogniser, find_videos([realdata(folder)]), clips=2)
+def test_every_real_video_is_answered(classifier, realdata, folder):
+    predictions = predict_videos(classifier, find_videos([realdata(folder)]), clips=2)
     assert not [(p.path, p.failure) for p in predictions if p.failure]
     for prediction in predictions:
         assert prediction.probabilities.sum() == pytest.approx(1)
-        [again] = predict_videos(recogniser, find_videos([prediction.path]), window_seconds=1e4)
-        assert again.moments[0].start == 0
+        [again] = predict_videos(classifier, find_videos([prediction.path]), window_seconds=1e4)
+        assert again.segments[0].start == 0
 
 
 def test_equal_probabilities_are_in_the_order_of_the_classes():
@@ -190,25 +190,25 @@ def test_equal_probabilities_are_in_the_order_of_the_classes():
 
 
 def test_neighbouring_windows_of_one_class_are_one():
-    moments = [
-        Moment(start, start + 1, np.float32([share, 1 - share]))
+    segments = [
+        SegmentPrediction(start, start + 1, np.float32([share, 1 - share]))
         for start, share in enumerate([0.75, 1, 0.25, 0.75])
     ]
-    prediction = Prediction("video", ("a", "b"), np.float32([0.5, 0.5]), tuple(moments))
+    prediction = Prediction("video", ("a", "b"), np.float32([0.5, 0.5]), tuple(segments))
     assert merged(prediction) == [(0, 2, "a", 0.875), (2, 3, "b", 0.75), (3, 4, "a", 0.75)]
     assert merged(Prediction("video", ("a", "b"), np.float32([0.5, 0.5]))) == []
 
 
-def test_documents_keep_every_number_and_every_name(recogniser, videos, tmp_path):
+def test_documents_keep_every_number_and_every_name(classifier, videos, tmp_path):
     names = [os.fsdecode(b"caf\xe9.avi"), 'a,"b"\n\r.avi', "정류장.avi"]
     for number, name in enumerate(names):
         shutil.copy(videos / f"{number}.avi", tmp_path / name)
     (tmp_path / "bad.avi").touch()
-    predictions = predict_videos(recogniser, find_videos([tmp_path]), window_seconds=0.3)
+    predictions = predict_videos(classifier, find_videos([tmp_path]), window_seconds=0.3)
     said = {p.path: p for p in predictions if not p.failure}
     assert set(said) == {str(tmp_path / name) for name in names}
-    document = json.loads(as_json(recogniser, predictions, settings={"protocol": "so"}))
-    assert document["model"] == recogniser.origin
+    document = json.loads(as_json(classifier, predictions, settings={"protocol": "so"}))
+    assert document["model"] == classifier.origin
     assert document["classes"] == ["걷기", "Jump", "Run"]
     assert document["protocol"] == "so"
     assert document["failures"] == [{"path": f"{tmp_path}/bad.avi", "reason": "the file is empty"}]
@@ -217,32 +217,32 @@ def test_documents_keep_every_number_and_every_name(recogniser, videos, tmp_path
         prediction = said[video["path"]]
         assert np.array_equal(np.float32(video["probabilities"]), prediction.probabilities)
         assert [entry["class"] for entry in video["top"]] == [name for name, _ in prediction.top()]
-        for window, moment in zip(video["windows"], prediction.moments, strict=True):
-            assert (window["start"], window["end"]) == pytest.approx((moment.start, moment.end))
-            assert np.array_equal(np.float32(window["probabilities"]), moment.probabilities)
+        for window, segment in zip(video["windows"], prediction.segments, strict=True):
+            assert (window["start"], window["end"]) == pytest.approx((segment.start, segment.end))
+            assert np.array_equal(np.float32(window["probabilities"]), segment.probabilities)
     table = as_csv(predictions).decode("utf-8", "surrogateescape")
     rows = list(csv.DictReader(io.StringIO(table, newline="")))
     assert {row["path"] for row in rows} == set(said)
-    assert len(rows) == 3 * sum(len(p.moments) for p in said.values())
+    assert len(rows) == 3 * sum(len(p.segments) for p in said.values())
     first = next(row for row in rows if row["path"].endswith("정류장.avi"))
-    moment = said[first["path"]].moments[0]
-    assert float(first["end"]) == pytest.approx(moment.end)
-    assert np.float32(first["probability"]) == moment.probabilities.max()
+    segment = said[first["path"]].segments[0]
+    assert float(first["end"]) == pytest.approx(segment.end)
+    assert np.float32(first["probability"]) == segment.probabilities.max()
     whole = as_csv([Prediction("v", ("a", "b"), np.float32([0.25, 0.75]))]).decode()
     assert whole == "path,start,end,rank,class,probability\nv,,,1,b,0.75\nv,,,2,a,0.25\n"
 
 
 def test_a_network_that_sees_flow(write_video, tmp_path):
     from ar3d_keras import TwoStream
-    from ar3d_keras.inference.recogniser import Recogniser
+    from ar3d_keras.inference.classifier import Classifier
     from ar3d_keras.videos.sampling import ClipShape
 
     shape = ClipShape(4, 32, 32, 36, 48, stride=2, flow="dis")
     network = TwoStream(2, frames=4, height=32, width=32, width_multiplier=0.0625)
-    recogniser = Recogniser(network, ("a", "b"), shape, "by hand", 2)
+    classifier = Classifier(network, ("a", "b"), shape, "by hand", 2)
     video = write_video(tmp_path / "video.avi", frames=25)
     catalog = Catalog(tmp_path, (Video(video.name, None),))
-    [whole] = predict_videos(recogniser, catalog)
-    [timed] = predict_videos(recogniser, catalog, window_seconds=1)
+    [whole] = predict_videos(classifier, catalog)
+    [timed] = predict_videos(classifier, catalog, window_seconds=1)
     # The video is a window: its clip, flow and all, is the same.
-    np.testing.assert_array_equal(timed.moments[0].probabilities, whole.probabilities)
+    np.testing.assert_array_equal(timed.segments[0].probabilities, whole.probabilities)

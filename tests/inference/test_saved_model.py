@@ -8,7 +8,7 @@ import pytest
 
 from ar3d_keras import predict
 from ar3d_keras.cli import main
-from ar3d_keras.inference.recogniser import DESCRIPTION
+from ar3d_keras.inference.classifier import DESCRIPTION
 from ar3d_keras.inference.saved_model import find_version, from_saved_model
 
 
@@ -20,9 +20,9 @@ def exported(run, tmp_path_factory):
     return folder
 
 
-def test_it_says_what_its_run_says(run, recogniser, exported, write_video, tmp_path):
+def test_it_says_what_its_run_says(run, classifier, exported, write_video, tmp_path):
     loaded = from_saved_model(exported)
-    assert (loaded.classes, loaded.shape) == (recogniser.classes, recogniser.shape)
+    assert (loaded.class_names, loaded.shape) == (classifier.class_names, classifier.shape)
     assert loaded.origin == str(exported / "1")
     video = write_video(tmp_path / "video.avi", frames=30)
     for windows in ({}, {"window_seconds": 0.5}):
@@ -52,7 +52,7 @@ def test_a_saved_model_of_somebody_else(exported, tmp_path, user_error):
         (version / DESCRIPTION).unlink(missing_ok=True)
         if content:
             (version / DESCRIPTION).write_text(content)
-        with user_error("recogniser.json cannot be used", "ar3d export"):
+        with user_error("preprocessor.json cannot be used", "ar3d export"):
             from_saved_model(version)
 
 

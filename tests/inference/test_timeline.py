@@ -7,11 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ar3d_keras.inference.timeline import clips_of, refuse_large, small_windows, timeline, windows
+from ar3d_keras.inference.timeline import (
+    check_window_memory,
+    clips_of,
+    small_windows,
+    timeline,
+    windows,
+)
 from ar3d_keras.videos.catalog import Video
 from ar3d_keras.videos.reader import load_cv2, read_header, timed_frames
 from ar3d_keras.videos.sampling import ClipShape
-from ar3d_keras.videos.sources import GridViews, VideoSource
+from ar3d_keras.videos.sources import UniformSampler, VideoSource
 
 SHAPE = ClipShape(4, 16, 16, 18, 24, stride=2)
 
@@ -105,7 +111,7 @@ def test_a_window_is_looked_at_as_evaluation_looks_at_a_video_cut_out_there(
             {piece.name: len(window.frames)},
             (),
             shape,
-            GridViews(2, 3),
+            UniformSampler(2, 3),
         )
         clips = np.stack(list(clips_of(window.frames, shape, clips=2, crops=3)))
         np.testing.assert_array_equal(clips, [source[view, 0] for view in range(6)])
@@ -116,21 +122,21 @@ def test_a_window_that_would_fill_the_memory(write_video, tmp_path, user_error):
     large = ClipShape(4, 112, 112, 2000, 2000)
     assert len(list(small_windows(video, large, seconds=3600, hop=3600))) == 1  # it has 10 frames
     with user_error("a window of 3600 seconds would hold 1080 GB of frames", "--window-seconds"):
-        refuse_large(3600, 3600 * 25, large)
+        check_window_memory(3600, 3600 * 25, large)
 
 
-def test_what_is_said_of_a_window_is_what_is_said_of_its_clips(recogniser, write_video, tmp_path):
+def test_what_is_said_of_a_window_is_what_is_said_of_its_clips(classifier, write_video, tmp_path):
     video = write_video(tmp_path / "video.avi", frames=60)
-    moments = timeline(recogniser, video, seconds=0.4, hop=0.4, clips=2, batch_size=4)
-    assert [moment.start for moment in moments] == pytest.approx([0.4 * n for n in range(6)])
-    assert [moment.end for moment in moments] == pytest.approx([0.4 * n for n in range(1, 7)])
-    for moment, window in zip(
-        moments, small_windows(video, recogniser.shape, seconds=0.4, hop=0.4), strict=True
+    segments = timeline(classifier, video, seconds=0.4, hop=0.4, clips=2, batch_size=4)
+    assert [segment.start for segment in segments] == pytest.approx([0.4 * n for n in range(6)])
+    assert [segment.end for segment in segments] == pytest.approx([0.4 * n for n in range(1, 7)])
+    for segment, window in zip(
+        segments, small_windows(video, classifier.shape, seconds=0.4, hop=0.4), strict=True
     ):
-        clips = np.zeros((4, *recogniser.shape.array), np.uint8)
-        clips[:2] = list(clips_of(window.frames, recogniser.shape, clips=2))
-        said = np.asarray(recogniser.network.predict_on_batch(clips))[:2].mean(0)
-        np.testing.assert_array_equal(moment.probabilities, said)
+        clips = np.zeros((4, *classifier.shape.array), np.uint8)
+        clips[:2] = list(clips_of(window.frames, classifier.shape, clips=2))
+        said = np.asarray(classifier.network.predict_on_batch(clips))[:2].mean(0)
+        np.testing.assert_array_equal(segment.probabilities, said)
 
 
 def test_a_folder_of_frames_has_25_a_second(write_frames, tmp_path):

@@ -12,7 +12,7 @@ from ar3d_keras.models import network, options
 class NetworkTests:
     """Subclass it as `Test...` and say what is tested.
 
-    One test runs on every backend; mark the class `every_backend` where all are quick there.
+    One test runs on every backend; mark the class `multi_backend` where all are quick there.
 
     Attributes:
         name: of the network, as `--model` takes it.
@@ -38,7 +38,7 @@ class NetworkTests:
         channels = 5 if network(self.name).needs_flow else 3
         return np.random.default_rng(0).integers(0, 256, (3, *shape, channels), np.uint8)
 
-    @pytest.mark.every_backend
+    @pytest.mark.multi_backend
     def test_clips_become_probabilities_and_uint8_equals_float(self):
         model, clips = self.build(), self.clips
         answer = model.predict_on_batch(clips)
@@ -73,8 +73,8 @@ class NetworkTests:
         answer = mixed.predict_on_batch(self.clips)
         assert answer.dtype == np.float32
         np.testing.assert_allclose(answer, exact.predict_on_batch(self.clips), atol=0.05)
-        twin = type(mixed).from_config(mixed.get_config())
-        assert {layer.compute_dtype for layer in twin.layers} == {"float32"}
+        float32_model = type(mixed).from_config(mixed.get_config())
+        assert {layer.compute_dtype for layer in float32_model.layers} == {"float32"}
 
     def test_training_lowers_the_loss(self):
         model, labels = self.build(dropout=0.0), np.array([0, 1, 2])

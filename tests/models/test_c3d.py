@@ -4,7 +4,7 @@ from networks import NetworkTests  # tests/models/networks.py
 from ar3d_keras import C3D
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 class TestC3D(NetworkTests):
     name = "c3d"
     small = {  # noqa: RUF012

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ar3d_keras import AttentionGate, Conv3DClassifier, UserError, load_model
 from ar3d_keras.models.layers import LogNormalization
 
-pytestmark = pytest.mark.every_backend
+pytestmark = pytest.mark.multi_backend
 SMALL = {"frames": 4, "height": 8, "width": 8, "filters": 6, "pool": (2, 4, 4), "dense": 5}
 
 
@@ -121,8 +121,8 @@ def test_softmax_and_scaling_stay_float32_under_mixed_precision():
 
 def test_config_round_trip():
     model = Conv3DClassifier(3, attention=True, dropout=0.5, **SMALL)
-    twin = Conv3DClassifier.from_config(model.get_config())
-    assert twin.get_config() == model.get_config()
+    float32_model = Conv3DClassifier.from_config(model.get_config())
+    assert float32_model.get_config() == model.get_config()
     gate = AttentionGate((1, 3, 3), name="g")
     assert AttentionGate.from_config(gate.get_config()).kernel_size == (1, 3, 3)
 
@@ -139,7 +139,7 @@ def test_differences_are_from_each_frame_to_the_next():
 
 
 def test_shrinking_averages_squares_of_pixels():
-    model = Conv3DClassifier(3, shrink=2, **{**SMALL, "pool": (2, 4, 4)})
+    model = Conv3DClassifier(3, spatial_downsample=2, **{**SMALL, "pool": (2, 4, 4)})
     data = clips().astype(np.float32) / 255
     expected = data.reshape(2, 4, 4, 2, 4, 2, 3).mean((3, 5))
     np.testing.assert_allclose(output_of(model, "shrink", clips()), expected, atol=1e-6)
@@ -166,7 +166,7 @@ def test_log_features_are_normalised_by_their_batch_in_training_and_by_its_avera
     assert np.isfinite(keras.ops.convert_to_numpy(layer(np.zeros((2, 5), np.float32)))).all()
 
 
-MOTION = {**SMALL, "shrink": 2, "differences": True, "pool": "global", "log_features": True}
+MOTION = {**SMALL, "shrink": 2, "differences": True, "pool": "global", "log_pooling": True}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
@@ -250,9 +250,12 @@ def test_a_saved_network_predicts_the_same_in_float32(tmp_path, dtype):
         ({"dropout": 1.0}, "--dropout 1.0"),
         ({"dropout": -0.1}, "--dropout -0.1"),
         ({"classes": 1}, "at least 2 classes"),
-        ({"shrink": 0}, "--shrink 0 must be at least 1"),
-        ({"shrink": 3}, "--shrink 3 must divide --height 8 and --width 8"),
-        ({"shrink": 4}, "--pool 2 4 4 is larger than the features, which have height 2"),
+        ({"shrink": 0}, "--spatial-downsample 0 must be at least 1"),
+        ({"shrink": 3}, "--spatial-downsample 3 must divide --height 8 and --width 8"),
+        (
+            {"spatial_downsample": 4},
+            "--pool 2 4 4 is larger than the features, which have height 2",
+        ),
         ({"differences": True, "frames": 1, "pool": 1}, "--differences needs --frames 2 or more"),
         ({"differences": True, "pool": (4, 4, 4)}, "which have frames 3"),
     ],

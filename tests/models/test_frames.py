@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from ar3d_keras.config import FramesNetwork
+from ar3d_keras.config import Backbone
 from ar3d_keras.models.frames import FrameByFrame, open_network
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def test_a_network_is_cut_behind_its_last_features_of_a_size(size, least, last, 
     assert columns >= rows
 
 
-@pytest.mark.parametrize("name", get_args(FramesNetwork))
+@pytest.mark.parametrize("name", get_args(Backbone))
 def test_every_network_can_be_cut(name):
     network = open_network(name, "none", height=112, width=112, least=6)
     assert 6 <= min(network.output.shape[1:3]) <= 11
@@ -51,8 +51,10 @@ def test_every_network_can_be_cut(name):
 
 def test_the_layer_can_be_written_down():
     layer = FrameByFrame(open_network("MobileNet", "none", height=32, width=32), name="f")
-    twin = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
-    assert twin.compute_output_shape((None, 3, 32, 32, 3)) == (None, 3, 1, 1, 1024)
+    float32_model = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(layer)
+    )
+    assert float32_model.compute_output_shape((None, 3, 32, 32, 3)) == (None, 3, 1, 1, 1024)
 
 
 def test_batch_norms_forget_fast_and_keras_is_left_as_it_was():
@@ -69,13 +71,13 @@ def test_batch_norms_forget_fast_and_keras_is_left_as_it_was():
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"name": "VGG16"}, "--frames-network 'VGG16' is none of InceptionV3, MobileNet"),
+        ({"name": "VGG16"}, "--backbone 'VGG16' is none of InceptionV3, MobileNet"),
         ({"name": "Xception", "height": 48}, "Xception cannot take frames of 48x128"),
         (
             {"least": 65},
             "mobilenet_1.00_128 has no features of 65x65 in such frames: give a larger",
         ),
-        ({"weights": "jft"}, "--frames-weights 'jft' is neither none nor imagenet"),
+        ({"weights": "jft"}, "--backbone-weights 'jft' is neither none nor imagenet"),
     ],
 )
 def test_what_cannot_be_opened_is_refused(changes, told, user_error):

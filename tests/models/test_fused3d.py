@@ -9,7 +9,7 @@ from ar3d_keras.models.fused3d import cut_moments
 class TestFused3D(NetworkTests):
     name = "fused3d"
     small = {  # noqa: RUF012
-        "frames": 3, "height": 32, "width": 32, "frames_network": "MobileNet", "filters": 4,
+        "frames": 3, "height": 32, "width": 32, "backbone": "MobileNet", "filters": 4,
         "gate_kernel": 1,
     }  # fmt: skip
     gated = "fusion"
@@ -17,7 +17,7 @@ class TestFused3D(NetworkTests):
     learning_rate = 3e-3
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 @pytest.mark.parametrize(
     ("frames", "middles", "first", "length"),
     [(16, [1, 4, 7, 10, 13], 0, 3), (17, [2, 5, 8, 11, 14], 1, 3), (50, [5, 15, 25, 35, 45], 0, 10),

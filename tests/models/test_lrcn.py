@@ -8,7 +8,7 @@ from ar3d_keras import LRCN
 class TestLRCN(NetworkTests):
     name = "lrcn"
     small = {  # noqa: RUF012
-        "frames": 3, "height": 32, "width": 32, "frames_network": "MobileNet", "dense": 6,
+        "frames": 3, "height": 32, "width": 32, "backbone": "MobileNet", "dense": 6,
         "units": 4,
     }  # fmt: skip
     shapes = {"frames": (3, 8, 8, 128), "fc6": (3, 6), "lstm": (3, 4), "scores": (3, 3)}  # noqa: RUF012

@@ -6,7 +6,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from ar3d_keras.config import ModelConfig, TrainConfig, from_json, with_preset
-from ar3d_keras.models import NETWORKS, network, options, refuse_options
+from ar3d_keras.models import NETWORKS, check_options, network, options
 from ar3d_keras.training.trainer import build_network
 
 CLIP = {"frames", "height", "width"}  # given by the data section
@@ -50,7 +50,7 @@ def test_every_option_belongs_to_a_network_and_its_help_names_each_default():
 )
 def test_an_option_that_a_network_does_not_take_is_refused(name, option, user_error):
     with user_error(f"--model {name} has no --{option}: its options are --", "--height, --width"):
-        refuse_options(name, {"dropout": 0.5, option: 3})
+        check_options(name, {"dropout": 0.5, option: 3})
 
 
 def test_an_unknown_network_is_refused(user_error):
@@ -79,4 +79,4 @@ def test_a_preset_has_a_part_for_one_network():
     for name in NETWORKS:
         config = with_preset(TrainConfig(), "demo", name)
         assert (config.model.model, config.data.height) == (name, 48)
-        refuse_options(name, config.model.given())
+        check_options(name, config.model.given())

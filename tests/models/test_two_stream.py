@@ -7,7 +7,7 @@ from ar3d_keras import TwoStream
 from ar3d_keras.models.layers import LocalResponseNormalization
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 class TestTwoStream(NetworkTests):
     name = "two_stream"
     small = {"frames": 4, "height": 20, "width": 20, "width_multiplier": 1 / 32}  # noqa: RUF012
@@ -43,7 +43,7 @@ class TestTwoStream(NetworkTests):
         )
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 def test_local_response_normalization_by_hand():
     features = np.random.default_rng(0).normal(0, 50, (2, 3, 7)).astype(np.float32)
     found = keras.ops.convert_to_numpy(LocalResponseNormalization()(features))

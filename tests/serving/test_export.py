@@ -16,8 +16,8 @@ import pytest
 from ar3d_keras import Conv3DClassifier, TwoStream
 from ar3d_keras.cli import main
 from ar3d_keras.errors import UserError
-from ar3d_keras.inference.attention_map import attention_network
-from ar3d_keras.inference.recogniser import DESCRIPTION, describe
+from ar3d_keras.explanation.attention_map import attention_network
+from ar3d_keras.inference.classifier import DESCRIPTION, describe
 from ar3d_keras.runs import Run
 from ar3d_keras.serving.export import export_saved_model
 from ar3d_keras.serving.versions import free_version
@@ -43,7 +43,7 @@ def exported(decide, tmp_path_factory):
     return model, folder, version
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 def test_it_says_what_keras_says(exported, ask):
     model, _, version = exported
     clips = np.random.default_rng(0).integers(0, 256, (8, 4, 8, 8, 3), np.uint8)
@@ -71,7 +71,7 @@ def test_it_says_what_keras_says(exported, ask):
             np.testing.assert_allclose(answers[name], values[:count], rtol=0, atol=1e-5)
 
 
-@pytest.mark.campaign
+@pytest.mark.slow
 def test_the_network_of_the_papers_size(decide, ask, tmp_path):
     model = Conv3DClassifier(101, attention=True)
     decide(model)
@@ -174,7 +174,7 @@ def test_it_does_not_matter_where_it_is_called_from(exported, tmp_path, monkeypa
     assert (version / "saved_model.pb").is_file()
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 def test_a_failed_export_leaves_nothing_and_is_never_seen_as_a_version(tmp_path, monkeypatch):
     from ar3d_keras.serving import export
 
@@ -272,7 +272,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from ar3d_keras.errors import UserError
-from ar3d_keras.inference.recogniser import describe
+from ar3d_keras.inference.classifier import describe
 from ar3d_keras.serving.export import export_saved_model
 from ar3d_keras.videos.sampling import ClipShape
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))

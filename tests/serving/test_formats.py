@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 
 from ar3d_keras import UserError
-from ar3d_keras.inference.recogniser import describe
+from ar3d_keras.inference.classifier import describe
 from ar3d_keras.models import network
 from ar3d_keras.serving import formats
 from ar3d_keras.videos.sampling import ClipShape
@@ -19,7 +19,7 @@ CLASSES = ["걷기 walk", "run", "jump, high"]
 PAPER = {"frames": 4, "height": 8, "width": 8, "filters": 6, "dense": 5}
 THIN = {"frames": 4, "height": 32, "width": 32, "width_multiplier": 0.05}
 FRAMES = {"frames": 4, "height": 48, "width": 48}
-ENERGIES = {"shrink": 2, "differences": True, "pool": "global", "log_features": True}
+ENERGIES = {"shrink": 2, "differences": True, "pool": "global", "log_pooling": True}
 NETWORKS = {
     "conv3d": ("conv3d", {**PAPER, "pool": (2, 4, 4)}),
     "conv3d gated": ("conv3d", {**PAPER, "pool": (2, 3, 3), "attention": True}),
@@ -128,7 +128,7 @@ def exported(tmp_path_factory):
 
 # tf2onnx before opset 18 makes a wrong graph of an i3d of so few frames, and of nothing else.
 CASES = [
-    pytest.param(name, format, marks=pytest.mark.campaign if name == "fused3d" else ())
+    pytest.param(name, format, marks=pytest.mark.slow if name == "fused3d" else ())
     for name in NETWORKS
     for format in formats.FILES
     if name != "i3d of 4 frames" or format == "onnx"
@@ -157,7 +157,7 @@ def test_int8_holds_every_kernel_in_int8(name, exported):
     np.testing.assert_allclose(litert(file)(clips), expected, atol=0.05)
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 def test_a_folder_holds_the_file_and_its_description(tmp_path):
     keras.utils.set_random_seed(0)
     model = network("conv3d")(3, **NETWORKS["conv3d gated"][1])
@@ -171,9 +171,9 @@ def test_a_folder_holds_the_file_and_its_description(tmp_path):
     assert sorted(path.name for path in file.parent.iterdir()) == [
         "network.bin",
         "network.xml",
-        "recogniser.json",
+        "preprocessor.json",
     ]
-    said = json.loads((file.parent / "recogniser.json").read_text(encoding="utf-8"))
+    said = json.loads((file.parent / "preprocessor.json").read_text(encoding="utf-8"))
     assert said["classes"] == CLASSES
     clips = np.random.default_rng(0).integers(0, 256, (3, 4, 8, 8, 3), np.uint8)
     np.testing.assert_allclose(openvino(file)(clips), model.predict_on_batch(clips), atol=2e-6)

@@ -15,8 +15,8 @@ from ar3d_keras.serving.preprocessing import (
 )
 from ar3d_keras.videos.catalog import Video
 from ar3d_keras.videos.reader import every_frame
-from ar3d_keras.videos.sampling import ClipShape, grid_view
-from ar3d_keras.videos.sources import GridViews, VideoSource
+from ar3d_keras.videos.sampling import ClipShape, uniform_clip
+from ar3d_keras.videos.sources import UniformSampler, VideoSource
 
 SHAPE = ClipShape(4, 8, 10, resize_height=11, resize_width=15)
 sizes = st.integers(1, 70)
@@ -41,7 +41,7 @@ def test_the_window_is_that_of_evaluation(stride, frames):
     """For every length of video up to where the widest stride fits, and more."""
     shape = ClipShape(frames, stride=stride)
     available = np.arange(1, stride * frames + 3 * stride + 50)
-    expected = [grid_view(n, shape, clips=1, crops=1, index=0).window for n in available]
+    expected = [uniform_clip(n, shape, clips=1, crops=1, index=0).window for n in available]
     windows = centre_window(tf.constant(available, tf.int32), shape)
     np.testing.assert_array_equal(windows, expected)
     np.testing.assert_array_equal(centre_window(tf.constant(7), shape), expected[6])
@@ -61,7 +61,7 @@ def test_resizing_is_opencvs_within_one_grey_level(height, width, to_height, to_
 def test_the_crop_is_that_of_evaluation(height, width, down, across):
     shape = ClipShape(1, height, width, resize_height=height + down, resize_width=width + across)
     image = random_frames(height + down, width + across, 3)
-    view = grid_view(1, shape, clips=1, crops=1, index=0)
+    view = uniform_clip(1, shape, clips=1, crops=1, index=0)
     wanted = image[view.top :, view.left :][:height, :width]
     np.testing.assert_array_equal(centre_crop(image[np.newaxis], shape)[0], wanted)
 
@@ -70,7 +70,7 @@ def test_the_crop_is_that_of_evaluation(height, width, down, across):
 def test_a_real_video_gives_the_clip_of_evaluation(frames, write_video, tmp_path):
     write_video(tmp_path / "v.avi", frames, size=(48, 64))
     evaluation = VideoSource(
-        tmp_path, [Video("v.avi", None)], {"v.avi": frames}, [], SHAPE, GridViews()
+        tmp_path, [Video("v.avi", None)], {"v.avi": frames}, [], SHAPE, UniformSampler()
     )
     decoded = np.stack(list(every_frame(tmp_path / "v.avi", (48, 64))))[..., ::-1]
     clip = clip_of_frames(decoded[np.newaxis], SHAPE)
@@ -104,7 +104,7 @@ def test_rows_of_any_length_and_frames_of_any_size_fit_into_one_batch():
     clips, errors = clip_of_images(batch, SHAPE)
     assert errors.numpy().tolist() == [b""] * 5
     for row, clip in zip(rows, clips, strict=False):
-        window = grid_view(len(row), SHAPE, clips=1, crops=1, index=0).window
+        window = uniform_clip(len(row), SHAPE, clips=1, crops=1, index=0).window
         for place, frame in zip(window, clip, strict=True):
             image = tf.io.decode_png(row[place])
             np.testing.assert_array_equal(frame, centre_crop(image[tf.newaxis], SHAPE)[0])
@@ -131,7 +131,7 @@ def test_a_bad_image_spoils_its_own_row_and_says_where():
 def test_frames_that_are_not_in_the_clip_are_not_decoded():
     good = encoded(random_frames(20, 30, 3))
     row = [b"no image"] * 40
-    for place in grid_view(40, SHAPE, clips=1, crops=1, index=0).window:
+    for place in uniform_clip(40, SHAPE, clips=1, crops=1, index=0).window:
         row[place] = good
     assert clip_of_images([row], SHAPE)[1].numpy().tolist() == [b""]
 

@@ -28,11 +28,11 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
 
 from ar3d_keras import ClipShape, Conv3DClassifier
-from ar3d_keras.inference.attention_map import attention_network
-from ar3d_keras.inference.recogniser import describe
+from ar3d_keras.explanation.attention_map import attention_network
+from ar3d_keras.inference.classifier import describe
 from ar3d_keras.serving.export import export_saved_model
 from ar3d_keras.videos.reader import count_frames, load_cv2, read_frames
-from ar3d_keras.videos.sampling import grid_view
+from ar3d_keras.videos.sampling import uniform_clip
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "serving"
@@ -100,9 +100,9 @@ def command(binary: str | None, base: Path, grpc_port: int, rest_port: int) -> l
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    with socket.socket() as scan:
+        scan.bind(("127.0.0.1", 0))
+        return scan.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -207,7 +207,7 @@ def test_a_wrong_request_is_told_what_is_wrong_and_the_server_lives(server, clip
 @pytest.mark.parametrize("frames", [3, 20])
 def test_the_clients_answer_like_evaluation(server, write_video, tmp_path, frames):
     video = write_video(tmp_path / "v.avi", frames=frames)
-    view = grid_view(count_frames(video), SHAPE, clips=1, crops=1, index=0)
+    view = uniform_clip(count_frames(video), SHAPE, clips=1, crops=1, index=0)
     clip = read_frames(
         video,
         view.window,
@@ -235,9 +235,9 @@ def test_the_clients_answer_like_evaluation(server, write_video, tmp_path, frame
 )
 def test_the_clients_say_what_is_wrong(server, write_video, tmp_path, name, flag, nowhere):
     (tmp_path / "no.avi").write_bytes(b"no video")
-    here = server.grpc if flag == "--server" else server.rest
+    environment_info = server.grpc if flag == "--server" else server.rest
     for video, where, said in (
-        (tmp_path / "no.avi", here, f"error: {tmp_path / 'no.avi'} is no video"),
+        (tmp_path / "no.avi", environment_info, f"error: {tmp_path / 'no.avi'} is no video"),
         (write_video(tmp_path / "v.avi"), nowhere, "error: "),
     ):
         done = client(name, video, flag, where)

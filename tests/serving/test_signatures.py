@@ -7,13 +7,13 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from ar3d_keras import Conv3DClassifier
-from ar3d_keras.inference.recogniser import describe
+from ar3d_keras.inference.classifier import describe
 from ar3d_keras.serving.export import export_saved_model
 from ar3d_keras.serving.preprocessing import clip_of_frames
 from ar3d_keras.videos.catalog import Video
 from ar3d_keras.videos.reader import every_frame
 from ar3d_keras.videos.sampling import ClipShape
-from ar3d_keras.videos.sources import GridViews, VideoSource
+from ar3d_keras.videos.sources import UniformSampler, VideoSource
 
 SHAPE = ClipShape(4, 8, 8, resize_height=9, resize_width=12)
 SMALL = {"frames": 4, "height": 8, "width": 8, "filters": 6, "pool": (2, 4, 4), "dense": 5}
@@ -44,7 +44,7 @@ def videos(write_video, tmp_path_factory):
     frames = np.stack([list(every_frame(root / name, SIZE)) for name in names])[..., ::-1]
     lengths = dict.fromkeys(names, FRAMES)
     source = VideoSource(
-        root, [Video(name, None) for name in names], lengths, [], SHAPE, GridViews()
+        root, [Video(name, None) for name in names], lengths, [], SHAPE, UniformSampler()
     )
     return frames, np.stack([source[place, 0] for place in range(8)])
 

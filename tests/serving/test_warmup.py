@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from ar3d_keras import Conv3DClassifier
-from ar3d_keras.inference.recogniser import describe
+from ar3d_keras.inference.classifier import describe
 from ar3d_keras.serving.export import export_saved_model
 from ar3d_keras.serving.warmup import WARMUP
 from ar3d_keras.videos.sampling import ClipShape

@@ -21,7 +21,7 @@ from ar3d_keras.runs import columns, read_history
 from ar3d_keras.training.callbacks import EarlyStop, EpochRate, StopOnNaN
 from ar3d_keras.training.run_state import RunState, restore
 
-pytestmark = pytest.mark.every_backend
+pytestmark = pytest.mark.multi_backend
 NAMES = ["dark", "middle", "bright"]
 
 
@@ -91,7 +91,7 @@ def test_the_logs_reach_keras_history():
 
 def test_the_best_network_by_val_accuracy_is_kept_in_float32(tmp_path):
     model = network()
-    twin = network()
+    float32_model = network()
     scores = iter([(0.5, 1.0), (0.7, 0.9), (0.7, 0.8), (0.6, 0.1)])
     kept = []
 
@@ -104,7 +104,9 @@ def test_the_best_network_by_val_accuracy_is_kept_in_float32(tmp_path):
             kept.append(model.get_weights())
 
     file = tmp_path / "best.keras"
-    model.fit(*data(), epochs=4, verbose=0, callbacks=[Script(), Spy(), BestNetwork(file, twin)])
+    model.fit(
+        *data(), epochs=4, verbose=0, callbacks=[Script(), Spy(), BestNetwork(file, float32_model)]
+    )
     for best, expected in zip(load_model(file).get_weights(), kept[2], strict=True):
         np.testing.assert_array_equal(best, expected)  # the tie goes to the lower loss
 

@@ -5,7 +5,7 @@ import pytest
 from ar3d_keras import Conv3DClassifier, UserError
 from ar3d_keras.training import hardware
 
-pytestmark = pytest.mark.every_backend
+pytestmark = pytest.mark.multi_backend
 
 
 def test_auto_precision_is_one_that_this_machine_trains_in():
@@ -37,5 +37,8 @@ def test_xla_is_off_on_tensorflows_cpu():
 
 
 def test_the_record_names_machine_and_versions():
-    assert hardware.here() == {"backend": keras.backend.backend(), "device": hardware.device_name()}
+    assert hardware.environment_info() == {
+        "backend": keras.backend.backend(),
+        "device": hardware.device_name(),
+    }
     assert {"python", "keras", "numpy", "opencv", hardware.backend()} == set(hardware.versions())

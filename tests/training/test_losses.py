@@ -4,7 +4,7 @@ import pytest
 
 from ar3d_keras.training.losses import crossentropy
 
-pytestmark = pytest.mark.every_backend
+pytestmark = pytest.mark.multi_backend
 LABELS = np.array([2, 0, 1])
 PROBABILITIES = np.array([[0.1, 0.2, 0.7], [0.5, 0.25, 0.25], [0.3, 0.3, 0.4]], np.float32)
 
@@ -41,5 +41,5 @@ def test_a_clip_of_weight_zero_counts_nowhere(smoothing):
 
 def test_config_round_trip():
     loss = crossentropy(0.2)
-    twin = keras.losses.deserialize(keras.losses.serialize(loss))
-    assert value(twin) == value(loss)
+    float32_model = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert value(float32_model) == value(loss)

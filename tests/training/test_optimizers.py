@@ -6,7 +6,7 @@ from ar3d_keras import DecayingAdam
 from ar3d_keras.config import RecipeConfig
 from ar3d_keras.training.optimizers import make_optimizer
 
-pytestmark = pytest.mark.every_backend
+pytestmark = pytest.mark.multi_backend
 X = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
 Y = X[:, :3] * 2
 START = np.random.default_rng(1).normal(size=(4, 3)).astype("float32")
@@ -57,8 +57,8 @@ def test_no_decay_is_adam():
 
 def test_config_round_trip():
     optimizer = DecayingAdam(1e-3, decay=0.1, decay_kind="decoupled", decay_after=7)
-    twin = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
-    assert twin.get_config() == optimizer.get_config()
+    float32_model = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert float32_model.get_config() == optimizer.get_config()
 
 
 def test_clip_norm_shortens_the_whole_gradient_and_only_a_longer_one():
@@ -67,8 +67,8 @@ def test_clip_norm_shortens_the_whole_gradient_and_only_a_longer_one():
         variables = [keras.Variable([3.0, 0.0]), keras.Variable([4.0])]
         optimizer.build(variables)
         optimizer.apply([keras.ops.array([3.0, 0.0]), keras.ops.array([4.0])])  # 5 long together
-        moments = optimizer.variables[2], optimizer.variables[4]
-        return np.concatenate([keras.ops.convert_to_numpy(m) for m in moments]) / 0.1
+        segments = optimizer.variables[2], optimizer.variables[4]
+        return np.concatenate([keras.ops.convert_to_numpy(m) for m in segments]) / 0.1
 
     np.testing.assert_allclose(first_moment(1.0), [0.6, 0.0, 0.8], rtol=1e-5)
     np.testing.assert_allclose(first_moment(6.0), [3.0, 0.0, 4.0], rtol=1e-5)

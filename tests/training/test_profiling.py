@@ -8,14 +8,14 @@ from ar3d_keras import Conv3DClassifier
 from ar3d_keras.progress import Reporter
 from ar3d_keras.training.profiling import ProfileSteps
 
-pytestmark = pytest.mark.every_backend
+pytestmark = pytest.mark.multi_backend
 
 
 class Said(Reporter):
     def __init__(self):
         self.lines = []
 
-    def say(self, text):
+    def log(self, text):
         self.lines.append(text)
 
 

@@ -8,7 +8,7 @@ from ar3d_keras.config import RecipeConfig
 from ar3d_keras.training.optimizers import make_optimizer
 from ar3d_keras.training.schedules import learning_rate
 
-pytestmark = pytest.mark.every_backend
+pytestmark = pytest.mark.multi_backend
 
 
 def rates(recipe, steps_per_epoch):
@@ -68,5 +68,5 @@ def test_the_optimizer_takes_it():
     recipe = RecipeConfig(epochs=2, schedule="cosine", learning_rate=0.5)
     optimizer = make_optimizer(recipe, steps_per_epoch=4)
     assert float(keras.ops.convert_to_numpy(optimizer.learning_rate)) == 0.5
-    twin = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
-    assert twin.get_config() == optimizer.get_config()
+    float32_model = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert float32_model.get_config() == optimizer.get_config()

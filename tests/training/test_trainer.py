@@ -14,14 +14,14 @@ from ar3d_keras.videos.dataset import clip_shape, open_dataset
 from ar3d_keras.videos.demo import make_demo
 from ar3d_keras.videos.splits import make_split
 
-pytestmark = pytest.mark.every_backend
+pytestmark = pytest.mark.multi_backend
 
 
 class Told(Reporter):
     def __init__(self):
         self.lines = []
 
-    def say(self, text):
+    def log(self, text):
         self.lines.append(text)
 
 

@@ -46,7 +46,7 @@ def layers_equal(one, other, name):
     return all(np.array_equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 def test_everything_is_taken_where_everything_fits(saved):
     old, new = network(), network()
     told = take_weights(new, saved(old), ABC)
@@ -77,7 +77,7 @@ def test_a_file_alone_says_no_classes(saved, tmp_path):
     old = network()
     old.save(tmp_path / "alone.keras")
     start = find_warm_start(str(tmp_path / "alone.keras"), tmp_path)
-    assert start.classes is None
+    assert start.class_names is None
     assert take_weights(network(), start, tuple("xyz")).endswith("new: none")
     inside = saved(old)
     assert find_warm_start(str(inside.file), tmp_path) == inside  # of a run: its classes
@@ -107,7 +107,7 @@ def test_a_record_gives_the_start_back(saved):
     start = saved(network())
     record = json.loads(json.dumps(start.record()))
     assert WarmStart(record["file"], record["sha256"], tuple(record["classes"])) == WarmStart(
-        str(start.file), start.sha256, start.classes
+        str(start.file), start.sha256, start.class_names
     )
 
 
@@ -134,7 +134,7 @@ def fit(model):
     model.fit(draw.random((8, 4, 8, 8, 3)), draw.integers(0, 2, 8), epochs=2, verbose=0)
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 @pytest.mark.parametrize(
     ("patterns", "frozen"),
     [

@@ -16,14 +16,14 @@ from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.dataset import open_dataset
 from ar3d_keras.videos.pack_index import PackSettings
 from ar3d_keras.videos.packing import make_pack
-from ar3d_keras.videos.sampling import Box, ClipShape, Colour, View, random_view, stride_for
+from ar3d_keras.videos.sampling import Box, ClipShape, ClipSpec, Colour, random_clip, stride_for
 from ar3d_keras.videos.splits import make_split
 
 PAPER = ClipShape()
 SHAPE = ClipShape(frames=4, height=16, width=20, resize_height=20, resize_width=28, stride=2)
 EVERYTHING = AugmentConfig(
     crop_scale=(0.2, 1), stride_jitter=2, brightness=0.5, contrast=0.5, saturation=0.5, hue=0.2,
-    erase=0.5,
+    random_erasing=0.5,
 )  # fmt: skip
 
 SHARES = st.floats(0, 1)
@@ -40,7 +40,7 @@ CONFIGS = st.builds(
         lambda scale: scale[0] > 0
     ),
     stride_jitter=st.integers(0, 6),
-    brightness=SHARES, contrast=SHARES, saturation=SHARES, hue=st.floats(0, 0.5), erase=SHARES,
+    brightness=SHARES, contrast=SHARES, saturation=SHARES, hue=st.floats(0, 0.5), random_erasing=SHARES,
 )  # fmt: skip
 PLACES = {
     "seed": st.integers(0, 2**32 - 1),
@@ -50,7 +50,7 @@ PLACES = {
 
 
 def view(config, available=100, shape=PAPER, seed=0, epoch=0, index=0):
-    return random_view(
+    return random_clip(
         available, shape, flip=True, seed=seed, epoch=epoch, index=index, augment=config
     )
 
@@ -106,7 +106,7 @@ def test_switching_one_off_leaves_the_others_as_they_were(config, available, sha
 def test_a_seed_gives_these_views(place, before):
     """Runs that other versions of this package go on with must go on as they began."""
     seed, epoch, index = place
-    drawn = random_view(100, PAPER, flip=True, seed=seed, epoch=epoch, index=index)
+    drawn = random_clip(100, PAPER, flip=True, seed=seed, epoch=epoch, index=index)
     assert (drawn.window[0], drawn.top, drawn.left, drawn.flip) == before
     assert (drawn.crop, drawn.colour, drawn.erased) == (None, None, None)
 
@@ -137,7 +137,7 @@ def test_the_stride_is_jittered_about_the_one_that_fits():
 
 
 def test_as_many_clips_are_erased_as_asked_for():
-    erased = [view(AugmentConfig(erase=0.25), index=index).erased for index in range(2000)]
+    erased = [view(AugmentConfig(random_erasing=0.25), index=index).erased for index in range(2000)]
     boxes = [box for box in erased if box]
     assert len(boxes) / 2000 == pytest.approx(0.25, abs=0.03)
     shares = [box.height * box.width / 112**2 for box in boxes]
@@ -154,7 +154,7 @@ def clip_of(seed=0, channels=3, frames=3, height=20, width=24):
 
 def changed(clip, **parts):
     clip = clip.copy()
-    augment.change(clip, View(np.arange(len(clip)), 0, 0, **parts))
+    augment.change(clip, ClipSpec(np.arange(len(clip)), 0, 0, **parts))
     return clip
 
 

@@ -40,7 +40,7 @@ def test_class_folders(tmp_path):
     catalog = open_catalog(tmp_path)
     assert paths(catalog) == ["jump/c.mkv", "run/a.MP4", "run/b.avi"]
     assert [video.label for video in catalog.videos] == ["jump", "run", "run"]
-    assert catalog.classes == ("jump", "run")
+    assert catalog.class_names == ("jump", "run")
     assert catalog.root == tmp_path.resolve()
     assert len(catalog) == 3
     assert not catalog.is_ucf
@@ -89,7 +89,7 @@ def test_hidden_files_are_ignored(tmp_path):
 def test_empty_class_folders_are_no_classes(tmp_path):
     touch(tmp_path, "a/1.avi", "b/1.avi", "notes/x.txt")
     (tmp_path / "empty").mkdir()
-    assert open_catalog(tmp_path).classes == ("a", "b")
+    assert open_catalog(tmp_path).class_names == ("a", "b")
 
 
 def test_folders_of_frames(tmp_path):
@@ -233,7 +233,7 @@ def test_a_folder_with_a_labels_csv_is_that_csv(tmp_path):
     csv_file(tmp_path, "path,label\na/1.avi,left\nc/1.avi,right\n", "labels.csv")
     catalog = open_catalog(tmp_path)
     assert paths(catalog) == ["a/1.avi", "c/1.avi"]
-    assert catalog.classes == ("left", "right")
+    assert catalog.class_names == ("left", "right")
 
 
 def test_a_path_that_only_begins_with_two_dots_lies_inside(tmp_path):

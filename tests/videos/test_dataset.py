@@ -20,7 +20,7 @@ class Listener(Reporter):
     def __init__(self):
         self.lines, self.bars = [], []
 
-    def say(self, text):
+    def log(self, text):
         self.lines.append(text)
 
     @contextlib.contextmanager
@@ -56,7 +56,7 @@ def opened(root, reporter=None, **options):
 def test_every_split_is_a_source(root):
     listener = Listener()
     dataset = opened(root, listener)
-    assert dataset.classes == ("Archery", "HandstandPushups")
+    assert dataset.class_names == ("Archery", "HandstandPushups")
     assert listener.lines == []
     assert listener.bars == [("checking", 10, "videos", list(range(11)))]
     assert [dataset.skipped(name) for name in SPLITS] == [(), (), ()]

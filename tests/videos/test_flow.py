@@ -17,10 +17,10 @@ from ar3d_keras.videos.pack_index import INDEX, PackSettings, digest
 from ar3d_keras.videos.packing import make_pack
 from ar3d_keras.videos.packs import open_pack
 from ar3d_keras.videos.pipeline import Batches, ClipBatches, ClipStream
-from ar3d_keras.videos.probe import probe
 from ar3d_keras.videos.reader import every_frame, load_cv2, mirror
-from ar3d_keras.videos.sampling import ClipShape, View, protocol
-from ar3d_keras.videos.sources import GridViews, PackSource, RandomViews, VideoSource
+from ar3d_keras.videos.sampling import ClipShape, ClipSpec, protocol
+from ar3d_keras.videos.scan import scan
+from ar3d_keras.videos.sources import PackSource, RandomSampler, UniformSampler, VideoSource
 from ar3d_keras.videos.splits import make_split
 
 SIZE = 40, 56
@@ -70,7 +70,7 @@ def pack_of(data, folder, made_with):
 
 def sources(data, pack, shape, views):
     catalog = open_data(data)
-    rest = catalog.videos, probe(catalog, workers=2).frames, catalog.classes, shape, views
+    rest = catalog.videos, scan(catalog, workers=2).frames, catalog.class_names, shape, views
     return VideoSource(catalog.root, *rest), PackSource(pack, *rest)
 
 
@@ -156,7 +156,7 @@ def test_a_view_cuts_and_flips_flow_and_colour_alike(moving):
         per_video = 1
 
         def __call__(self, available, shape, epoch, index):
-            return View(np.arange(shape.frames) % available, 5, 9, flip=bool(epoch))
+            return ClipSpec(np.arange(shape.frames) % available, 5, 9, flip=bool(epoch))
 
     source, _ = sources(moving, None, SHAPE, OneView())
     place = [video.path for video in source.videos].index("b/waves")
@@ -182,7 +182,7 @@ def test_clips_from_packs_are_those_of_the_videos(
     moving, packs, seed, frames, stride, height, width, grid
 ):
     """Raw: bit for bit. JPEG: the flow bit for bit, and so the windows."""
-    views = GridViews(2, 3) if grid else RandomViews(seed, True)
+    views = UniformSampler(2, 3) if grid else RandomSampler(seed, True)
     shape = ClipShape(frames, height, width, *SIZE, stride, "dis")
     decoded, raw = sources(moving, packs["raw"], shape, views)
     _, jpeg = sources(moving, packs["jpeg"], shape, views)
@@ -197,17 +197,17 @@ def test_clips_from_packs_are_those_of_the_videos(
 
 
 def test_networks_without_flow_get_their_clips_from_such_a_pack(moving, packs):
-    decoded, packed = sources(moving, packs["raw"], NO_FLOW, RandomViews(0, True))
+    decoded, packed = sources(moving, packs["raw"], NO_FLOW, RandomSampler(0, True))
     for index in range(len(decoded)):
         assert packed[index, 0].shape == (8, 32, 40, 3)
         assert np.array_equal(packed[index, 0], decoded[index, 0])
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 def test_batches_have_five_channels(moving):
     import keras
 
-    source, _ = sources(moving, None, SHAPE, GridViews())
+    source, _ = sources(moving, None, SHAPE, UniformSampler())
     expected = np.array([source[index, 0] for index in range(len(source))])
     found = np.concatenate([batch[0] for batch in Batches(source, 2, workers=2)])
     assert np.array_equal(found, expected)
@@ -239,11 +239,11 @@ def test_a_packs_checksums_cover_its_flow(moving, packs, tmp_path):
     damaged = open_pack(tmp_path)
     told = "its flow of frame 0 in shard-00000.bin is damaged (its checksum is another)"
     assert damaged.verify(workers=2) == {"b/waves": told}
-    _, packed = sources(moving, damaged, SHAPE, GridViews(9))
+    _, packed = sources(moving, damaged, SHAPE, UniformSampler(9))
     clips = [packed[index, 0] for index in range(len(packed))]
     assert packed.failures == {"b/waves": told}
     assert 0 < sum(clip is None for clip in clips) < 9
-    _, packed = sources(moving, damaged, NO_FLOW, GridViews(9))
+    _, packed = sources(moving, damaged, NO_FLOW, UniformSampler(9))
     assert all(packed[index, 0] is not None for index in range(len(packed)))
 
 
@@ -277,11 +277,11 @@ def test_tv_l1_names_what_to_install(user_error):
     if hasattr(load_cv2(), "optflow"):
         pytest.skip("this OpenCV has its contrib modules")
     with user_error("--flow tvl1", "`pip install opencv-contrib-python`", "--flow dis"):
-        flows.refuse("tvl1", SIZE)
+        flows.check("tvl1", SIZE)
 
 
 def test_frames_that_an_algorithm_cannot_see(ucf_set, user_error):
     shape = ClipShape(2, 6, 6, 8, 8, 1, "dis")
     with user_error("--flow dis cannot see motion in frames of 8x8", "--resize"):
         open_dataset(make_split(open_data(ucf_set), "group"), shape)
-    flows.refuse("farneback", (8, 8))
+    flows.check("farneback", (8, 8))

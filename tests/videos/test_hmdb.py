@@ -91,7 +91,7 @@ def test_val_is_whole_films_of_at_most_a_tenth_of_a_class(lists, tmp_path):
     val = [video for video in split.videos("val") if video.label == "push"]
     assert len(val) == 42 // 10
     assert {video.group for video in val} == {"push_Film_29", "push_Film_27"}
-    assert not split.leak.is_loud
+    assert not split.leak.has_leakage
 
 
 def test_folders_of_frames_and_lists_that_do_not_match(data, lists, write_frames):

@@ -27,7 +27,7 @@ def write(root, write_video, nested=True):
 
 def test_folders_of_train_val_and_test(tmp_path, write_video):
     catalog = open_catalog(write(tmp_path / "kinetics", write_video))
-    assert catalog.classes == ("abseiling", "tai chi")
+    assert catalog.class_names == ("abseiling", "tai chi")
     assert default_scheme(catalog) == "csv"
     split = make_split(catalog, "csv")
     assert split.sizes == {"train": 3, "val": 2, "test": 2}
@@ -49,7 +49,7 @@ def test_classes_that_are_called_train_and_val_stay_classes(tmp_path, write_vide
     write_video(tmp_path / "train/engine.avi")
     write_frames(tmp_path / "val/exam")
     catalog = open_catalog(tmp_path)
-    assert catalog.classes == ("train", "val")
+    assert catalog.class_names == ("train", "val")
     assert {video.split for video in catalog.videos} == {None}
 
 
@@ -91,7 +91,7 @@ def test_the_documented_way_from_annotations(nested, tmp_path, write_video, monk
     (code,) = re.findall(r"```python\n(.*?)```", DOC.read_text(), re.DOTALL)
     exec(compile(code, str(DOC), "exec"), {})
     catalog = open_catalog(root)
-    assert catalog.classes == ("abseiling", "tai chi")
+    assert catalog.class_names == ("abseiling", "tai chi")
     split = make_split(catalog, default_scheme(catalog))
     assert split.sizes == {"train": 3, "val": 2, "test": 2}
     assert {video.group for video in split.videos("test")} == {"1cBNJ9Fm3Fk", "_a0Q4ZmXyP0"}

@@ -13,9 +13,9 @@ from ar3d_keras.config import AugmentConfig
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.mixing import Mixing
 from ar3d_keras.videos.pipeline import ClipBatches, ClipStream
-from ar3d_keras.videos.probe import probe
 from ar3d_keras.videos.sampling import ClipShape
-from ar3d_keras.videos.sources import RandomViews, VideoSource
+from ar3d_keras.videos.scan import scan
+from ar3d_keras.videos.sources import RandomSampler, VideoSource
 
 SHAPE = ClipShape(frames=4, height=16, width=20, resize_height=20, resize_width=28, stride=2)
 MIXUP, CUTMIX = AugmentConfig(mixup=0.4), AugmentConfig(cutmix=1.0)
@@ -30,8 +30,8 @@ def batch_of(count=6, classes=3, seed=0, channels=3):
 
 
 def test_nothing_is_mixed_by_default():
-    assert not Mixing(AugmentConfig(), classes=3, seed=0)
-    assert all(Mixing(augment, classes=3, seed=0) for augment in (MIXUP, CUTMIX, BOTH))
+    assert not Mixing(AugmentConfig(), num_classes=3, seed=0)
+    assert all(Mixing(augment, num_classes=3, seed=0) for augment in (MIXUP, CUTMIX, BOTH))
 
 
 @given(
@@ -42,7 +42,7 @@ def test_nothing_is_mixed_by_default():
 def test_a_mixed_batch(augment, count, seed, epoch, step, channels):
     clips, labels, weights = batch_of(count, seed=seed, channels=channels)
     before = clips.copy()
-    mixing = Mixing(augment, classes=3, seed=seed)
+    mixing = Mixing(augment, num_classes=3, seed=seed)
     mixed, soft = mixing(clips, labels, weights, epoch=epoch, step=step)
     again, soft_again = mixing(clips, labels, weights, epoch=epoch, step=step)
     assert np.array_equal(mixed, again)
@@ -72,14 +72,14 @@ def test_a_mixed_batch(augment, count, seed, epoch, step, channels):
 
 
 def test_with_both_some_batches_are_blended_and_some_pasted():
-    mixing = Mixing(BOTH, classes=3, seed=0)
+    mixing = Mixing(BOTH, num_classes=3, seed=0)
     pasted = [mixing.draw(4, (16, 20), epoch=0, step=step).pasted for step in range(200)]
     assert 70 < sum(box is None for box in pasted) < 130
 
 
 def test_the_share_is_of_a_beta_distribution():
     for alpha in (0.2, 1.0):
-        mixing = Mixing(AugmentConfig(mixup=alpha), classes=3, seed=0)
+        mixing = Mixing(AugmentConfig(mixup=alpha), num_classes=3, seed=0)
         shares = [mixing.draw(4, (16, 20), epoch=0, step=step).share for step in range(3000)]
         assert np.mean(shares) == pytest.approx(0.5, abs=0.03)
         assert np.var(shares) == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)
@@ -89,7 +89,7 @@ def test_the_share_is_of_a_beta_distribution():
 def test_a_clip_that_could_not_be_read_is_mixed_with_none(augment):
     clips, labels, weights = batch_of(8)
     clips[3], weights[3] = 0, 0
-    mixing = Mixing(augment, classes=3, seed=1)
+    mixing = Mixing(augment, num_classes=3, seed=1)
     for step in range(10):
         mixed, soft = mixing(clips, labels, weights, epoch=0, step=step)
         partners = mixing.draw(8, (16, 20), epoch=0, step=step).partners
@@ -104,9 +104,9 @@ def test_a_clip_that_could_not_be_read_is_mixed_with_none(augment):
 @pytest.fixture
 def source(ucf_set):
     catalog = open_catalog(ucf_set)
-    frames = probe(catalog, workers=2).frames
-    views = RandomViews(3, True, BOTH)
-    return VideoSource(catalog.root, catalog.videos, frames, catalog.classes, SHAPE, views)
+    frames = scan(catalog, workers=2).frames
+    views = RandomSampler(3, True, BOTH)
+    return VideoSource(catalog.root, catalog.videos, frames, catalog.class_names, SHAPE, views)
 
 
 def keras_batches(source, epochs, workers=1, mixing=None):
@@ -124,10 +124,10 @@ def equal(one, other):
     )
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 @KINDS
 def test_keras_batches_are_mixed_by_epoch_and_step(source, augment):
-    mixing = Mixing(augment, classes=2, seed=3)
+    mixing = Mixing(augment, num_classes=2, seed=3)
     plain = list(keras_batches(source, range(2)))
     mixed = list(keras_batches(source, range(2), workers=4, mixing=mixing))
     for (epoch, step), (clips, labels, weights), found in zip(
@@ -143,7 +143,7 @@ def test_keras_batches_are_mixed_by_epoch_and_step(source, augment):
 def test_the_tensorflow_stream_is_mixed_as_the_keras_batches(source, augment):
     import tensorflow as tf
 
-    mixing = Mixing(augment, classes=2, seed=3)
+    mixing = Mixing(augment, num_classes=2, seed=3)
     stream = ClipStream(source, 4, seed=3, epochs=range(1, 3), workers=4, mixing=mixing)
     clips, labels, _ = stream.dataset.element_spec
     assert clips.shape.as_list() == [None, 4, 16, 20, 3]
@@ -153,7 +153,7 @@ def test_the_tensorflow_stream_is_mixed_as_the_keras_batches(source, augment):
     assert equal(found, keras_batches(source, range(1, 3), mixing=mixing))
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 def test_a_lost_video_stays_black_in_a_mixed_batch(source, tmp_path):
     root = shutil.copytree(source.root, tmp_path / "data")
     source.root = root
@@ -161,7 +161,7 @@ def test_a_lost_video_stays_black_in_a_mixed_batch(source, tmp_path):
     clips, labels, weights = (
         np.concatenate(parts)
         for parts in zip(
-            *keras_batches(source, [0], mixing=Mixing(CUTMIX, classes=2, seed=3)), strict=True
+            *keras_batches(source, [0], mixing=Mixing(CUTMIX, num_classes=2, seed=3)), strict=True
         )
     )
     lost = int(np.flatnonzero(weights == 0)[0])

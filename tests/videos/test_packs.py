@@ -17,9 +17,9 @@ from ar3d_keras.videos.dataset import open_data, open_dataset
 from ar3d_keras.videos.pack_index import INDEX, JOURNAL, PackSettings, digest, is_pack
 from ar3d_keras.videos.packing import close_pack, make_pack
 from ar3d_keras.videos.packs import open_pack
-from ar3d_keras.videos.probe import probe
 from ar3d_keras.videos.sampling import ClipShape
-from ar3d_keras.videos.sources import GridViews, PackSource, RandomViews, VideoSource
+from ar3d_keras.videos.scan import scan
+from ar3d_keras.videos.sources import PackSource, RandomSampler, UniformSampler, VideoSource
 from ar3d_keras.videos.splits import make_split
 
 SHAPE = ClipShape(frames=8, height=32, width=40, resize_height=40, resize_width=56, stride=2)
@@ -32,7 +32,7 @@ class Listener(Reporter):
     def __init__(self):
         self.lines = []
 
-    def say(self, text):
+    def log(self, text):
         self.lines.append(text)
 
 
@@ -47,9 +47,9 @@ def files(folder):
 
 def sources(data, pack, shape, views):
     catalog = open_data(data)
-    probed = probe(catalog, workers=2)
-    videos = [video for video in catalog.videos if video.path in probed.frames]
-    rest = videos, probed.frames, catalog.classes, shape, views
+    scanned = scan(catalog, workers=2)
+    videos = [video for video in catalog.videos if video.path in scanned.frames]
+    rest = videos, scanned.frames, catalog.class_names, shape, views
     return VideoSource(catalog.root, *rest), PackSource(pack, *rest)
 
 
@@ -87,10 +87,10 @@ def test_the_catalog_is_that_of_the_videos(odd_set, odd_packs):
     for pack in odd_packs.values():
         packed = open_data(pack.root)
         assert packed.videos == videos.videos
-        assert packed.classes == videos.classes
+        assert packed.class_names == videos.class_names
         assert packed.fingerprint == videos.fingerprint
-        probed = probe(videos, workers=1)
-        assert pack.probe(packed.videos) == probed
+        scanned = scan(videos, workers=1)
+        assert pack.probe(packed.videos) == scanned
 
 
 def test_labels_groups_splits_and_columns_of_a_csv_are_kept(ucf_set, tmp_path):
@@ -118,7 +118,7 @@ def test_raw_clips_are_those_of_the_videos_bit_for_bit(
     odd_set, odd_packs, seed, epoch, frames, stride, height, width, flip, grid
 ):
     shape = ClipShape(frames, height, width, 40, 56, stride)
-    views = GridViews(2, 3) if grid else RandomViews(seed, flip)
+    views = UniformSampler(2, 3) if grid else RandomSampler(seed, flip)
     decoded, packed = sources(odd_set, odd_packs["raw"], shape, views)
     assert len(decoded) == len(packed)
     for index in range(len(decoded)):
@@ -133,7 +133,7 @@ def test_raw_clips_are_those_of_the_videos_bit_for_bit(
 
 @pytest.mark.parametrize("seed", range(3))
 def test_jpeg_clips_show_the_same_windows_and_crops(odd_set, odd_packs, frame_numbers, seed):
-    decoded, packed = sources(odd_set, odd_packs["jpeg"], SHAPE, RandomViews(seed, True))
+    decoded, packed = sources(odd_set, odd_packs["jpeg"], SHAPE, RandomSampler(seed, True))
     for index in range(len(decoded)):
         one, other = decoded[index, seed], packed[index, seed]
         assert frame_numbers(one) == frame_numbers(other)
@@ -148,7 +148,7 @@ def test_real_videos(realdata, tmp_path):
         (root / path.parent.name / path.name).symlink_to(path)
     shape = ClipShape()
     pack = pack_of(root, tmp_path / "pack", PackSettings("raw", 128, 171))
-    decoded, packed = sources(root, pack, shape, RandomViews(5, True))
+    decoded, packed = sources(root, pack, shape, RandomSampler(5, True))
     for index in range(len(decoded)):
         assert np.array_equal(decoded[index, 2], packed[index, 2])
 
@@ -178,7 +178,7 @@ def test_pages_are_given_back_and_clips_stay_right(odd_set, odd_packs, monkeypat
     monkeypatch.setattr(packs, "MAPPED_BYTES", 30_000)
     for pack in odd_packs.values():
         assert pack.verify(workers=3) == {}
-    decoded, packed = sources(odd_set, odd_packs["raw"], SHAPE, RandomViews(1, True))
+    decoded, packed = sources(odd_set, odd_packs["raw"], SHAPE, RandomSampler(1, True))
     assert all(np.array_equal(decoded[i, 0], packed[i, 0]) for i in range(len(decoded)))
 
 
@@ -340,13 +340,13 @@ def test_new_and_changed_videos_are_packed_and_no_others(
     write_video(root / "Archery/v_Archery_g09_c01.avi", 9)
     (root / gone.video.path).unlink()
     with user_error("1 of 10 videos", "have changed", changed.video.path, "`ar3d pack` command"):
-        pack.refuse_changed()
+        pack.check_unchanged()
     again = pack_of(root, pack.root)
-    again.refuse_changed()
+    again.check_unchanged()
     assert again.verify(workers=1) == {}
     assert again.catalog.videos == open_data(root).videos
     assert all(packed in again.videos for packed in kept)
-    decoded, packed = sources(root, again, SHAPE, RandomViews(0, True))
+    decoded, packed = sources(root, again, SHAPE, RandomSampler(0, True))
     assert all(np.array_equal(decoded[i, 0], packed[i, 0]) for i in range(len(decoded)))
 
 
@@ -458,8 +458,8 @@ def test_a_flipped_byte_never_gives_a_wrong_clip(
     folder = shutil.copytree(original.root, tmp_path_factory.mktemp("flipped") / "pack")
     pack = open_pack(folder)
     flip(pack, place % (folder / "shard-00000.bin").stat().st_size)
-    _, right = sources(odd_set, original, SHAPE, GridViews(6))
-    _, packed = sources(odd_set, pack, SHAPE, GridViews(6))
+    _, right = sources(odd_set, original, SHAPE, UniformSampler(6))
+    _, packed = sources(odd_set, pack, SHAPE, UniformSampler(6))
     damaged = open_pack(folder).verify(workers=2)
     assert len(damaged) == 1
     for index in range(len(packed)):

@@ -18,15 +18,15 @@ from ar3d_keras.videos.pipeline import (
     EpochSetter,
     steps_per_epoch,
 )
-from ar3d_keras.videos.probe import probe
 from ar3d_keras.videos.sampling import ClipShape, epoch_order
-from ar3d_keras.videos.sources import GridViews, RandomViews, VideoSource
+from ar3d_keras.videos.scan import scan
+from ar3d_keras.videos.sources import RandomSampler, UniformSampler, VideoSource
 
 SHAPE = ClipShape(frames=4, height=16, width=20, resize_height=20, resize_width=28, stride=2)
 CLIP = (4, 16, 20, 3)
 SEED = 3
 
-on_tensorflow = pytest.mark.skipif(
+run_in_tensorflow_subprocess = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tf.data feeds the TensorFlow backend only"
 )
 
@@ -56,9 +56,9 @@ class Asked:
 
 def source_of(root, views=None):
     catalog = open_catalog(root)
-    frames = probe(catalog, workers=2).frames
-    views = views or RandomViews(seed=SEED, flip=True)
-    return VideoSource(catalog.root, catalog.videos, frames, catalog.classes, SHAPE, views)
+    frames = scan(catalog, workers=2).frames
+    views = views or RandomSampler(seed=SEED, flip=True)
+    return VideoSource(catalog.root, catalog.videos, frames, catalog.class_names, SHAPE, views)
 
 
 @pytest.fixture
@@ -118,11 +118,11 @@ def test_steps_per_epoch(source, clips, size, steps):
 # Evaluation
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 @pytest.mark.parametrize("workers", [1, 4])
 @pytest.mark.parametrize("size", [1, 4, 10, 16])
 def test_evaluation_batches_come_in_order(ucf_set, workers, size):
-    source = source_of(ucf_set, GridViews(clips=2, crops=1))
+    source = source_of(ucf_set, UniformSampler(clips=2, crops=1))
     found = list(Batches(source, size, workers=workers))
     counts = [len(labels) for _, labels, _ in found]
     assert counts == [size] * (20 // size) + ([20 % size] if 20 % size else [])
@@ -134,9 +134,9 @@ def test_evaluation_batches_come_in_order(ucf_set, workers, size):
     assert weights.tolist() == [1] * 20
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 def test_evaluation_reads_no_more_than_one_batch_ahead(ucf_set):
-    source, before = Asked(source_of(ucf_set, GridViews())), set(threading.enumerate())
+    source, before = Asked(source_of(ucf_set, UniformSampler())), set(threading.enumerate())
     stream = iter(Batches(source, 2, workers=2))
     next(stream)
     assert len(source.places) <= 4
@@ -145,16 +145,16 @@ def test_evaluation_reads_no_more_than_one_batch_ahead(ucf_set):
     assert set(threading.enumerate()) <= before
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 def test_no_videos_no_batches(source):
-    empty = VideoSource(source.root, (), {}, ("a", "b"), SHAPE, GridViews())
+    empty = VideoSource(source.root, (), {}, ("a", "b"), SHAPE, UniformSampler())
     assert list(Batches(empty, 4)) == []
 
 
 # Training
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 @pytest.mark.parametrize("size", [1, 4, 10, 16])
 def test_keras_batches_are_what_the_parts_make(source, size):
     found = list(from_keras(source, size, range(3)))
@@ -163,7 +163,7 @@ def test_keras_batches_are_what_the_parts_make(source, size):
     assert sum(len(labels) for _, labels, _ in found) == 30  # the partial batch is kept
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 @pytest.mark.parametrize("workers", [1, 4])
 def test_keras_batches_do_not_depend_on_what_was_asked_before(source, workers):
     """Keras peeks, asks twice, and may stop in the middle of an epoch."""
@@ -174,7 +174,7 @@ def test_keras_batches_do_not_depend_on_what_was_asked_before(source, workers):
         assert equal([data[step]], [whole[epoch][step]])
 
 
-@on_tensorflow
+@run_in_tensorflow_subprocess
 @pytest.mark.parametrize("size", [1, 4, 10, 16])
 def test_tensorflow_batches_are_what_the_parts_make(source, size):
     found = from_tf(source, size, range(3), workers=2)
@@ -183,21 +183,21 @@ def test_tensorflow_batches_are_what_the_parts_make(source, size):
     assert equal(found, from_keras(source, size, range(3)))
 
 
-@on_tensorflow
+@run_in_tensorflow_subprocess
 def test_workers_do_not_change_the_batches(source):
     """Nor do clips that are slow to come and could be overtaken."""
     slow = Asked(source, delay=0.03)
     assert equal(from_tf(source, 4, range(3), 1), from_tf(slow, 4, range(3), 4))
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 def test_workers_do_not_change_the_keras_and_the_evaluation_batches(source):
     slow = Asked(source, delay=0.03)
     assert equal(from_keras(source, 4, range(3)), from_keras(slow, 4, range(3), workers=4))
     assert equal(Batches(source, 4), Batches(slow, 4, workers=4))
 
 
-@on_tensorflow
+@run_in_tensorflow_subprocess
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_a_stream_that_starts_later_goes_on_as_the_whole_one(source, epoch):
     steps = steps_per_epoch(source, 4)
@@ -206,7 +206,7 @@ def test_a_stream_that_starts_later_goes_on_as_the_whole_one(source, epoch):
     assert equal(from_tf(source, 4, range(epoch, 4), workers=4), whole[epoch * steps :])
 
 
-@on_tensorflow
+@run_in_tensorflow_subprocess
 def test_the_tensorflow_stream_knows_its_shapes_but_not_its_length(source):
     import tensorflow as tf
 
@@ -218,7 +218,7 @@ def test_the_tensorflow_stream_knows_its_shapes_but_not_its_length(source):
     assert data.cardinality() == tf.data.UNKNOWN_CARDINALITY
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 def test_epochs_and_seeds_differ(source):
     first, second = (next(from_keras(source, 10, [epoch])) for epoch in range(2))
     assert not np.array_equal(first[1], second[1])
@@ -230,7 +230,7 @@ def test_epochs_and_seeds_differ(source):
 # Memory
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 @settings(max_examples=20)
 @given(size=st.integers(1, 12), workers=st.integers(1, 5), held=st.lists(st.booleans()))
 def test_a_batch_that_somebody_holds_is_not_written_again(ucf_set, size, workers, held):
@@ -245,7 +245,7 @@ def test_a_batch_that_somebody_holds_is_not_written_again(ucf_set, size, workers
         assert np.array_equal(part, whole[number][0][-1:, 1:])
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 def test_memory_is_taken_again(source):
     data = ClipBatches(source, 1, seed=SEED, workers=1)
     places = {data[step][0].ctypes.data for step in range(10)}
@@ -253,7 +253,7 @@ def test_memory_is_taken_again(source):
     assert all(place % 64 == 0 for place in places)
 
 
-@on_tensorflow
+@run_in_tensorflow_subprocess
 def test_tensors_that_are_held_are_not_written_again(source):
     stream = ClipStream(source, 1, seed=SEED, epochs=range(4), workers=2)
     tensors = list(stream.dataset)
@@ -265,7 +265,7 @@ def test_tensors_that_are_held_are_not_written_again(source):
 # The end of a stream
 
 
-@on_tensorflow
+@run_in_tensorflow_subprocess
 def test_a_closed_stream_opens_no_video_and_leaves_no_thread(source):
     before = set(threading.enumerate())
     asked = Asked(source, delay=0.05)
@@ -284,7 +284,7 @@ def test_a_closed_stream_opens_no_video_and_leaves_no_thread(source):
     assert {t for t in threading.enumerate() if "ThreadPool" in t.name} <= before
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 @pytest.mark.parametrize("workers", [1, 3])
 def test_an_error_that_is_no_damaged_video_is_not_hidden(source, workers, monkeypatch):
     def broken(index, view, out):
@@ -318,7 +318,7 @@ def black_and_weightless(source, lost, found, order):
     assert "No such file" in source.failures[source.videos[lost].path]
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 def test_a_lost_video_is_black_and_weighs_nothing(lost):
     source, index = lost
     order = epoch_order(10, seed=SEED, epoch=1).tolist()
@@ -327,7 +327,7 @@ def test_a_lost_video_is_black_and_weighs_nothing(lost):
     black_and_weightless(source, index, list(Batches(source, 4)), list(range(10)))
 
 
-@on_tensorflow
+@run_in_tensorflow_subprocess
 def test_a_lost_video_is_black_and_weighs_nothing_on_tensorflow(lost):
     source, index = lost
     order = epoch_order(10, seed=SEED, epoch=1).tolist()
@@ -375,7 +375,7 @@ def fit_with_keras_batches(source, size, epochs, workers):
     return weights_after(model)
 
 
-@pytest.mark.every_backend
+@pytest.mark.multi_backend
 @pytest.mark.parametrize("workers", [1, 4])
 @pytest.mark.parametrize("epochs", [range(4), range(2, 4)], ids=["whole", "resumed"])
 def test_fit_trains_on_the_clips_of_the_epoch_it_is_in(source, epochs, workers):
@@ -389,7 +389,7 @@ def test_fit_trains_on_the_clips_of_the_epoch_it_is_in(source, epochs, workers):
     assert not np.allclose(found, trained_by_hand(source, 4, shifted), atol=1e-4)
 
 
-@on_tensorflow
+@run_in_tensorflow_subprocess
 @pytest.mark.parametrize("epochs", [range(4), range(2, 4)], ids=["whole", "resumed"])
 def test_fit_on_the_tensorflow_stream_equals_fit_on_keras_batches(source, epochs):
     model = network()

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from ar3d_keras.videos.sampling import (
     ClipShape,
     epoch_order,
-    grid_view,
     last_start,
     protocol,
-    random_view,
+    random_clip,
     resize_for,
     stride_for,
+    uniform_clip,
     window,
 )
 
@@ -31,7 +31,7 @@ SHAPES = st.builds(
 
 
 def view(available, shape=PAPER, *, flip=True, seed=0, epoch=0, index=0):
-    return random_view(available, shape, flip=flip, seed=seed, epoch=epoch, index=index)
+    return random_clip(available, shape, flip=flip, seed=seed, epoch=epoch, index=index)
 
 
 def same(one, other):
@@ -75,8 +75,8 @@ def test_windows_of_videos_of_every_length():
     for available in range(1, 501):
         for cut in (
             view(available, index=available),
-            grid_view(available, PAPER, clips=1, crops=1, index=0),
-            grid_view(available, PAPER, clips=3, crops=1, index=2),
+            uniform_clip(available, PAPER, clips=1, crops=1, index=0),
+            uniform_clip(available, PAPER, clips=3, crops=1, index=2),
         ):
             fits(cut, available, PAPER)
             stride = stride_for(available, PAPER)
@@ -100,7 +100,7 @@ def test_random_views_fit(available, shape, seed, epoch, index):
 )
 def test_short_videos_repeat_from_their_front(available, expected):
     assert view(available).window.tolist() == expected
-    assert grid_view(available, PAPER, clips=1, crops=1, index=0).window.tolist() == expected
+    assert uniform_clip(available, PAPER, clips=1, crops=1, index=0).window.tolist() == expected
 
 
 def test_seventeen_frames_have_two_windows():
@@ -193,7 +193,7 @@ def test_the_order_follows_seed_and_epoch():
 
 
 def test_the_centre_view():
-    cut = grid_view(164, PAPER, clips=1, crops=1, index=0)
+    cut = uniform_clip(164, PAPER, clips=1, crops=1, index=0)
     assert (cut.top, cut.left, cut.flip) == (8, 29, False)
     before, after = cut.window[0], 163 - cut.window[-1]
     assert abs(before - after) <= 1
@@ -202,13 +202,13 @@ def test_the_centre_view():
 @given(st.integers(1, 500), SHAPES, st.integers(1, 12), st.sampled_from([1, 3]))
 def test_the_grid_is_fixed_centred_and_symmetric(available, shape, clips, crops):
     cuts = [
-        grid_view(available, shape, clips=clips, crops=crops, index=index)
+        uniform_clip(available, shape, clips=clips, crops=crops, index=index)
         for index in range(clips * crops)
     ]
     for index, cut in enumerate(cuts):
         fits(cut, available, shape)
         assert not cut.flip
-        assert same(cut, grid_view(available, shape, clips=clips, crops=crops, index=index))
+        assert same(cut, uniform_clip(available, shape, clips=clips, crops=crops, index=index))
         # Crops vary fastest: a window is shared by its crops.
         assert np.array_equal(cut.window, cuts[index - index % crops].window)
     span = last_start(available, stride_for(available, shape), shape.frames)
@@ -220,7 +220,7 @@ def test_the_grid_is_fixed_centred_and_symmetric(available, shape, clips, crops)
 
 def test_many_clips_see_the_whole_video():
     starts = [
-        grid_view(164, PAPER, clips=10, crops=1, index=index).window[0] for index in range(10)
+        uniform_clip(164, PAPER, clips=10, crops=1, index=index).window[0] for index in range(10)
     ]
     assert len(set(starts)) == 10
     assert starts[0] <= 103 / 10
@@ -228,11 +228,11 @@ def test_many_clips_see_the_whole_video():
 
 
 def test_three_crops_cover_both_ends_of_the_longer_side():
-    wide = [grid_view(99, PAPER, clips=1, crops=3, index=index) for index in range(3)]
+    wide = [uniform_clip(99, PAPER, clips=1, crops=3, index=index) for index in range(3)]
     assert [cut.left for cut in wide] == [0, 29, 59]
     assert {cut.top for cut in wide} == {8}
     tall = ClipShape(16, 112, 112, 171, 128)
-    high = [grid_view(99, tall, clips=1, crops=3, index=index) for index in range(3)]
+    high = [uniform_clip(99, tall, clips=1, crops=3, index=index) for index in range(3)]
     assert [cut.top for cut in high] == [0, 29, 59]
     assert {cut.left for cut in high} == {8}
 

@@ -101,7 +101,7 @@ def test_ucf101_paper_has_the_papers_sizes_and_its_leak(ucf101):
     assert round(leak.test_train / 2701, 3) == 0.989
     assert round(leak.val_train / 2159, 3) == 0.985
     assert round(leak.test_train_val / 2701, 4) == 0.9985
-    assert leak.is_loud
+    assert leak.has_leakage
     assert leak.sentences()[0].startswith("LEAK: ")
     assert "(98.9%)" in leak.sentences()[0]
 
@@ -119,7 +119,7 @@ def test_ucf101_official(ucf101, number, test):
     assert split.sizes["test"] == test
     assert sum(sizes(split)) == 13_320
     assert {video.ucf_group for video in split.videos("val")} == {22, 23, 24, 25}
-    assert not split.leak.is_loud
+    assert not split.leak.has_leakage
 
 
 def test_ucf101_group(ucf101):
@@ -141,8 +141,8 @@ def test_ucf_like_names_split_as_ucf101_does():
         held_out = {video.ucf_group for video in official.videos("test")}
         assert held_out == set(range(first, first + 7))
         assert {video.ucf_group for video in official.videos("val")} == {22, 23, 24, 25}
-        assert not official.leak.is_loud
-    assert not group.leak.is_loud
+        assert not official.leak.has_leakage
+    assert not group.leak.has_leakage
 
 
 def write_lists(folder, catalog, split, number=1, end="\r\n"):
@@ -207,9 +207,9 @@ def test_paper_needs_three_videos_of_each_class(user_error):
 def test_group_never_lets_a_group_stand_in_two_splits(catalog, seed):
     split = make_split(catalog, "group", seed=seed)
     assert all(len(names) == 1 for names in splits_of_groups(split).values())
-    assert not split.leak.is_loud
+    assert not split.leak.has_leakage
     assert None not in split.assigned
-    assert {video.label for video in split.videos("train")} == set(catalog.classes)
+    assert {video.label for video in split.videos("train")} == set(catalog.class_names)
     assert split == make_split(catalog, "group", seed=seed)
 
 
@@ -239,7 +239,7 @@ def test_group_is_about_64_16_20(classes, groups, size, seed):
         for k in range(size)
     )
     split = make_split(catalog, "group", seed=seed)
-    for label in catalog.classes:
+    for label in catalog.class_names:
         found = [sum(v.label == label for v in split.videos(name)) for name in SPLITS]
         share = [count / (groups * size) for count in found]
         assert share == pytest.approx([0.64, 0.16, 0.2], abs=0.06)
@@ -255,7 +255,7 @@ def test_group_of_few_ucf_groups_is_drawn():
     catalog = ucf_like(2, groups=4)  # by number all four would be test
     split = make_split(catalog, "group")
     assert all(sizes(split))
-    assert not split.leak.is_loud
+    assert not split.leak.has_leakage
 
 
 def test_group_follows_the_csv_where_ucf_names_say_otherwise():
@@ -265,7 +265,7 @@ def test_group_follows_the_csv_where_ucf_names_say_otherwise():
         for video in ucf_like(3).videos
     ]
     split = make_split(catalog_of(videos), "group")
-    assert not split.leak.is_loud
+    assert not split.leak.has_leakage
     assert all(len(names) == 1 for names in splits_of_groups(split).values())
 
 
@@ -388,10 +388,10 @@ def test_leak_counts_agree_with_a_count_by_hand(data):
     split = Split(catalog, "csv", tuple(assigned))
     assert (leak.val_train, leak.test_train, leak.test_train_val) == leak_by_hand(split)
     torn = [names - {None} for names in splits_of_groups(split).values()]
-    assert leak.is_loud == any(len(names) > 1 for names in torn)
+    assert leak.has_leakage == any(len(names) > 1 for names in torn)
     assert leak.sizes == {name: assigned.count(name) for name in SPLITS}
     text = leak.sentences()
-    if leak.is_loud:
+    if leak.has_leakage:
         assert text[0].startswith("LEAK: ")
         counted = (
             ("test", leak.test_train)
@@ -408,7 +408,7 @@ def test_leak_counts_agree_with_a_count_by_hand(data):
 def test_a_leak_that_nobody_can_see_is_not_called_none():
     split = make_split(csv_catalog("train", "val", "test"), "csv")
     assert split.leak.sentences()[0].startswith("Leak unknown")
-    assert not split.leak.is_loud
+    assert not split.leak.has_leakage
 
 
 def test_videos_come_in_the_catalogs_order():
@@ -458,7 +458,7 @@ def test_every_video_is_tested_once_and_validates_once(catalog, folds, scheme, d
         assert split.videos("val") == dealt[fold % folds].videos("test")
         if scheme == "kfold":
             assert all(len(names) == 1 for names in splits_of_groups(split).values())
-            assert not split.leak.is_loud
+            assert not split.leak.has_leakage
 
 
 @given(st.integers(2, 5), st.integers(3, 6), st.integers(1, 4), st.integers(0, 2**31))
@@ -471,7 +471,7 @@ def test_folds_hold_each_class_evenly(classes, folds, size, seed):
     )
     split = make_split(catalog, "kfold", seed=seed, fold=folds, folds=folds)
     for name in ("val", "test"):
-        assert [sum(v.label == c for v in split.videos(name)) for c in catalog.classes] == [
+        assert [sum(v.label == c for v in split.videos(name)) for c in catalog.class_names] == [
             2 * size
         ] * classes
 

@@ -1,0 +1,1 @@
+"""Whole experiments: train, evaluate, cross-validate, compare, tune, export."""

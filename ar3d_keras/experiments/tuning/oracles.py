@@ -1,0 +1,169 @@
+"""keras-tuner's oracles, which choose the values of the next trial.
+
+They keep their state in `oracle.json` and `trial_N/trial.json`, here written whole or not at all.
+"""
+
+import json
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine.trial import Trial, TrialStatus
+from sklearn.exceptions import ConvergenceWarning
+
+from ar3d_keras import atomic
+from ar3d_keras.experiments.tuning.space import Parameter
+
+OBJECTIVE = "score"
+
+
+class _Resumable:
+    """What our oracles have in common."""
+
+    @property
+    def file(self) -> Path:
+        """The oracle's own state."""
+        return Path(self._get_oracle_fname())
+
+    def save(self):
+        atomic.write_json(self.file, self.get_state())
+
+    def _save_trial(self, trial):
+        file = self.file.parent / f"trial_{trial.trial_id}" / "trial.json"
+        atomic.write_json(file, trial.get_state())
+
+    def resume(self, *, chief: bool) -> None:
+        """Goes on from the files of a search that was stopped, if there are any.
+
+        Trials that had begun are given out again, first of all.
+
+        Args:
+            chief: a worker may still be at its trial, which it alone gets back.
+        """
+        if not self.file.exists():
+            return
+        # Not Oracle.reload: its glob takes a `[` in the folder's name for a pattern.
+        for file in sorted(self.file.parent.glob("trial_*/trial.json")):
+            trial = Trial.load(str(file))
+            self.trials[trial.trial_id] = trial
+        self.set_state(json.loads(self.file.read_text(encoding="utf-8")))
+        if not chief:
+            self.ongoing_trials = {}
+        held = {trial.trial_id for trial in self.ongoing_trials.values()}
+        begun = (t.trial_id for t in self.trials.values() if t.status == TrialStatus.RUNNING)
+        self._retry_queue = sorted(set(begun) - held, reverse=True)  # taken from the end
+
+    def planned(self) -> int:
+        """How many trials the search will have if none fails."""
+        return self.max_trials
+
+    def has_more(self) -> bool:
+        """Whether a trial has not begun, or not ended."""
+        begun = self.ongoing_trials or self._retry_queue
+        return bool(begun) or len(self.trials) < self.planned()
+
+
+class RandomSearch(_Resumable, keras_tuner.oracles.RandomSearchOracle):
+    """Values drawn at random."""
+
+
+class BayesianOptimization(_Resumable, keras_tuner.oracles.BayesianOptimizationOracle):
+    """Values where a Gaussian process expects the most; a quarter of the trials are random."""
+
+    def populate_space(self, trial_id):
+        with warnings.catch_warnings():
+            # A kernel whose length scale ends at a bound: usual with few trials.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return super().populate_space(trial_id)
+
+
+class Hyperband(_Resumable, keras_tuner.oracles.HyperbandOracle):
+    """Many short trainings, of which the best go on (Li et al., 2018), within a number of trials.
+
+    A sweep is a sequence of brackets, the first with the most and the shortest trainings. Where
+    a whole sweep is more than `trials`, it begins at the first bracket that fits in.
+    """
+
+    def __init__(self, *, trials: int, **given):
+        super().__init__(**given)
+        self.max_trials = trials
+        self.hyperband_iterations = max(1, trials // self._sweep(self._current_bracket))
+        while self._current_bracket and self._bracket(self._current_bracket) > trials:
+            self._current_bracket -= 1
+        self._brackets = []
+        self._start_new_bracket()
+        first, whole = self._sweep(self._current_bracket), self._sweep(self._get_num_brackets() - 1)
+        self._planned = min(trials, first + (self.hyperband_iterations - 1) * whole)
+
+    def _bracket(self, number: int) -> int:
+        rounds = range(self._get_num_rounds(number))
+        return sum(self._get_size(number, each) for each in rounds)
+
+    def _sweep(self, first: int) -> int:
+        return sum(map(self._bracket, range(first + 1)))
+
+    def set_state(self, state):
+        iterations = self.hyperband_iterations  # --trials may have grown
+        super().set_state(state)
+        self.hyperband_iterations = iterations
+
+    def planned(self) -> int:
+        return self._planned
+
+
+def make_oracle(
+    tuner: str, space: Sequence[Parameter], *, trials: int, epochs: int, seed: int, folder: Path
+) -> keras_tuner.Oracle:
+    """An oracle with nothing tried yet.
+
+    Args:
+        tuner: hyperband, bayesian or random.
+        space: what it may change.
+        trials: at most.
+        epochs: the longest training.
+        seed: of its draws.
+        folder: where it keeps its state.
+    """
+    given = {
+        "objective": keras_tuner.Objective(OBJECTIVE, "max"),
+        "hyperparameters": _hyperparameters(space),
+        "seed": seed + 1,  # it takes 0 for none
+        # A trial that fails is recorded, and the search goes on.
+        "max_consecutive_failed_trials": math.inf,
+    }
+    if tuner == "hyperband":
+        oracle = Hyperband(trials=trials, max_epochs=epochs, **given)
+    elif tuner == "bayesian":
+        first = max(3, trials // 4)
+        oracle = BayesianOptimization(max_trials=trials, num_initial_points=first, **given)
+    else:
+        oracle = RandomSearch(max_trials=trials, **given)
+    oracle.verbose = 0
+    oracle._set_project_dir(str(folder.parent), folder.name)
+    return oracle
+
+
+def _hyperparameters(space: Sequence[Parameter]) -> keras_tuner.HyperParameters:
+    known = keras_tuner.HyperParameters()
+    for each in space:
+        if each.kind == "choice":  # of one type, as keras-tuner wants it: their JSON texts
+            known.Choice(each.name, [json.dumps(value) for value in each.values])
+        elif each.kind == "float":
+            known.Float(
+                each.name, *map(float, each.values), sampling="log" if each.log else "linear"
+            )
+        else:
+            known.Int(each.name, *each.values, step=each.step)
+    return known
+
+
+def chosen(trial: Trial, space: Sequence[Parameter]) -> dict[str, Any]:
+    """The values of a trial as JSON values, by "section.option"."""
+    values: Mapping[str, Any] = trial.hyperparameters.values
+    return {
+        each.name: json.loads(values[each.name]) if each.kind == "choice" else values[each.name]
+        for each in space
+    }

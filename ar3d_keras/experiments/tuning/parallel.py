@@ -1,0 +1,165 @@
+"""A search by several processes: a chief, which chooses, and workers, which train.
+
+keras-tuner's protocol (gRPC) and its environment variables, see
+https://keras.io/keras_tuner/guides/distributed_tuning/; what differs is the end: nobody waits for
+a process that is gone.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent import futures
+from dataclasses import dataclass
+
+import grpc
+import keras_tuner
+from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.src import protos
+from keras_tuner.src.distribute import oracle_chief, oracle_client
+
+from ar3d_keras.errors import UserError
+from ar3d_keras.progress import Reporter
+
+ATTEMPT = 10  # seconds until a question that got no answer is asked again
+PATIENCE = 600  # seconds that a worker waits for a chief
+
+
+@dataclass(frozen=True)
+class Post:
+    """What this process is in a search.
+
+    Attributes:
+        name: its id; a worker that is started again under its id goes on with its trial.
+        address: of the chief, host:port; None: it searches alone.
+    """
+
+    name: str = "tuner0"
+    address: str | None = None
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether it chooses and others train."""
+        return self.address is not None and "chief" in self.name
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether another process chooses."""
+        return self.address is not None and "chief" not in self.name
+
+
+def post(environment: Mapping[str, str] = os.environ) -> Post:
+    """What keras-tuner's environment variables say.
+
+    Raises:
+        UserError: only some of them are set.
+    """
+    names = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
+    given = [environment.get(name) for name in names]
+    if not any(given):
+        return Post()
+    if not all(given):
+        raise UserError(
+            f"a search by several processes needs {', '.join(names)} (the id is `chief` for one "
+            f"of them, another name for each worker): {names[given.index(None)]} is not set"
+        )
+    host, port, name = given
+    return Post(name, f"{host}:{port}")
+
+
+def serve(
+    oracle: keras_tuner.Oracle, address: str, watch: Callable[[], None], reporter: Reporter
+) -> None:
+    """Gives out trials until there are none left and every worker knows it.
+
+    Args:
+        oracle: chooses.
+        address: host:port to listen at.
+        watch: called several times a second.
+        reporter: says whom it waits for.
+
+    Raises:
+        UserError: something else listens there.
+    """
+    # Without reuse, a second chief at this address is an error and no silent split of the workers.
+    server = grpc.server(
+        futures.ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 0)]
+    )
+    servicer = oracle_chief.OracleServicer(oracle)
+    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError:
+        raise UserError(
+            f"the chief cannot listen at {address}: set KERASTUNER_ORACLE_IP and "
+            "KERASTUNER_ORACLE_PORT to an address of this machine and a port that is free"
+        ) from None
+    server.start()
+    told = set()
+    try:
+        while not (servicer.stop_triggered and oracle_chief.exit_chief(oracle)):
+            time.sleep(0.5)
+            watch()
+            if servicer.stop_triggered and (left := dict(oracle.ongoing_trials)) and not told:
+                told = {f"{name} (trial {trial.trial_id})" for name, trial in left.items()}
+                reporter.log(f"no more trials to give out; waiting for {', '.join(sorted(told))}")
+    finally:
+        server.stop(grace=2).wait()
+
+
+class Chief:
+    """The oracle as a worker sees it: the same methods, asked over the network.
+
+    Args:
+        oracle: of the same kind as the chief's.
+        address: of the chief.
+        is_over: whether the search is over, though the chief does not say so any more.
+        reporter: says that it waits.
+    """
+
+    def __init__(
+        self,
+        oracle: keras_tuner.Oracle,
+        address: str,
+        is_over: Callable[[], bool],
+        reporter: Reporter,
+    ):
+        oracle_client.TIMEOUT = ATTEMPT  # an hour there: a worker that came late would hang
+        self.client = oracle_client.OracleClient(oracle)
+        self.address, self.is_over, self.reporter = address, is_over, reporter
+
+    def wait(self) -> bool:
+        """Waits until the chief answers; False where the search is over."""
+        return self._ask(self.client.get_space) is not None
+
+    def create_trial(self, tuner_id: str) -> Trial:
+        """The next trial; its status is STOPPED where the search is over."""
+        stopped = Trial(keras_tuner.HyperParameters(), status=TrialStatus.STOPPED)
+        return self._ask(self.client.create_trial, tuner_id) or stopped
+
+    def update_trial(self, trial_id: str, metrics: dict[str, float]) -> None:
+        """Tells the score."""
+        self._ask(self.client.update_trial, trial_id, metrics)
+
+    def end_trial(self, trial: Trial) -> None:
+        """Tells that the trial is over."""
+        self._ask(self.client.end_trial, trial)
+
+    def _ask(self, question: Callable, *arguments):
+        """The answer, None where the search is over. Every question may be asked twice."""
+        begun = time.monotonic()
+        said = False
+        while True:
+            with contextlib.suppress(grpc.RpcError):
+                return question(*arguments)
+            if self.is_over():
+                return None
+            if time.monotonic() - begun > PATIENCE:
+                raise UserError(
+                    f"no chief answers at {self.address}: start it with KERASTUNER_TUNER_ID=chief; "
+                    "what is finished is kept, and the same command goes on"
+                )
+            if not said:
+                self.reporter.log(f"waiting for the chief at {self.address}")
+                said = True
+            time.sleep(0.5)

@@ -1,0 +1,226 @@
+"""What a search may change: options of the configuration, and the values each may take."""
+
+import dataclasses
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ar3d_keras.config import TrainConfig, from_json
+from ar3d_keras.errors import UserError
+from ar3d_keras.models import check_options
+
+# With another of these the trials would not stand on the same videos, or not be one search.
+FIXED = {
+    "data.data", "data.split_scheme", "data.split_lists", "data.fold", "data.folds",
+    "data.workers",
+    "recipe.epochs", "recipe.seed", "recipe.init_from",
+}  # fmt: skip
+FORMS = '{"choice": [...]}, {"float": [low, high], "log": true} or {"int": [low, high], "step": n}'
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One option of the search space.
+
+    Attributes:
+        name: its place in the configuration, "section.option".
+        kind: choice: one of `values`; float, int: between the two `values`, both included.
+        values: JSON values.
+        log: a float is drawn evenly by its logarithm.
+        step: between two ints.
+    """
+
+    name: str
+    kind: Literal["choice", "float", "int"]
+    values: tuple
+    log: bool = False
+    step: int = 1
+
+    @property
+    def option(self) -> str:
+        """The name without its section."""
+        return self.name.partition(".")[2]
+
+
+def read_space(file: Path) -> dict[str, Any]:
+    """The content of a `--space` file.
+
+    Raises:
+        UserError: it cannot be read or is no JSON object.
+    """
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"--space {file} cannot be read ({error}): it is a JSON object of "
+            f'"section.option": {FORMS}'
+        ) from None
+
+
+def make_space(described: Mapping[str, Any], config: TrainConfig, where: str) -> list[Parameter]:
+    """Parameters from their description, every value tried on the configuration.
+
+    Args:
+        described: "section.option" -> one of `FORMS`.
+        config: what the trials have in common.
+        where: the file's name, for the error.
+
+    Raises:
+        UserError: nothing to search, an option that there is not or that must not change, or a
+            value that it cannot have.
+    """
+    space = [_parameter(name, form, where) for name, form in described.items()]
+    if not space:
+        raise UserError(f"{where} names no option to search")
+    for parameter in space:
+        for value in parameter.values:
+            try:
+                with_values(config, {parameter.name: value}).validate()
+            except UserError as error:
+                raise UserError(
+                    f"{where}: {parameter.name} = {json.dumps(value)}: {error}"
+                ) from None
+    if "model.model" not in described:
+        taken = [p.option for p in space if p.name.startswith("model.")]
+        check_options(config.model.model, dict.fromkeys(taken))
+    return space
+
+
+def _parameter(name: str, form: Any, where: str) -> Parameter:
+    if name in FIXED:
+        raise UserError(f"{where}: {name} must be the same in all trials: give it as a flag")
+    section, _, option = name.partition(".")
+    if not (section and option):
+        raise UserError(f"{where}: {name!r} must be named section.option, as model.dense")
+    kinds = {"choice": set(), "float": {"log"}, "int": {"step"}}
+    kind = next((kind for kind in kinds if isinstance(form, dict) and kind in form), None)
+    if kind is None or not set(form) - {kind} <= kinds[kind] or not isinstance(form[kind], list):
+        raise UserError(f"{where}: {name} must be {FORMS}")
+    values, log, step = form[kind], form.get("log", False), form.get("step", 1)
+    if kind == "choice":
+        if not values or any(value in values[:n] for n, value in enumerate(values)):
+            raise UserError(f"{where}: {name} must list different values")
+    else:
+        number = int if kind == "int" else (int, float)
+        numbers = all(isinstance(v, number) and not isinstance(v, bool) for v in values)
+        if len(values) != 2 or not numbers or not values[0] < values[1]:
+            raise UserError(
+                f"{where}: {name} must have two numbers of type {kind}, the lower first"
+            )
+        if not isinstance(log, bool) or (log and values[0] <= 0):
+            raise UserError(f'{where}: {name}: "log" is true or false, and true only above 0')
+        if not isinstance(step, int) or isinstance(step, bool) or step < 1:
+            raise UserError(f'{where}: {name}: "step" must be a whole number of at least 1')
+    return Parameter(name, kind, tuple(values), log, step)
+
+
+def with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
+    """The configuration with JSON values at "section.option".
+
+    Raises:
+        UserError: an option that there is not, or a value of another type.
+    """
+    sections: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        section, _, option = name.partition(".")
+        sections.setdefault(section, {})[option] = value
+    return from_json(sections, config, "the search space")
+
+
+def shown(value: Any) -> str:
+    """A value as the command line takes it, floats to three digits."""
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(shown, value))
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "default" if value is None else str(value)
+
+
+# The open sizes of each network: what its publication leaves open, or what makes it smaller.
+SIZES: dict[str, dict[str, Any]] = {
+    "conv3d": {
+        "filters": {"choice": [32, 64, 96]},
+        "gate_kernel": {"choice": [[1, 1, 1], [3, 3, 3]]},
+        "pool": {"choice": [[2, 8, 8], [4, 8, 8], [4, 16, 16], [8, 16, 16]]},
+        "dense": {"choice": [128, 256, 512, 1024]},
+        "dropout": {"float": [0.0, 0.6]},
+    },
+    "c3d": {
+        "width_multiplier": {"choice": [0.25, 0.5, 1.0]},
+        "gate_kernel": {"choice": [[1, 1, 1], [3, 3, 3]]},
+        "dense": {"choice": [512, 1024, 2048, 4096]},
+        "dropout": {"float": [0.2, 0.7]},
+    },
+    "fused3d": {
+        "filters": {"choice": [128, 256, 512]},
+        "gate_kernel": {"choice": [[1, 1, 1], [3, 3, 3]]},
+        "dropout": {"float": [0.2, 0.7]},
+    },
+    "i3d": {
+        "width_multiplier": {"choice": [0.25, 0.5, 1.0]},
+        "gate_kernel": {"choice": [[1, 1, 1], [3, 3, 3]]},
+        "dropout": {"float": [0.2, 0.7]},
+    },
+    "lrcn": {
+        "units": {"choice": [128, 256, 512]},
+        "dense": {"choice": [128, 256, 512]},
+        "dropout": {"float": [0.2, 0.7]},
+    },
+    "two_stream": {
+        "width_multiplier": {"choice": [0.25, 0.5, 1.0]},
+        "dropout": {"float": [0.2, 0.7]},
+    },
+}
+RECIPE: dict[str, Any] = {
+    "learning_rate": {"float": [1e-5, 3e-3], "log": True},
+    "weight_decay": {"float": [1e-6, 1e-2], "log": True},
+    "batch_size": {"choice": [8, 16, 32]},
+}
+
+
+def default_space(config: TrainConfig, held: Collection[str] = ()) -> list[Parameter]:
+    """The network's open sizes and the recipe.
+
+    Args:
+        config: what the trials have in common.
+        held: names of options (without section) that the user gave: they are not searched.
+
+    Raises:
+        UserError: all of them are held.
+    """
+    described = {
+        name: form for name, form in _described(config) if name.partition(".")[2] not in held
+    }
+    return make_space(described, config, "the default search space")
+
+
+def _described(config: TrainConfig) -> Iterator[tuple[str, dict]]:
+    spatial_downsample = config.model.spatial_downsample or 1
+    extents = (
+        config.data.frames,
+        config.data.height // spatial_downsample,
+        config.data.width // spatial_downsample,
+    )
+    for option, form in SIZES[config.model.model].items():
+        if option == "gate_kernel" and not config.model.attention:
+            continue
+        if option == "pool":
+            if config.model.pool == "global":
+                continue  # a network of another kind, whose other sizes hang on it
+            form = {"choice": [pool for pool in form["choice"] if _fits(pool, extents)]}
+            if len(form["choice"]) < 2:
+                continue
+        yield f"model.{option}", form
+    for option, form in RECIPE.items():
+        yield f"recipe.{option}", form
+
+
+def _fits(window: Sequence[int], extents: Sequence[int]) -> bool:
+    return all(size <= extent for size, extent in zip(window, extents, strict=True))
+
+
+def to_json(space: Sequence[Parameter]) -> list[dict[str, Any]]:
+    """The parameters as JSON values."""
+    return [{**dataclasses.asdict(each), "values": list(each.values)} for each in space]

@@ -1,0 +1,1 @@
+"""Where a network looks: attention maps and Grad-CAM."""

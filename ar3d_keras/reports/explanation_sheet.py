@@ -1,0 +1,103 @@
+"""Frames of some videos, and below them the same frames with the maps that explain the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ar3d_keras.reports import drawing
+from ar3d_keras.reports.examples import title
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FRAME, GAP = 84, 3  # pixels: a frame's width, and what lies between frames
+NAMES, ABOVE, BELOW, BESIDE = 104, 32, 14, 12  # pixels, for the words and the margins
+
+CAPTIONS = {
+    "attention": (
+        "Attention is the gate's mean over its channels; below it stand the channels that change "
+        "most in time, then what Grad-CAM finds to speak for the first answer. "
+    ),
+    "Grad-CAM": "Below each video what Grad-CAM finds to speak for the first answer. ",
+}
+READING = (
+    "The hotter, the more; where a map is cold, the video shows. Beside it are the values that cold "
+    "and hot stand for, its 1st and 99th percentile. A map says where the network responds, not "
+    "why: what is bright or has edges draws it too, even an untrained network's."
+)
+
+
+@dataclass(frozen=True)
+class Explanations:
+    """What explains a network's answers to some videos.
+
+    Attributes:
+        kind: of the first map, as `inference.explanation` names it.
+        rows: of each video, the name of each row and its frames, uint8 (n, H, W, 3); the video
+            itself comes first.
+    """
+
+    kind: Literal["attention", "Grad-CAM"]
+    rows: tuple[tuple[tuple[str, np.ndarray], ...], ...]
+
+    @property
+    def caption(self) -> str:
+        """What is shown and how to read it."""
+        return CAPTIONS[self.kind] + READING
+
+
+def draw_explanations(
+    explanations: Explanations,
+    paths: Sequence[str],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+) -> Figure:
+    """Draws them, a block a video, in two columns.
+
+    Args:
+        explanations: of n videos, all of one frame size.
+        paths: (n,) names of the videos.
+        labels: (n,) indices into `class_names`.
+        probabilities: (n, classes) in 0..1.
+        class_names: the names.
+    """
+    blocks = explanations.rows
+    across = min(2, len(blocks))
+    down = -(-len(blocks) // across)
+    rows = max(map(len, blocks))
+    count, height, width = blocks[0][0][1].shape[:3]
+    high = round(FRAME * height / width)
+    wide = count * (FRAME + GAP) - GAP
+    pitch = BESIDE + NAMES + wide, ABOVE + rows * (high + GAP) + BELOW
+    whole = across * pitch[0] + BESIDE, down * pitch[1]
+    figure = drawing.new_figure(whole[0] / 120, whole[1] / 120)
+    for place, block in enumerate(blocks):
+        # Down the columns, as the examples stand: the right ones left, the wrong ones right.
+        left = place // down * pitch[0] + BESIDE + NAMES
+        top = place % down * pitch[1] + ABOVE
+        for row, (name, frames) in enumerate(block):
+            bottom = whole[1] - top - row * (high + GAP) - high
+            axes = figure.add_axes(
+                (left / whole[0], bottom / whole[1], wide / whole[0], high / whole[1])
+            )
+            axes.set_axis_off()
+            axes.imshow(_strip(frames), aspect="auto", interpolation="antialiased")
+            axes.text(
+                -8 / wide, 0.5, name, transform=axes.transAxes, ha="right", va="center",
+                fontsize=7.5, color=drawing.INK if row == 0 else drawing.PALE,
+            )  # fmt: skip
+            if row == 0:
+                title(axes, paths[place], int(labels[place]), probabilities[place], class_names)
+    return drawing.finish(figure)
+
+
+def _strip(frames: np.ndarray) -> np.ndarray:
+    """Joins frames side by side: uint8 (H, ~n W, 3)."""
+    gap = np.full((len(frames), frames.shape[1], max(1, frames.shape[2] * GAP // FRAME), 3), 255)
+    spaced = np.concatenate([frames, gap.astype(np.uint8)], axis=2)
+    return np.concatenate(list(spaced), axis=1)[:, : -gap.shape[2]]
