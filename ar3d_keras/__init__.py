@@ -28,7 +28,7 @@ _HOMES = {
     "load_model": "models.loading",
     "make_demo": "videos.demo",
     "make_split": "videos.splits",
-    "predict": "inference.predictor",
+    "predict": "experiments.load",
     "open_data": "videos.dataset",
     "open_dataset": "videos.dataset",
     "write_report": "reports.report",

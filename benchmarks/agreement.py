@@ -41,7 +41,7 @@ def main() -> None:
     os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     from ar3d_keras.config import TrainConfig, from_json
     from ar3d_keras.evaluation.evaluator import evaluate
-    from ar3d_keras.inference.classifier import describe_run
+    from ar3d_keras.experiments.load import describe_run
     from ar3d_keras.models.loading import load_model
     from ar3d_keras.runs import find_run
     from ar3d_keras.serving import formats

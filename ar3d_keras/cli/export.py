@@ -52,7 +52,7 @@ def _export_saved_model(run, options: ExportOptions) -> None:
         raise UserError("--int8 belongs to --format litert, not to savedmodel")
     free_version(options.to or run.saved_model, options.version)  # refused before Keras starts
     start_backend()
-    from ar3d_keras.serving.export import export_run
+    from ar3d_keras.experiments.export import export_run
 
     export_run(run, options.to, version=options.version, reporter=Console())
 
@@ -65,7 +65,7 @@ def _export_file(run, options: ExportOptions) -> None:
     folder = options.to or run.exported(options.format + "-int8" * options.int8)
     check(folder, options.format, int8=options.int8)  # before Keras starts
     start_backend()
-    from ar3d_keras.inference.classifier import describe_run
+    from ar3d_keras.experiments.load import describe_run
 
     description = describe_run(run)
     file = export_file(run.best, folder, description, options.format, int8=options.int8)

@@ -157,7 +157,7 @@ def _open(options: PredictOptions) -> "Classifier":
 
         find_run(options.run, options.runs_dir, needs=["checkpoints/best.keras"])
     start_backend()
-    from ar3d_keras.inference.predictor import open_classifier
+    from ar3d_keras.experiments.load import open_classifier
     from ar3d_keras.training import hardware
 
     hardware.disable_tf32()

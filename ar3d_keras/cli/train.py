@@ -278,7 +278,7 @@ def _work(
 ) -> None:
     """Train, judge, export: the same for a new run and a continued one."""
     from ar3d_keras.experiments.evaluate import judge
-    from ar3d_keras.serving.export import export_run
+    from ar3d_keras.experiments.export import export_run
     from ar3d_keras.training import hardware
     from ar3d_keras.training.trainer import train
 

@@ -6,7 +6,7 @@ import pytest
 
 from ar3d_keras import Conv3DClassifier
 from ar3d_keras.config import DataConfig, RecipeConfig, TrainConfig, to_json
-from ar3d_keras.inference.classifier import from_run
+from ar3d_keras.experiments.load import from_run
 from ar3d_keras.runs import Run
 
 CLASSES = ["걷기", "Jump", "Run"]
