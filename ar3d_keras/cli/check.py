@@ -58,7 +58,7 @@ def _check_pack(folder: Path, workers: int, console: Console) -> None:
         damaged = pack.verify(workers=workers, progress=update)
     for path, reason in damaged.items():
         console.log(f"{path!r}: {reason}")
-    _log(pack.probe(pack.catalog.videos), pack.catalog, console)
+    _log(pack.scan(pack.catalog.videos), pack.catalog, console)
     if damaged:
         raise UserError(
             f"{len(damaged)} of {len(pack.videos)} videos in the pack {pack.root} are damaged "
