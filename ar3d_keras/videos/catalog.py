@@ -3,13 +3,14 @@
 import csv
 import hashlib
 import os
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos.frame_folder import is_folder, is_frame_folder
+from ar3d_keras.videos.video import Video, labelled_video
 
 VIDEO_SUFFIXES = frozenset(
     [
@@ -28,48 +29,10 @@ VIDEO_SUFFIXES = frozenset(
         ".wmv",
     ]
 )
-IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
-
 SPLIT_NAMES = ("train", "val", "test")
 
 # The label file that, where a folder holds one, is the catalog of that folder.
 LABELS = "labels.csv"
-
-# v_ApplyEyeMakeup_g01_c01.avi: class, source recording, clip (UCF-101's README).
-UCF_NAME = re.compile(r"v_(?P<name>\w+?)_g(?P<group>\d+)_c(?P<clip>\d+)(\.\w+)?", re.ASCII)
-# April_09_brush_hair_u_nm_np1_ba_goo_0.avi: film, class, visible body, camera, people, view,
-# quality, clip (HMDB-51's page, "file name conventions").
-HMDB_NAME = re.compile(
-    r"(?P<film>.+)_[hufl]_[nc]m_np\d+_(fr|ba|le|ri)_(goo|med|bad)_\d+(\.\w+)?", re.ASCII
-)
-# A YouTube film, and the seconds cut out of it (the Kinetics download tools).
-KINETICS_NAME = re.compile(r"(?P<film>[\w-]{11})_\d{6}_\d{6}(\.\w+)?", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Video:
-    """One video, labelled where it is to be trained or judged on.
-
-    Attributes:
-        path: relative to the catalog's root, with `/` between folders. A file, or a folder
-            of frames.
-        label: the class's name; None where nobody knows it.
-        group: the source recording it was cut from; None where that is unknown.
-        split: "train", "val" or "test" where the catalog says so, else None.
-        extra: further columns of the CSV, by name.
-    """
-
-    path: str
-    label: str | None
-    group: str | None = None
-    split: str | None = None
-    extra: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def ucf_group(self) -> int | None:
-        """The number NN of a UCF-101 name v_Class_gNN_cNN, else None."""
-        match = UCF_NAME.fullmatch(self.path.rpartition("/")[2])
-        return int(match["group"]) if match else None
 
 
 @dataclass(frozen=True)
@@ -170,26 +133,6 @@ def stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def natural_key(name: str) -> list:
-    """Sorts img_2 before img_10, unlike plain string order, which scrambles time."""
-    # isdecimal is what \d matches; isdigit is also true of "²", which int() refuses.
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
-
-
-def frame_files(folder: Path) -> list[Path]:
-    """The images of a folder of frames, in natural order; empty where it is none."""
-    try:
-        files = [
-            file
-            for file in folder.iterdir()
-            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-        ]
-    except OSError:
-        return []
-    # The name itself decides between 1.jpg and 01.jpg, which the file system lists in any order.
-    return sorted(files, key=lambda file: (natural_key(file.name), file.name))
-
-
 def _scan(root: Path) -> Iterator[Video]:
     """Class folders: root/CLASS/video.avi or root/CLASS/video/img_00001.jpg, perhaps by split.
 
@@ -207,7 +150,7 @@ def _scan(root: Path) -> Iterator[Video]:
                 if _is_video(entry):
                     path = entry.relative_to(root).as_posix()
                     split = folder.name if by_split else None
-                    yield _video(path, class_folder.name, split=split)
+                    yield labelled_video(path, class_folder.name, split=split)
 
 
 def _folders(parent: Path) -> list[Path]:
@@ -222,34 +165,7 @@ def _is_video(entry: Path) -> bool:
     """A file with a video's name, or a folder of frames."""
     if entry.name.startswith("."):
         return False
-    return entry.suffix.lower() in VIDEO_SUFFIXES or (is_folder(entry) and bool(frame_files(entry)))
-
-
-def is_folder(path: Path) -> bool:
-    """Path.is_dir, also where the way to `path` is closed or a loop of symbolic links."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
-
-
-def _video(path: str, label: str, group=None, split=None, extra=None) -> Video:
-    """A Video whose group, where none is given, is read from its name."""
-    group = group or _named_group(path.rpartition("/")[2], label)
-    return Video(path, label, group or None, split or None, extra or {})
-
-
-def _named_group(name: str, label: str) -> str | None:
-    """The source recording that a name of UCF-101, HMDB-51 or Kinetics tells."""
-    if match := UCF_NAME.fullmatch(name):
-        # A UCF-101 group is (class, gNN): g01 of two classes are two recordings.
-        return f"{label}_g{int(match['group']):02d}"
-    if match := HMDB_NAME.fullmatch(name):
-        # A film has scenes of several classes; its official splits keep films apart by class.
-        return f"{label}_{match['film'].removesuffix('_' + label)}"
-    if match := KINETICS_NAME.fullmatch(name):
-        return match["film"]
-    return None
+    return entry.suffix.lower() in VIDEO_SUFFIXES or (is_folder(entry) and is_frame_folder(entry))
 
 
 def _read_csv(file: Path) -> Iterator[Video]:
@@ -299,4 +215,4 @@ def _read_csv(file: Path) -> Iterator[Video]:
         if normal in seen:
             raise UserError(f"{where}: {path} is listed twice: remove one of the two rows")
         seen.add(normal)
-        yield _video(normal, label, group, split, extra)
+        yield labelled_video(normal, label, group, split, extra)

@@ -5,14 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.videos.catalog import (
-    VIDEO_SUFFIXES,
-    Catalog,
-    Video,
-    frame_files,
-    is_folder,
-    natural_key,
-)
+from ar3d_keras.videos.catalog import VIDEO_SUFFIXES, Catalog
+from ar3d_keras.videos.frame_folder import is_folder, is_frame_folder, natural_key
+from ar3d_keras.videos.video import Video
 
 
 def find_videos(paths: Sequence[str | os.PathLike]) -> Catalog:
@@ -61,7 +56,9 @@ def _under(folder: Path, above: set[Path]) -> Iterator[Path]:
         (entry for entry in folder.iterdir() if not entry.name.startswith(".")),
         key=lambda entry: (natural_key(entry.name), entry.name),
     )
-    if not any(entry.suffix.lower() in VIDEO_SUFFIXES for entry in entries) and frame_files(folder):
+    if not any(entry.suffix.lower() in VIDEO_SUFFIXES for entry in entries) and is_frame_folder(
+        folder
+    ):
         yield folder
         return
     for entry in entries:
