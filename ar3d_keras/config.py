@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from ar3d_keras.errors import UserError
 
@@ -345,6 +345,8 @@ def default_resize(height: int, width: int) -> tuple[int, int]:
     return round(height * 128 / 112), round(width * 171 / 112)
 
 
+Config = TypeVar("Config", bound=TrainConfig)
+
 # Options of earlier versions, whose run.json files and flags still work.
 RENAMED = {
     "shrink": "spatial_downsample",
@@ -404,7 +406,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def with_preset(base: TrainConfig, name: str, model: str = "conv3d") -> TrainConfig:
+def with_preset(base: Config, name: str, model: str = "conv3d") -> Config:
     """`base` with the network `model` and what the preset `name` says of all and of this one."""
     base = dataclasses.replace(base, model=dataclasses.replace(base.model, model=model))
     for part in (name, f"{name}-{model}"):
@@ -418,7 +420,7 @@ def to_json(config: TrainConfig) -> dict[str, dict[str, Any]]:
     return json.loads(json.dumps(dataclasses.asdict(plain), default=str))
 
 
-def from_json(sections: Mapping, base: TrainConfig, where: str = "the config") -> TrainConfig:
+def from_json(sections: Mapping, base: Config, where: str = "the config") -> Config:
     """Returns `base` with the values in `sections`.
 
     Args:

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ar3d_keras.cli.backend import start_backend
-from ar3d_keras.cli.options import command, config_defaults, parse, typed_names
+from ar3d_keras.cli.options import command, parse_config, typed_names
 from ar3d_keras.cli.train import NewRun
 from ar3d_keras.config import TrainConfig
 from ar3d_keras.console import Console
@@ -39,21 +38,14 @@ OPTIONS = CrossvalOptions
 
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can correct."""
-    options = parse(
-        CrossvalOptions,
-        arguments,
-        verb="crossval",
-        text=__doc__,
-        default=config_defaults(arguments, CrossvalOptions()),
-        essential=ESSENTIAL,
+    options = parse_config(
+        CrossvalOptions, arguments, verb="crossval", text=__doc__, essential=ESSENTIAL
     )
     if "fold" in typed_names(arguments):
         raise UserError("`fold` is an option of train: crossval runs every fold")
     # The config of a run of one fold stands for all of them.
     data = dataclasses.replace(options.data, fold=None)
-    dataclasses.replace(options, data=data).recipe.validate()
-    start_backend()
-    from ar3d_keras.experiments.crossval import crossval
+    from ar3d_keras.experiments.cross_validate import crossval
 
     console = Console()
     metrics = crossval(

@@ -4,7 +4,7 @@ import dataclasses
 import re
 import shlex
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
@@ -12,8 +12,18 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args
 import docstring_parser
 import tyro
 
-from ar3d_keras.config import RENAMED, AugmentConfig, TrainConfig, from_json, with_preset
+from ar3d_keras.cli.backend import start_backend
+from ar3d_keras.config import (
+    PRESETS,
+    RENAMED,
+    AugmentConfig,
+    TrainConfig,
+    from_json,
+    with_preset,
+)
 from ar3d_keras.errors import UserError
+from ar3d_keras.experiments.configure import default_preset, read_config
+from ar3d_keras.networks import NETWORKS
 
 Options = TypeVar("Options")
 ConfigOptions = TypeVar("ConfigOptions", bound=TrainConfig)
@@ -219,26 +229,52 @@ def typed_names(arguments: Sequence[str]) -> set[str]:
     return {RENAMED.get(name, name) for name in names}
 
 
-def config_defaults(arguments: Sequence[str], base: ConfigOptions) -> ConfigOptions:
-    """What holds where no flag is given: --config over the preset over `base`.
+def parse_config(
+    kind: type[ConfigOptions],
+    arguments: Sequence[str],
+    *,
+    verb: str,
+    text: str,
+    essential: Sequence[str],
+) -> ConfigOptions:
+    """`parse` for a verb whose options are a TrainConfig with `config` and `preset`; starts Keras.
 
-    Args:
-        arguments: as typed.
-        base: the defaults of a verb whose options are a TrainConfig with `config` and `preset`.
+    Where no flag is given, --config holds, and under that the preset. The part of a preset that
+    belongs to one network stands with the network, which imports Keras, so the arguments are first
+    parsed and checked without it: --help and mistakes do not wait.
 
     Raises:
-        UserError: --config cannot be read.
+        UserError: an option is out of range, or --config cannot be read.
+        SystemExit: as `parse`.
     """
-    from ar3d_keras.experiments.configure import default_preset, read_config
+    parts: dict[str, Any] = {"verb": verb, "text": text, "essential": essential}
+    parse(kind, arguments, default=_defaults(arguments, kind(), _shared), **parts).validate()
+    start_backend()
+    return parse(kind, arguments, default=_defaults(arguments, kind(), with_preset), **parts)
 
+
+def _shared(base: ConfigOptions, preset: str, model: str) -> ConfigOptions:
+    """What a preset changes for all networks."""
+    base = dataclasses.replace(base, model=dataclasses.replace(base.model, model=model))
+    return from_json(PRESETS[preset], base, f"preset {preset}")
+
+
+def _defaults(
+    arguments: Sequence[str],
+    base: ConfigOptions,
+    apply_preset: Callable[[ConfigOptions, str, str], ConfigOptions],
+) -> ConfigOptions:
+    """What holds where no flag is given: --config over the preset over `base`."""
     given = peek(arguments, "config", "preset", "data", "model")
     sections = read_config(Path(given["config"])) if given["config"] else {}
     where = given["config"] or ""
     configured = from_json(sections, base, where)
     data = Path(given["data"]) if given["data"] else configured.data.data
-    preset: Any = given["preset"] or default_preset(data)
+    preset = given["preset"] or default_preset(data)
     model = given["model"] or configured.model.model
-    return from_json(sections, with_preset(base, preset, model), where)
+    if preset not in PRESETS or model not in NETWORKS:
+        return configured  # `parse` names the choices
+    return from_json(sections, apply_preset(base, preset, model), where)
 
 
 def check_not_typed(arguments: Sequence[str], allowed: Collection[str], reason: str) -> None:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from ar3d_keras.cli.backend import start_backend
-from ar3d_keras.cli.options import config_defaults, parse
+from ar3d_keras.cli.options import parse_config
 from ar3d_keras.config import Preset, Range, TrainConfig
 
 ESSENTIAL = ("data", "out", "count", "epoch", "config", "preset", "seed")
@@ -38,16 +37,9 @@ OPTIONS = ShowClipsOptions
 
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can correct."""
-    options = parse(
-        ShowClipsOptions,
-        arguments,
-        verb="show-clips",
-        text=__doc__,
-        default=config_defaults(arguments, ShowClipsOptions()),
-        essential=ESSENTIAL,
+    options = parse_config(
+        ShowClipsOptions, arguments, verb="show-clips", text=__doc__, essential=ESSENTIAL
     )
-    options.validate()
-    start_backend()
     from ar3d_keras.experiments.show_clips import show_clips
 
     show_clips(

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ar3d_keras.cli.backend import start_backend
-from ar3d_keras.cli.options import check_not_typed, command, config_defaults, parse, typed_names
+from ar3d_keras.cli.options import check_not_typed, command, parse_config, typed_names
 from ar3d_keras.config import Preset, TrainConfig
 
 ESSENTIAL = (
@@ -56,13 +55,8 @@ OPTIONS = TrainOptions
 
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can correct."""
-    options = parse(
-        TrainOptions,
-        arguments,
-        verb="train",
-        text=__doc__,
-        default=config_defaults(arguments, TrainOptions()),
-        essential=ESSENTIAL,
+    options = parse_config(
+        TrainOptions, arguments, verb="train", text=__doc__, essential=ESSENTIAL
     )
     if options.resume:
         check_not_typed(
@@ -71,8 +65,6 @@ def main(arguments: Sequence[str]) -> None:
             "`resume` continues a run as it began, so only --epochs, --workers and --data may be "
             "given with it; a new run with other options begins with --config",
         )
-    options.validate()
-    start_backend()
     from ar3d_keras.experiments.train import resume, train
 
     common = {

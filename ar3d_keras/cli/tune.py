@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ar3d_keras.cli.backend import start_backend
-from ar3d_keras.cli.options import command, config_defaults, parse, typed_names
+from ar3d_keras.cli.options import command, parse_config, typed_names
 from ar3d_keras.cli.train import NewRun
 from ar3d_keras.config import Range, TrainConfig
 
@@ -41,16 +40,9 @@ OPTIONS = TuneOptions
 
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can correct."""
-    options = parse(
-        TuneOptions,
-        arguments,
-        verb="tune",
-        text=__doc__,
-        default=config_defaults(arguments, TuneOptions()),
-        essential=ESSENTIAL,
+    options = parse_config(
+        TuneOptions, arguments, verb="tune", text=__doc__, essential=ESSENTIAL
     )
-    options.validate()
-    start_backend()
     from ar3d_keras.experiments.tuning.tune import tune
 
     tune(
