@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.networks import NETWORKS, network
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Backbone = Literal[
@@ -163,38 +164,38 @@ class DataConfig(AugmentConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Which network, and its sizes; None is the network's own default, named below."""
+    """The network and its options. None is the network's own default; no network has all options."""
 
-    model: Literal["c3d", "conv3d", "fused3d", "i3d", "lrcn", "two_stream"] = "conv3d"
-    """The network. `conv3d` is the paper's; fused3d and two_stream see optical flow too."""
+    model: Literal[*NETWORKS] = "conv3d"  # type: ignore[valid-type]
+    """The network. `conv3d` is the paper's; `fused3d` and `two_stream` also take optical flow."""
     attention: bool = False
-    """Multiply the last convolution's features with a sigmoid gate computed from them: the paper's contribution. Of c3d, conv3d, fused3d, i3d."""
+    """Multiply the last convolution's features by a sigmoid gate computed from them: the paper's contribution."""
     filters: int | None = None
-    """Channels of the convolution. conv3d: 64; fused3d: 512."""
+    """Channels of the convolution."""
     kernel: tuple[int, int, int] | None = None
-    """Kernel of the convolution (time height width). conv3d: 3 3 3."""
+    """Kernel of the convolution (time height width)."""
     gate_kernel: tuple[int, int, int] | None = None
-    """Kernel of the gate's convolution (time height width). c3d, conv3d, fused3d, i3d: 3 3 3."""
+    """Kernel of the gate's convolution (time height width)."""
     spatial_downsample: int | None = None
-    """Average squares of so many pixels a side into one before anything else: what small things do, and noise, is lost. conv3d: 1."""
+    """Average the input over squares of this many pixels a side; removes noise and small details."""
     differences: bool = False
-    """Show the convolution what changes between frames instead of the frames. Of conv3d."""
+    """Give the convolution differences between consecutive frames instead of the frames."""
     pool: tuple[int, int, int] | Literal["global"] | None = None
-    """Window of the average pooling (time height width), or `global`: one average a channel. conv3d: 4 16 16."""
+    """Window of the average pooling (time height width), or `global`: one average for each channel."""
     log_pooling: bool = False
-    """Take the logarithm of the pooled features and normalise it over the training batches. Of conv3d."""
+    """Take the logarithm of the pooled features and normalize it over the training batches."""
     dense: int | None = None
-    """Units of a hidden dense layer. c3d: 4096; conv3d, lrcn: 512."""
+    """Units of a hidden dense layer."""
     units: int | None = None
-    """Units of the LSTM. lrcn: 256."""
+    """Units of the LSTM."""
     dropout: float | None = None
-    """Share of the hidden units dropped in training. conv3d: 0.25; c3d, fused3d, i3d, lrcn, two_stream: 0.5."""
+    """Dropout rate of the hidden units."""
     width_multiplier: float | None = None
-    """Multiplies all channels: less than 1 makes a smaller network than the publication's. c3d, i3d, two_stream: 1.0."""
+    """Multiplies all channels: less than 1 makes the network smaller than the publication's."""
     backbone: Backbone | None = None
-    """Network of single frames, from keras.applications. fused3d, lrcn: MobileNetV2."""
+    """Image network for single frames, from keras.applications."""
     backbone_weights: Literal["none", "imagenet"] | None = None
-    """What it starts from: nothing, or ImageNet (downloaded by Keras). fused3d, lrcn: none."""
+    """Initial weights of the image network; Keras downloads ImageNet's."""
 
     @property
     def full_name(self) -> str:
@@ -202,7 +203,7 @@ class ModelConfig:
         return self.model + ("-attention" if self.attention else "")
 
     def given(self) -> dict[str, Any]:
-        """The options that were given, by name: neither None nor a switch that is off."""
+        """The options that are set: not None, and not a switch that is off."""
         options = {name: value for name, value in vars(self).items() if name != "model"}
         return {n: v for n, v in options.items() if v is not None and v is not False}
 
@@ -357,38 +358,16 @@ RENAMED = {
 }
 
 
-# What a preset changes against the defaults, which are the paper's; NAME-MODEL adds to NAME what
-# holds for one network.
+# What a preset changes in the defaults, which are the paper's. A network adds to it what only holds
+# for itself: VideoClassifier.presets.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {},
-    # data/demo: small moving discs, some told apart by left and right, so nothing is mirrored.
+    # data/demo: small moving discs. Some classes differ by left and right, so clips are not flipped.
     "demo": {
         "data": {"height": 48, "width": 48, "flip": False},
         "recipe": {"epochs": 8, "batch_size": 8, "learning_rate": 1e-3},
     },
-    "demo-conv3d": {"model": {"pool": (4, 8, 8), "dense": 256}},
-    "demo-c3d": {
-        "model": {"width_multiplier": 0.25, "dense": 256},
-        "recipe": {"epochs": 20, "learning_rate": 3e-4},
-    },
-    "demo-fused3d": {
-        "model": {"backbone": "MobileNet", "filters": 128, "dropout": 0.0},
-        "recipe": {
-            "epochs": 10, "learning_rate": 3e-4, "weight_decay": 0.0, "precision": "float32",
-        },
-    },
-    "demo-lrcn": {
-        "model": {"backbone": "MobileNet", "dropout": 0.0},
-        "recipe": {
-            "epochs": 25, "learning_rate": 2e-4, "weight_decay": 0.0, "precision": "float32",
-        },
-    },
-    "demo-two_stream": {
-        "model": {"width_multiplier": 0.25},
-        "recipe": {"epochs": 12, "learning_rate": 3e-4},
-    },
-    # A few hundred videos whose classes differ in how much moves; docs/results.md says how it was
-    # found, and what else was tried.
+    # A few hundred videos whose classes differ in the amount of motion; see docs/results.md.
     "small-data": {
         "data": {"height": 96, "width": 128, "resize": (112, 144)},
         "recipe": {
@@ -397,20 +376,26 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "precision": "float32",
         },
     },
-    "small-data-conv3d": {
-        "model": {
-            "filters": 16, "gate_kernel": (1, 1, 1), "dense": 32, "dropout": 0.5,
-            "spatial_downsample": 4, "differences": True, "pool": "global", "log_pooling": True,
-        },
-    },
 }  # fmt: skip
 
 
 def with_preset(base: Config, name: str, model: str = "conv3d") -> Config:
-    """`base` with the network `model` and what the preset `name` says of all and of this one."""
+    """`base` with a network and the values of a preset, those for this network included.
+
+    Imports the network, and so Keras. `from_json(PRESETS[name], base)` gives the values that hold
+    for all networks without that.
+
+    Args:
+        base: the values of all other options.
+        name: a key of PRESETS.
+        model: a key of NETWORKS.
+
+    Raises:
+        UserError: no network has this name.
+    """
     base = dataclasses.replace(base, model=dataclasses.replace(base.model, model=model))
-    for part in (name, f"{name}-{model}"):
-        base = from_json(PRESETS.get(part, {}), base, f"preset {part}")
+    for part in (PRESETS[name], network(model).presets.get(name, {})):
+        base = from_json(part, base, f"preset {name}")
     return base
 
 

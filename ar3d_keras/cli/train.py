@@ -55,9 +55,7 @@ OPTIONS = TrainOptions
 
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can correct."""
-    options = parse_config(
-        TrainOptions, arguments, verb="train", text=__doc__, essential=ESSENTIAL
-    )
+    options = parse_config(TrainOptions, arguments, verb="train", text=__doc__, essential=ESSENTIAL)
     if options.resume:
         check_not_typed(
             arguments,

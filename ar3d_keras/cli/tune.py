@@ -40,9 +40,7 @@ OPTIONS = TuneOptions
 
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can correct."""
-    options = parse_config(
-        TuneOptions, arguments, verb="tune", text=__doc__, essential=ESSENTIAL
-    )
+    options = parse_config(TuneOptions, arguments, verb="tune", text=__doc__, essential=ESSENTIAL)
     from ar3d_keras.experiments.tuning.tune import tune
 
     tune(
