@@ -4,7 +4,6 @@ import os
 import tempfile
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.videos.reader import silence_cv2
 
 BACKENDS = ("tensorflow", "jax", "torch")  # Keras's other backends cannot train
 
@@ -19,6 +18,8 @@ def start_backend() -> None:
         UserError: the backend is not installed, or cannot train.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from ar3d_keras.videos.reader import silence_cv2
+
     silence_cv2()
     terminal = _duplicate_stderr()
     with tempfile.TemporaryFile() as held:

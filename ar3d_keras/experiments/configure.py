@@ -9,8 +9,6 @@ from typing import Any
 
 from ar3d_keras.config import DEMO, Preset, TrainConfig, from_json, with_preset
 from ar3d_keras.errors import UserError
-from ar3d_keras.videos.demo import is_demo
-from ar3d_keras.videos.packs import is_demo_pack
 
 
 def configure(
@@ -75,8 +73,13 @@ def default_config(
 
 def default_preset(data: Path | None) -> Preset:
     """`demo` for the demo set or a pack of it, else `paper`."""
-    demo = data is None or data == DEMO or is_demo(data) or is_demo_pack(data)
-    return "demo" if demo else "paper"
+    if data is None or data == DEMO:
+        return "demo"
+    # They import NumPy, which --help does without.
+    from ar3d_keras.videos.demo import is_demo
+    from ar3d_keras.videos.packs import is_demo_pack
+
+    return "demo" if is_demo(data) or is_demo_pack(data) else "paper"
 
 
 def read_config(file: Path) -> dict[str, Any]:
