@@ -19,7 +19,6 @@ from ar3d_keras.experiments.train import resume, train
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import Run, check_plain_name
 from ar3d_keras.videos.catalog import Catalog
-from ar3d_keras.videos.splits import num_folds
 
 SCHEMES = ("kfold", "logo", "random")
 
@@ -110,7 +109,7 @@ def _fold_configs(config: TrainConfig, catalog: Catalog) -> dict[str, TrainConfi
     config = setup.resolve(config, catalog)
     scheme = config.data.split_scheme
     assert scheme is not None, "the configuration is resolved"
-    folds = num_folds(catalog, scheme, config.data.folds)
+    folds = config.data.folds  # TODO num_folds
     configs = {
         f"fold-{fold}": dataclasses.replace(
             config, data=dataclasses.replace(config.data, fold=fold)

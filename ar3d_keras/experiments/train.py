@@ -20,7 +20,7 @@ from ar3d_keras.experiments.record import make_record
 from ar3d_keras.experiments.run import Run
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import check_disk_space, check_run_name, create_run, find_run
-from ar3d_keras.serving.tensorflow_process import ExporterMissing
+from ar3d_keras.serving.tensorflow_process import ExporterNotInstalled
 from ar3d_keras.training import hardware
 from ar3d_keras.training.profiling import ProfileSteps
 from ar3d_keras.training.trainer import build_network
@@ -235,7 +235,7 @@ def _complete(
         if run.record().get("export", True):
             try:
                 export_run(run, reporter=reporter)
-            except ExporterMissing as error:  # the run is complete without a SavedModel
+            except ExporterNotInstalled as error:  # the run is complete without a SavedModel
                 reporter.log(f"no SavedModel: {error}")
         run.update_record(finished_epochs=config.recipe.epochs)
     except KeyboardInterrupt:
