@@ -14,6 +14,19 @@ HMDB_NAME = re.compile(
 KINETICS_NAME = re.compile(r"(?P<film>[\w-]{11})_\d{6}_\d{6}(\.\w+)?", re.ASCII)
 
 
+SPLITS = ("train", "val", "test")
+_SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+
+def split_name(name: str) -> str | None:
+    """The split that a name such as `Train` or `validation` means, else None."""
+    return _SPLIT_NAMES.get(name.strip().casefold())
+
+
 class ReadError(Exception):
     """A video that cannot be decoded; the message is the reason, without the path."""
 
