@@ -12,6 +12,7 @@ PyAV converts with FFmpeg's own scale filter, so its frames are those of the `ff
 the files that OpenCV reads, both decoders give the same bits.
 """
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,9 +133,24 @@ class PyAVFrames:
         return None if pts is None else float(pts * self.stream.time_base)
 
     @property
-    def endless(self) -> bool:
-        """Whether this is a live stream: nothing says how long it lasts."""
-        return self._container.duration is None
+    def duration(self) -> float | None:
+        """Seconds by the header; None where it does not say, as in a live stream."""
+        duration = self._container.duration
+        return None if duration is None else duration / self._av.time_base
+
+    @property
+    def told_rate(self) -> float | None:
+        """Frames per second that the header gives; None: unknown."""
+        rate = self.stream.average_rate or self.stream.guessed_rate
+        return float(rate) if rate else None
+
+    def first_time_stamps(self) -> list[float]:
+        """The time stamps of the first packets, in seconds; nothing can be grabbed afterwards."""
+        base, stamps = self.stream.time_base, []
+        for packet in itertools.islice(self._demux(), 300):
+            if packet.pts is not None and not packet.is_discard:
+                stamps.append(float(packet.pts * base))
+        return stamps
 
     def grab(self) -> bool:
         for frame in self._decoded:
@@ -218,7 +234,10 @@ class PyAVFrames:
                     yield packet
                 return
             except (self._av.error.FFmpegError, OSError) as error:
-                if isinstance(error, self._av.error.EOFError) or errors >= self._read_errors_in_a_row:
+                if (
+                    isinstance(error, self._av.error.EOFError)
+                    or errors >= self._read_errors_in_a_row
+                ):
                     return
                 errors += 1
 

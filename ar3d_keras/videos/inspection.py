@@ -142,16 +142,16 @@ class Watcher:
         promised = frames.stream.frames
         if frames.packets < 0.95 * promised - 1:
             found.append(f"it ends after {frames.packets} of {promised} frames")
-        elif not promised and (duration := _tagged_duration(frames.stream)):
-            if self._last < 0.95 * duration - 1:
-                found.append(f"it ends after {self._last:.1f} of {duration:.1f} seconds")
+        duration = 0 if promised else _tagged_duration(frames.stream)
+        if self._last < 0.95 * duration - 1:
+            found.append(f"it ends after {self._last:.1f} of {duration:.1f} seconds")
         return ", and ".join(found) or None
 
 
-def _tagged_duration(stream) -> float | None:
-    """Seconds of a Matroska track, as its writer tagged it: DURATION=00:00:04.040000000."""
+def _tagged_duration(stream) -> float:
+    """Seconds of a Matroska track, as its writer tagged it: DURATION=00:00:04.040000000; or 0."""
     try:
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
     except (KeyError, ValueError):
-        return None
+        return 0
