@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.flow import check as check_flow
 from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, decoding_threads, read_header
+from ar3d_keras.videos.reader import damage as damage_of
 from ar3d_keras.videos.scan import scan
 from ar3d_keras.videos.sources import UniformSampler, VideoSource
 
@@ -140,7 +140,7 @@ def _whole(
             UniformSampler(clips, crops),
         )
         for video in videos:
-            _log_missing(catalog.root / video.path, scanned.frames[video.path], reporter)
+            _log_damage(video.path, scanned.damaged.get(video.path), reporter)
         answers = predict_clips(
             classifier.network, source, batch_size=batch_size, workers=workers, reporter=reporter
         )
@@ -154,16 +154,9 @@ def _whole(
     ]
 
 
-def _log_missing(video: Path, frames: int, reporter: Reporter) -> None:
-    """Says where a video holds much less than it promises: it is damaged, or cut off."""
-    try:
-        promised = read_header(video).frames
-    except ReadError:
-        return  # it went away; its clips will say so
-    if frames < 0.95 * promised - 1:  # headers of sound videos are a frame or two off
-        reporter.log(
-            f"{str(video)!r}: {frames} of the {promised} frames it promises can be decoded"
-        )
+def _log_damage(path: str, damage: str | None, reporter: Reporter) -> None:
+    if damage:
+        reporter.log(f"{path!r} is damaged: {damage}; the rest of it is used")
 
 
 def _windows(
@@ -205,5 +198,6 @@ def _windows(
         else:
             mean = np.mean([segment.probabilities for segment in segments], axis=0)
             prediction = Prediction(video.path, classifier.class_names, mean, segments)
+            _log_damage(video.path, damage_of(path), reporter)
         predictions.append(prediction)
     return predictions

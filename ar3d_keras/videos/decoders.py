@@ -90,6 +90,8 @@ class PyAVFrames:
     Attributes:
         stream: the av.VideoStream that is decoded.
         frame: the grabbed av.VideoFrame.
+        told_rate: frames per second by the header; None: unknown.
+        duration: seconds by the header; None: unknown, as in a live stream.
         only: whether the file has no other video stream, not even a cover picture.
         packets: how many were read.
         lost: how many of them cannot be decoded.
@@ -119,6 +121,12 @@ class PyAVFrames:
             self._container.close()
             raise
         self.only = len(self._container.streams.video) == 1
+        rate, duration = (
+            self.stream.average_rate or self.stream.guessed_rate,
+            self._container.duration,
+        )
+        self.told_rate = float(rate) if rate else None
+        self.duration = None if duration is None else duration / av.time_base
         self._set_up(self.stream.codec_context, threads, live)
         self._read_errors_in_a_row = 0 if live else READ_ERRORS_IN_A_ROW
         self.packets = self.lost = self.corrupt = 0
@@ -131,18 +139,6 @@ class PyAVFrames:
         """The time stamp of the grabbed frame; None where it has none."""
         pts = self.frame.pts
         return None if pts is None else float(pts * self.stream.time_base)
-
-    @property
-    def duration(self) -> float | None:
-        """Seconds by the header; None where it does not say, as in a live stream."""
-        duration = self._container.duration
-        return None if duration is None else duration / self._av.time_base
-
-    @property
-    def told_rate(self) -> float | None:
-        """Frames per second that the header gives; None: unknown."""
-        rate = self.stream.average_rate or self.stream.guessed_rate
-        return float(rate) if rate else None
 
     def first_time_stamps(self) -> list[float]:
         """The time stamps of the first packets, in seconds; nothing can be grabbed afterwards."""
