@@ -18,7 +18,7 @@ Backbone = Literal[
 ]
 Flow = Literal["none", "dis", "farneback", "tvl1"]
 Scheme = Literal[
-    *("csv", "group", "hmdb1", "hmdb2", "hmdb3", "kfold"),
+    *("csv", "group", "hmdb1", "hmdb2", "hmdb3", "kfold", "logo"),
     *("official1", "official2", "official3", "paper", "random"),
 ]
 
