@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ar3d_keras.config import FOLDS
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, first_names
 from ar3d_keras.videos.frame_folder import natural_key
 
 FOLD_SCHEMES = ("kfold", "logo", "random")
-FOLDS = 5  # of kfold and random, by default
 
 
 def num_folds(catalog: Catalog, scheme: str, folds: int | None = None) -> int:

@@ -17,7 +17,6 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, first_names
 from ar3d_keras.videos.folds import (
     FOLD_SCHEMES,
-    FOLDS,
     assign_fold,
     check_each_fold,
     check_fold,
@@ -32,17 +31,6 @@ from ar3d_keras.videos.folds import (
 from ar3d_keras.videos.hmdb import hmdb_lists
 from ar3d_keras.videos.leak import Leak
 from ar3d_keras.videos.video import SPLITS, Video
-
-__all__ = [
-    "FOLDS",
-    "SCHEMES",
-    "SPLITS",
-    "Leak",
-    "Split",
-    "default_scheme",
-    "make_split",
-    "num_folds",
-]
 
 SCHEMES = (
     *("csv", "group", "hmdb1", "hmdb2", "hmdb3", "kfold", "logo"),
