@@ -275,13 +275,13 @@ def test_fingerprint_follows_the_data(tmp_path):
 
 
 def test_nothing_there(tmp_path, user_error):
-    with user_error("no data at", "missing", "--data"):
+    with user_error("`data`", "missing"):
         open_catalog(tmp_path / "missing")
 
 
 @pytest.mark.parametrize("files", [(), ("readme.txt",), ("1.avi",), ("a/1.txt",), ("a/b/1.avi",)])
 def test_no_videos(tmp_path, user_error, files):
-    with user_error("no videos in", "one folder per class"):
+    with user_error(str(tmp_path), "labels.csv"):
         open_catalog(touch(tmp_path, *files))
 
 
@@ -292,7 +292,7 @@ def test_one_class_only(tmp_path, user_error):
 
 def test_data_that_is_neither_folder_nor_file(tmp_path, user_error):
     os.mkfifo(tmp_path / "pipe")
-    with user_error("pipe", "--data"):
+    with user_error("pipe", "`data`"):
         open_catalog(tmp_path / "pipe")
 
 
@@ -316,12 +316,12 @@ def test_a_folder_that_may_not_be_read(unprivileged, user_error, locked, mode):
     [
         ("path,name\n1.avi,a\n", ["no column 'label'", "path, name"]),
         ("1.avi,a\n2.avi,b\n", ["no column 'path'"]),
-        ("path;label\n1.avi;a\n", ["no column 'path'", "path;label"]),
+        ("path|label\n1.avi|a\n", ["column 'path'", "path|label"]),
         ("path,label\n1.avi,a\n../2.avi,b\n", ["row 3", "outside"]),
         ("path,label\n1.avi,a\nx/../../2.avi,b\n", ["row 3", "outside"]),
         ("path,label\n/tmp/1.avi,a\n", ["row 2", "outside"]),
         ("path,label\n..,a\n", ["row 2", "outside"]),
-        ("path,label,split\n1.avi,a,training\n", ["row 2", "'training'", "train, val, test"]),
+        ("path,label,split\n1.avi,a,dev\n", ["row 2", "'dev'", "train, val, test"]),
         ("path,label\n1.avi,\n", ["row 2", "no label"]),
         ("path,label\n1.avi,  \n", ["row 2", "no label"]),
         ("path,label\n1.avi\n", ["row 2", "no label"]),
