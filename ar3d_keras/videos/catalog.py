@@ -61,7 +61,10 @@ class Catalog:
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """Lines for the user: what was not taken and why, and class names to look at."""
-        return (*_ignored_lines(self.ignored), *_class_name_lines([name for name in self.class_names if name]))
+        return (
+            *_ignored_lines(self.ignored),
+            *_class_name_lines([name for name in self.class_names if name]),
+        )
 
     def __len__(self) -> int:
         return len(self.videos)

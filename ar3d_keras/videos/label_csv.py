@@ -48,7 +48,8 @@ def _read_rows(file: Path) -> list[tuple[int, list[str]]]:
             lines.seek(0)
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
             for cells in reader:
-                if any(cell.strip() for cell in cells) and cells != [f"sep={delimiter}"]:
+                is_separator = line == 0 and "".join(cells) in ("sep=", f"sep={delimiter}")
+                if any(cell.strip() for cell in cells) and not is_separator:
                     rows.append((line + 1, cells))
                 line = reader.line_num
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -82,10 +83,11 @@ def _read_header(file: Path, names: list[str]) -> list[str]:
             raise UserError(
                 f"{file} has no column {column!r} (it has {', '.join(names)}): {_NEEDED}"
             )
+    letters = ["".join(filter(str.isalnum, name)) for name in plain]
     for column in ("group", "split"):
-        similar = difflib.get_close_matches(column, plain, n=1, cutoff=0.8)
+        similar = difflib.get_close_matches(column, letters, n=1, cutoff=0.8)
         if column not in plain and similar:
-            name = names[plain.index(similar[0])]
+            name = names[letters.index(similar[0])]
             raise UserError(
                 f"{file} has a column {name!r}, which is almost {column!r}: name it {column!r} if "
                 "it is that, else give it a name that is less similar"
