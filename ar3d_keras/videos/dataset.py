@@ -44,6 +44,7 @@ class Dataset:
         unreadable: path -> reason, for the videos that cannot.
         shape: the geometry of the clips.
         pack: the pack that holds the frames; None: they are decoded from the videos.
+        damaged: path -> what is missing, for the videos of which only a part can be decoded.
     """
 
     split: Split
@@ -51,6 +52,7 @@ class Dataset:
     unreadable: dict[str, str]
     shape: ClipShape
     pack: Pack | None = None
+    damaged: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -110,13 +112,13 @@ def open_dataset(
     reporter: Reporter | None = None,
     splits: Sequence[str] = SPLITS,
 ) -> Dataset:
-    """Scans the videos of a split and logs the ones that cannot be decoded.
+    """Scans the videos of a split; logs those that cannot be decoded and those that are copies.
 
     Args:
         split: which videos.
         shape: the geometry of the clips.
         workers: number of decoding threads; None: one per core.
-        reporter: shows progress, skipped videos, and videos with the same bytes in two splits.
+        reporter: shows progress, skipped and damaged videos, and copies across splits.
         splits: the ones to scan, if not all are needed.
 
     Raises:
@@ -142,11 +144,14 @@ def open_dataset(
         with reporter.bar("checking", len(catalog), "videos") as update:
             scanned = scan(catalog, workers=workers, progress=update)
     split = _with_copies(split, scanned, splits, reporter)
-    dataset = Dataset(split, scanned.frames, scanned.unreadable, shape, pack)
+    dataset = Dataset(split, scanned.frames, scanned.unreadable, shape, pack, scanned.damaged)
     for name in splits:
         skipped = dataset.skipped(name)
         for path, reason in skipped:
             reporter.log(f"skipped ({name}): {path!r}: {reason}")
+        for video in split.videos(name):
+            if damage := scanned.damaged.get(video.path):
+                reporter.log(f"damaged ({name}): {video.path!r}: {damage}")
         if len(skipped) == len(split.videos(name)):
             raise UserError(f"no video of {name} in {root} can be decoded; {_REPLACE}")
     if scanned.unreadable:
@@ -163,7 +168,7 @@ def open_dataset(
 def _with_copies(split: Split, scanned: Scan, splits: Sequence[str], reporter: Reporter) -> Split:
     """The split with its videos of equal bytes, which are logged."""
     videos = {name: split.videos(name) for name in splits}
-    copies = find_copies(videos, getattr(scanned, "hashes", {}))
+    copies = find_copies(videos, scanned.hashes)
     split = dataclasses.replace(split, copies=copies)
     if copies:
         for line in split.leak.copy_sentences():

@@ -44,7 +44,7 @@ def _read_rows(file: Path) -> list[tuple[int, list[str]]]:
     try:
         # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name.
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            line, delimiter = 0, _delimiter(lines.readline())
+            line, delimiter = 0, _delimiter(next((text for text in lines if text.strip()), ""))
             lines.seek(0)
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
             for cells in reader:
@@ -137,14 +137,11 @@ def _relative(file: Path, where: str, path: str) -> str:
     if other != path and not (folder / path).exists() and (folder / other).exists():
         path = other
     if Path(path).is_absolute():
-        for root, whole in (
-            (folder.absolute(), Path(path)),
-            (folder.resolve(), Path(path).resolve()),
-        ):
-            if os.path.normpath(whole) != str(root) and Path(
-                os.path.normpath(whole)
-            ).is_relative_to(root):
-                return Path(os.path.normpath(whole)).relative_to(root).as_posix()
+        pairs = (folder.absolute(), Path(path)), (folder.resolve(), Path(path).resolve())
+        for root, whole in pairs:
+            inside = Path(os.path.normpath(whole))
+            if inside != root and inside.is_relative_to(root):
+                return inside.relative_to(root).as_posix()
     normal = os.path.normpath(path)
     outside = Path(path).is_absolute() or normal == "." or Path(normal).parts[0] == ".."
     if outside or (PureWindowsPath(path).is_absolute() and not (folder / path).exists()):
