@@ -63,21 +63,22 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _log(written: dict, console: Console) -> None:
+    from ar3d_keras.evaluation.metrics import format_interval, has_informative_top5
+
     for sentence in written["not_comparable"]:
         console.log(f"NOT COMPARABLE: {sentence}")
     width = max(len(row["name"]) for row in written["table"])
     for row in written["table"]:
-        low, high = row["top1_interval"]
+        top5 = f"top-{row['top5_k']} {row['top5']:.3f}   " * has_informative_top5(row)
         console.log(
-            f"{row['name']:<{width}}   top-1 {row['top1']:.3f} [{low:.3f}, {high:.3f}]   "
-            f"top-{row['top5_k']} {row['top5']:.3f}   {row['parameters']:,} parameters   "
+            f"{row['name']:<{width}}   top-1 {row['top1']:.3f} {format_interval(row['top1_interval'])}   "
+            f"{top5}{row['parameters']:,} parameters   "
             f"{row['gflops']:.3g} GFLOPs   {row['videos']} videos"
             + ("   LEAKS" if row["has_leakage"] else "")
         )
     for pair in written["pairs"]:
-        low, high = pair["interval"]
         console.log(
             f"{pair['one']} - {pair['other']}: top-1 {pair['difference']:+.3f} "
-            f"[{low:+.3f}, {high:+.3f}]   McNemar {pair['only_one']}:{pair['only_other']}, "
+            f"{format_interval(pair['interval'], signed=True)}   McNemar {pair['only_one']}:{pair['only_other']}, "
             f"p {pair['p']:.2g}   {pair['videos']} videos"
         )

@@ -139,6 +139,7 @@ def _fold(folder: Path, name: str, config: TrainConfig, typed: str) -> None:
 
 
 def _sum_up(folder: Path, names: Sequence[str], typed: str, console: Console) -> None:
+    from ar3d_keras.evaluation.metrics import format_interval
     from ar3d_keras.evaluation.results import read_result
     from ar3d_keras.experiments.crossval import summarise
     from ar3d_keras.runs import Run
@@ -147,18 +148,17 @@ def _sum_up(folder: Path, names: Sequence[str], typed: str, console: Console) ->
     figures = summarise(folder, result, {"command": typed})
     console.log_to(folder / "log.txt")
     for fold in figures["folds"]:
-        low, high = fold["top1_interval"]
         console.log(
-            f"{fold['run']:<8} top-1 {fold['top1']:.3f} [{low:.3f}, {high:.3f}]   "
+            f"{fold['run']:<8} top-1 {fold['top1']:.3f} {format_interval(fold['top1_interval'])}   "
             f"loss {fold['loss']:.3f}   {fold['videos']} videos"
         )
-    low, high = figures["top1_mean_interval"]
+    mean_interval = format_interval(figures["top1_mean_interval"])
     console.log(
-        f"mean     top-1 {figures['top1_mean']:.3f} [{low:.3f}, {high:.3f}]   over {len(names)} folds"
+        f"mean     top-1 {figures['top1_mean']:.3f} {mean_interval}   over {len(names)} folds"
     )
-    low, high = figures["top1_interval"]
+    interval = format_interval(figures["top1_interval"])
     console.log(
-        f"pooled   top-1 {figures['top1']:.3f} [{low:.3f}, {high:.3f}]   over groups   "
+        f"pooled   top-1 {figures['top1']:.3f} {interval}   over groups   "
         f"loss {figures['loss']:.3f}   {figures['videos']} videos"
     )
     console.log(figures["leak"][0])

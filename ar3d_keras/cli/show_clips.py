@@ -66,6 +66,7 @@ def _validate(options: ShowClipsOptions) -> None:
 def _rows(options: ShowClipsOptions, console: Console) -> list:
     """The first clips of an epoch, out of the very batches that training makes."""
     from ar3d_keras.reports.contact_sheet import Row
+    from ar3d_keras.reports.fonts import class_labels
     from ar3d_keras.videos.mixing import Mixing
     from ar3d_keras.videos.pipeline import ClipBatches
     from ar3d_keras.videos.reader import decoding_threads
@@ -96,7 +97,7 @@ def _rows(options: ShowClipsOptions, console: Console) -> list:
                 told += (
                     f" · {_describe_mix(mix)} {source.videos[indices[mix.partners[place]]].path}"
                 )
-            label = _label(labels[place], dataset.class_names)
+            label = _label(labels[place], class_labels(dataset.class_names))
             rows.append(Row(clips[place, ..., :3], label, source.videos[index].path, told))
             if len(rows) == options.count:
                 return rows

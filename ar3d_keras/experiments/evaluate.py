@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from ar3d_keras.evaluation.evaluator import evaluate
-from ar3d_keras.evaluation.metrics import Evaluation
+from ar3d_keras.evaluation.metrics import Evaluation, format_interval, has_informative_top5
 from ar3d_keras.models.loading import load_model
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports import examples
@@ -80,12 +80,11 @@ def judge(
         example_clips=(chosen, clips_shown),
         explanations=_explanations(network, clips_shown, evaluation, chosen, reporter),
     )
-    low, high = figures["top1_interval"]
+    top5 = f"top-{figures['top5_k']} {figures['top5']:.3f}   " * has_informative_top5(figures)
     left_out = f", {figures['skipped']} skipped" if figures["skipped"] else ""
     reporter.log(
-        f"{split:<5} top-1 {figures['top1']:.3f} [{low:.3f}, {high:.3f}]   "
-        f"top-{figures['top5_k']} {figures['top5']:.3f}   "
-        f"class mean {figures['mean_class_accuracy']:.3f}   loss {figures['loss']:.3f}   "
+        f"{split:<5} top-1 {figures['top1']:.3f} {format_interval(figures['top1_interval'])}   "
+        f"{top5}class mean {figures['mean_class_accuracy']:.3f}   loss {figures['loss']:.3f}   "
         f"{figures['videos']} videos{left_out}"
     )
     reporter.log(f"      {folder / 'report.html'}")
