@@ -32,7 +32,7 @@ def build(
         (
             "mean of the folds",
             percent(metrics["top1_mean"]),
-            page.interval_note(metrics["top1_mean_interval"]),
+            page.interval_note(metrics["top1_mean_interval"], "folds"),
         ),
     ]
     if top5:

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ar3d_keras.atomic import replacing
-from ar3d_keras.reports.fonts import families
+from ar3d_keras.reports.fonts import families, has_bold
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +41,10 @@ def finish(figure: Figure) -> Figure:
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
-        text.set_fontfamily(families(text.get_text()))
+        needed = families(text.get_text())
+        text.set_fontfamily(needed)
+        if not has_bold(needed):
+            text.set_fontweight("normal")
     return figure
 
 

@@ -98,9 +98,14 @@ def families(text: str) -> list[str]:
     return list(dict.fromkeys([DEFAULT, *sorted(family for family in needed if family)]))
 
 
+def has_bold(families: Sequence[str]) -> bool:
+    """Whether all of some font families have a bold type; else matplotlib logs a warning."""
+    return all(len(_files(family)) == 2 for family in families)
+
+
 @functools.cache
 def _family(sign: str) -> str | None:
-    """The first font family that has a character in normal and in bold type."""
+    """The first font family that has a character in each of its types."""
     for family in _installed():
         if all(_has(file, ord(sign)) for file in _files(family)):
             return family
@@ -109,6 +114,7 @@ def _family(sign: str) -> str | None:
 
 @functools.cache
 def _installed() -> tuple[str, ...]:
+    """The usable font families with a normal type, the best first."""
     from matplotlib import font_manager
 
     def rank(name: str) -> tuple[int, str]:
@@ -116,26 +122,27 @@ def _installed() -> tuple[str, ...]:
         return min(places, default=len(PREFERRED)), name
 
     names = {font.name for font in font_manager.fontManager.ttflist} - {DEFAULT}
-    usable = (name for name in names if not name.startswith(UNUSABLE))
+    usable = (name for name in names if _files(name) and not name.startswith(UNUSABLE))
     return (DEFAULT, *sorted(usable, key=rank))
 
 
 @functools.cache
 def _files(family: str) -> tuple[str, ...]:
-    """The files that matplotlib reads for normal and bold text of a family."""
+    """The files of the normal and, if there is one, the bold type of a family.
+
+    Not by findfont, which logs a warning for each family without one of them.
+    """
     from matplotlib import font_manager
 
-    try:
-        return tuple(
-            font_manager.fontManager.findfont(
-                font_manager.FontProperties(family=[family], weight=weight),
-                fallback_to_default=False,
-                rebuild_if_missing=False,
-            )
-            for weight in ("normal", "bold")
-        )
-    except ValueError:  # its file was removed since matplotlib listed it
-        return ("",)
+    found: dict[object, str] = {}
+    for font in font_manager.fontManager.ttflist:
+        if (font.name, font.style, font.variant) == (family, "normal", "normal"):
+            weight = font_manager.weight_dict.get(font.weight, font.weight)
+            if font.stretch in ("normal", 400):
+                found.setdefault(weight, font.fname)
+    if 400 not in found:
+        return ()
+    return (found[400], found[700]) if 700 in found else (found[400],)
 
 
 def _has(file: str, code: int) -> bool:

@@ -86,12 +86,16 @@ def _p_value(value: float) -> str:
 
 
 def _main_facts(about: Mapping[str, object]) -> list[tuple[str, object]]:
-    return [(key.replace("_", " "), about[key]) for key in MAIN_FACTS if about.get(key)]
+    return [
+        (key.replace("_", " "), about[key])
+        for key in MAIN_FACTS
+        if about.get(key) not in (None, "")
+    ]
 
 
 def interval_note(interval: Sequence[float] | None, over: str = "") -> str:
-    """The note of a tile: "95 % interval 41.2 to 53.0 %"."""
-    over = f" over {over}" if over else ""
+    """The note of a tile: "95 % interval 41.2 to 53.0 %"; the footer of the page says how."""
+    over = f"over {over}" if over else "interval"
     if interval is None:
-        return f"no interval{over}: see below"
-    return f"95 % interval{over} {format_interval(interval, percent=True)} %"
+        return f"95 % {over} cannot be estimated"
+    return f"95 % {over} {format_interval(interval, percent=True)} %"

@@ -59,10 +59,11 @@ def test_the_letters_that_can_be_drawn_are_kept():
     assert fonts.class_labels([f"{KOREAN}_walk (2)", f"{EMOJI} !"]) == ["#1 _walk (2)", "#2"]
 
 
-def test_an_installed_font_is_used(walking):
+def test_an_installed_font_is_used(walking, caplog):
     assert fonts.class_labels([KOREAN, JAPANESE]) == [KOREAN, "#2"]
     assert fonts.families(f"a {KOREAN}") == ["DejaVu Sans", walking]
     drawing.png_bytes(plots.confusion(np.eye(2, dtype=int), [KOREAN, JAPANESE], KOREAN))
+    assert not caplog.records  # matplotlib logs that it has no bold type
 
 
 def test_a_font_that_was_removed_is_not_used(walking, tmp_path):
@@ -78,7 +79,7 @@ def test_no_picture_warns_of_missing_glyphs():
         warnings.simplefilter("error")
         for figure in (
             plots.confusion(np.eye(n, dtype=int), names, " ".join(names)),
-            plots.curves({name: history for name in names}),
+            plots.curves(dict.fromkeys(names, history)),
             examples.draw_examples(
                 np.zeros((n, 4, 8, 8, 3), np.uint8), names, np.arange(n), np.eye(n), names
             ),
