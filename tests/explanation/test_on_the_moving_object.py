@@ -30,6 +30,8 @@ from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.dataset import clip_shape, open_dataset
 from ar3d_keras.videos.splits import make_split
 
+pytestmark = pytest.mark.slow
+
 
 def disc_in(path, view, shape):
     """Returns where the disc is in a clip: bool (T, H, W)."""
@@ -158,7 +160,6 @@ def test_the_disc_is_where_the_trajectory_is(folder):
     assert room > 20
 
 
-@pytest.mark.slow
 def test_the_gate_of_a_small_trained_network_falls_on_the_object(folder, tmp_path):
     small = {"attention": True, "filters": 16, "pool": [4, 4, 4], "dense": 64}
     trained, untrained, videos = trained_and_untrained(
@@ -176,7 +177,6 @@ def test_the_gate_of_a_small_trained_network_falls_on_the_object(folder, tmp_pat
     assert median(control["Grad-CAM"]["object"]) > 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("attention", [True, False])
 def test_the_figures(folder, tmp_path, attention, seed):
