@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from ar3d_keras.atomic import in_the_way
-from ar3d_keras.cli.console import Console, start_backend
+from ar3d_keras.cli.backend import start_backend
 from ar3d_keras.cli.options import parse
+from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 
 if TYPE_CHECKING:
