@@ -18,6 +18,7 @@ TITLES = {
     "models": "Networks",
     "videos": "Videos",
     "inference": "Prediction",
+    "explanation": "Explanation",
     "evaluation": "Evaluation",
     "reports": "Reports",
     "training": "Training",
@@ -69,7 +70,7 @@ def public_names() -> dict[str, str]:
     for node in ast.walk(source):  # imports under TYPE_CHECKING
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ar3d_keras"):
             modules |= {alias.asname or alias.name: node.module for alias in node.names}
-    return {name: modules[name] for name in ar3d_keras.__all__ if name in modules}
+    return {name: modules[name] for name in ar3d_keras.__all__}
 
 
 def summary(module: str, name: str) -> str:
