@@ -63,7 +63,7 @@ def main() -> None:
 
     def fresh() -> PackSource:
         pack = open_pack(arguments.pack)
-        frames = pack.probe(pack.catalog.videos).frames
+        frames = pack.scan(pack.catalog.videos).frames
         videos = [video for video in pack.catalog.videos if video.path in frames]
         settings = pack.settings
         shape = ClipShape(resize_height=settings.height, resize_width=settings.width)

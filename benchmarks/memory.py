@@ -59,7 +59,7 @@ sys.exit(child.returncode)
 PREPARE = """
 import json, sys, time
 from ar3d_keras.videos.dataset import open_data
-from ar3d_keras.videos.scan import probe
+from ar3d_keras.videos.scan import scan
 from ar3d_keras.videos.reader import cores
 from ar3d_keras.videos.splits import default_scheme, make_split
 times = [time.perf_counter()]
@@ -69,8 +69,8 @@ catalog = open_data(sys.argv[1]); lap()
 split = make_split(catalog, default_scheme(catalog)); split.leak.sentences(); lap()
 catalog.fingerprint; lap()
 if sys.argv[2:]:
-    probe(catalog, workers=cores()); lap()
-    probe(catalog, workers=cores()); lap()
+    scan(catalog, workers=cores()); lap()
+    scan(catalog, workers=cores()); lap()
 print(json.dumps([after - before for before, after in zip(times, times[1:])]))
 """
 

@@ -27,6 +27,7 @@ LAYERS = [
     "errors",
     "progress",
     "atomic",
+    "networks",
     "config",
     "videos",
     "inference",

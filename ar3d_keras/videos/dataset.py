@@ -170,4 +170,4 @@ def _scan_pack(
                 f"{len(damaged)} of {len(pack.videos)} videos in the pack {pack.root} are damaged "
                 f"(first: {path}: {reason}): copy the pack again from where it is whole, or {AGAIN}"
             )
-    return pack.probe(catalog.videos)
+    return pack.scan(catalog.videos)

@@ -9,7 +9,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.videos.catalog import VIDEO_SUFFIXES, Catalog, Video
+from ar3d_keras.videos.catalog import Catalog, Video
+from ar3d_keras.videos.video_files import has_video_suffix
 
 
 def hmdb_lists(
@@ -90,5 +91,4 @@ def _key(video: Video) -> tuple[str, str]:
 
 def _stem(name: str) -> str:
     """A name without a video's suffix: folders of frames have none."""
-    suffix = Path(name).suffix
-    return name.removesuffix(suffix) if suffix.lower() in VIDEO_SUFFIXES else name
+    return name.removesuffix(Path(name).suffix) if has_video_suffix(name) else name

@@ -9,11 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.videos.catalog import frame_files, is_folder
-
-
-class ReadError(Exception):
-    """A video that cannot be decoded; the message is the reason, without the path."""
+from ar3d_keras.videos.frame_folder import frame_files, is_folder
+from ar3d_keras.videos.video import ReadError
 
 
 def cores() -> int:

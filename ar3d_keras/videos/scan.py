@@ -1,4 +1,4 @@
-"""How many frames each video really has, and which cannot be decoded: known before training."""
+"""Decodes every video once before training: how many frames each has, and which are damaged."""
 
 import contextlib
 import hashlib
@@ -6,25 +6,40 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from ar3d_keras import atomic
 from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.frame_folder import frame_files, is_folder
 from ar3d_keras.videos.reader import ReadError, count_frames
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What decoding every video once has shown.
+    """The result of decoding every video once.
 
     Attributes:
-        frames: path -> frames that can be decoded, at least 1.
-        unreadable: path -> reason, for the videos that give no frame.
+        frames: path -> number of frames that can be decoded, at least 1.
+        unreadable: path -> reason, for the videos without a decodable frame.
+        damaged: path -> what is missing, for the videos of which only a part can be decoded.
+        hashes: path -> `content_hash`, for the videos in `frames`.
     """
 
     frames: dict[str, int]
     unreadable: dict[str, str]
+    damaged: dict[str, str] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+
+
+class _Entry(NamedTuple):
+    """What is known of a video that can be decoded."""
+
+    stamp: str  # size and modification time
+    frames: int
+    hash: str
+    damage: str | None
 
 
 def scan(
@@ -33,48 +48,82 @@ def scan(
     workers: int,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Scan:
-    """Grabs every frame of every video once (about 10 ms for a UCF-101 video, one thread).
+    """Decodes every video once (about 10 ms for a UCF-101 video, one thread).
 
-    What was counted is remembered under the user's cache folder by path, size and time of
-    change, so the second run of a data set starts at once. A failure is never remembered: a
-    permission, a disk or an OpenCV may be mended without the file changing.
+    The results are cached under the user's cache folder by path, size and modification time, so
+    the second run on a dataset starts at once. Failures are not cached: a permission, a disk or
+    OpenCV may be repaired without the file changing. Without a cache folder, nothing is cached.
 
     Args:
         catalog: the videos.
-        workers: threads; OpenCV decodes without Python's global lock.
+        workers: threads; decoding releases Python's global lock.
         progress: called with the number of videos done.
     """
     cache = _cache_file(catalog)
     known = _load(cache)
     stamps = {video.path: _stamp(catalog.root / video.path) for video in catalog.videos}
-    frames = {path: known[path][1] for path in stamps if known.get(path, ("",))[0] == stamps[path]}
+    entries = {
+        path: known[path]
+        for path, stamp in stamps.items()
+        if path in known and known[path].stamp == stamp
+    }
     unreadable: dict[str, str] = {}
-    todo = [path for path in stamps if path not in frames]
+    todo = [path for path in stamps if path not in entries]
 
-    def look(path: str) -> int | str:
+    def look(path: str) -> _Entry | str:
         try:
-            return count_frames(catalog.root / path)
+            frames = count_frames(catalog.root / path)
+            return _Entry(stamps[path], frames, content_hash(catalog.root / path), None)
         except ReadError as error:
             return str(error)
 
-    progress(len(frames))
+    progress(len(entries))
     try:
         with ThreadPoolExecutor(workers) as pool:
             for path, answer in zip(todo, pool.map(look, todo), strict=True):
-                if isinstance(answer, int):
-                    frames[path] = answer
-                else:
+                if isinstance(answer, str):
                     unreadable[path] = answer
-                progress(len(frames) + len(unreadable))
+                else:
+                    entries[path] = answer
+                progress(len(entries) + len(unreadable))
     finally:
-        # Ctrl-C keeps what was counted so far, and a probe of one split keeps the others'.
+        # Ctrl-C keeps what was scanned so far, and a scan of one split keeps the other splits.
         if todo:
-            _store(cache, known | {path: (stamps[path], frames[path]) for path in frames})
-    return Scan(frames, unreadable)
+            _store(cache, known | entries)
+    return Scan(
+        {path: entry.frames for path, entry in entries.items()},
+        unreadable,
+        {path: entry.damage for path, entry in entries.items() if entry.damage},
+        {path: entry.hash for path, entry in entries.items()},
+    )
+
+
+def content_hash(path: Path) -> str:
+    """A hash of a video's bytes, whatever its name: BLAKE2b, 32 hexadecimal digits.
+
+    The hash of a folder of frames is over the hashes of its images, in natural order.
+
+    Raises:
+        ReadError: a file cannot be read.
+    """
+    try:
+        if not is_folder(path):
+            return _file_digest(path).hex()
+        whole = hashlib.blake2b(digest_size=16)
+        for file in frame_files(path):
+            whole.update(_file_digest(file))
+        return whole.hexdigest()
+    except OSError as error:
+        raise ReadError(f"cannot be read: {error.strerror}") from None
+
+
+def _file_digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
 
 
 def _stamp(path: Path) -> str:
-    """Size and time of change; a folder of frames changes as a frame is added or taken away."""
+    """Size and modification time; those of a folder change when a frame is added or removed."""
     try:
         status = path.stat()
     except OSError:
@@ -82,27 +131,41 @@ def _stamp(path: Path) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
-def _cache_file(catalog: Catalog) -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    name = hashlib.sha256(os.fsencode(catalog.root)).hexdigest()[:16]
-    return home / "ar3d_keras" / f"frames-{name}.json"
-
-
-def _load(file: Path) -> dict[str, tuple[str, int]]:
-    """What is known, path -> (stamp, frames); empty where there is no cache, or none that makes sense."""
+def _cache_file(catalog: Catalog) -> Path | None:
+    """None where the user has no home folder, as in a container with an unknown user id."""
     try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
-        return {
-            path: (stamp, frames)
-            for path, (stamp, frames) in entries.items()
-            if isinstance(frames, int) and frames >= 1
-        }
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        return None
+    name = hashlib.sha256(os.fsencode(catalog.root)).hexdigest()[:16]
+    return home / "ar3d_keras" / f"scan-{name}.json"
+
+
+def _load(file: Path | None) -> dict[str, _Entry]:
+    """The cached entries by path; empty where there is no cache, or a damaged one."""
+    if file is None:
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        entries = {path: _Entry(*values) for path, values in content.items()}
+        return {path: entry for path, entry in entries.items() if _valid(entry)}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
-def _store(file: Path, known: dict[str, tuple[str, int]]) -> None:
+def _valid(entry: _Entry) -> bool:
+    return (
+        isinstance(entry.stamp, str)
+        and isinstance(entry.frames, int)
+        and entry.frames >= 1
+        and isinstance(entry.hash, str)
+        and isinstance(entry.damage, str | None)
+    )
+
+
+def _store(file: Path | None, known: dict[str, _Entry]) -> None:
     # A cache that cannot be written only costs the next run its time. JSON's escapes hold any
     # name that a file system can, line breaks and bytes that are not UTF-8 included.
-    with contextlib.suppress(OSError):
-        atomic.write_text(file, json.dumps(known))
+    if file is not None:
+        with contextlib.suppress(OSError):
+            atomic.write_text(file, json.dumps(known))

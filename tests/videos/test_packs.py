@@ -90,7 +90,7 @@ def test_the_catalog_is_that_of_the_videos(odd_set, odd_packs):
         assert packed.class_names == videos.class_names
         assert packed.fingerprint == videos.fingerprint
         scanned = scan(videos, workers=1)
-        assert pack.probe(packed.videos) == scanned
+        assert pack.scan(packed.videos) == scanned
 
 
 def test_labels_groups_splits_and_columns_of_a_csv_are_kept(ucf_set, tmp_path):
@@ -482,7 +482,7 @@ def test_a_flipped_byte_in_a_small_pack_is_refused_at_once(ucf_pack, user_error,
 def test_paths_that_are_not_in_the_pack(ucf_set, ucf_pack):
     catalog = open_data(ucf_set)
     stranger = dataclasses.replace(catalog.videos[0], path="Archery/other.avi")
-    assert "not in the pack" in ucf_pack.probe([stranger]).unreadable["Archery/other.avi"]
+    assert "not in the pack" in ucf_pack.scan([stranger]).unreadable["Archery/other.avi"]
 
 
 def test_settings_and_lines_survive_json(odd_packs):

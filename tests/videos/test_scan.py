@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -166,7 +167,9 @@ def test_counts_that_make_no_sense_are_ignored(ucf_set, cache_home):
     (cache,) = cache_files(cache_home)
     known = json.loads(cache.read_text())
     for wrong in (0, -1, "20", None, 20.0):
-        cache.write_text(json.dumps({path: [stamp, wrong] for path, (stamp, _) in known.items()}))
+        cache.write_text(
+            json.dumps({path: [stamp, wrong, *rest] for path, (stamp, _, *rest) in known.items()})
+        )
         assert scan(catalog, workers=2) == first
 
 
@@ -185,3 +188,29 @@ def test_what_was_counted_before_an_interrupt_is_kept(ucf_set, tmp_path, cache_h
     for path in known:
         replace_but_keep_the_stamp(root / path)
     assert len(scan(catalog, workers=1).frames) == len(catalog)
+
+
+def test_the_hash_is_of_the_content_alone(write_video, write_frames, tmp_path):
+    root = tmp_path / "data"
+    first = write_video(root / "a/one.avi", 3)
+    (root / "b").mkdir()
+    shutil.copy(first, root / "b/the same.avi")
+    write_video(root / "b/another.avi", 3, first=9)
+    clip = write_frames(root / "a/clip", 3)
+    shutil.copytree(clip, root / "b/copied clip")
+    write_frames(root / "b/longer clip", 4)
+    found = scan(open_catalog(root), workers=2)
+    assert set(found.hashes) == set(found.frames)
+    assert found.hashes["a/one.avi"] == found.hashes["b/the same.avi"]
+    assert found.hashes["a/clip"] == found.hashes["b/copied clip"]
+    assert len(set(found.hashes.values())) == 4
+    assert scan(open_catalog(root), workers=2) == found  # from the cache
+
+
+def test_without_a_home_folder_nothing_is_cached(ucf_set, monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    assert len(scan(open_catalog(ucf_set), workers=1).frames) == 10
