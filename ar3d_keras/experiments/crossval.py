@@ -19,8 +19,7 @@ from ar3d_keras.experiments.train import resume, train
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import Run, check_plain_name
 from ar3d_keras.videos.catalog import Catalog
-
-SCHEMES = ("kfold", "logo", "random")
+from ar3d_keras.videos.folds import FOLD_SCHEMES, num_folds
 
 
 def crossval(
@@ -96,9 +95,9 @@ def crossval(
 def _with_scheme(config: TrainConfig) -> TrainConfig:
     """The configuration with a split scheme that has folds."""
     data = config.data
-    if data.split_scheme not in (None, *SCHEMES):
+    if data.split_scheme not in (None, *FOLD_SCHEMES):
         raise UserError(
-            f"`split_scheme` {data.split_scheme} has no folds: use {', '.join(SCHEMES)}"
+            f"`split_scheme` {data.split_scheme} has no folds: use {', '.join(FOLD_SCHEMES)}"
         )
     data = dataclasses.replace(data, split_scheme=data.split_scheme or "kfold")
     return without_fold(dataclasses.replace(config, data=data))
@@ -109,7 +108,7 @@ def _fold_configs(config: TrainConfig, catalog: Catalog) -> dict[str, TrainConfi
     config = setup.resolve(config, catalog)
     scheme = config.data.split_scheme
     assert scheme is not None, "the configuration is resolved"
-    folds = config.data.folds  # TODO num_folds
+    folds = num_folds(catalog, scheme, config.data.folds)
     configs = {
         f"fold-{fold}": dataclasses.replace(
             config, data=dataclasses.replace(config.data, fold=fold)
