@@ -119,11 +119,9 @@ def _validate(options: PredictOptions) -> None:
         hop_seconds=options.hop_seconds,
         live=options.camera is not None,
     )
-    suffix = options.overlay.suffix.lower() if options.overlay else ""
-    if suffix not in ("", *OVERLAYS) and not options.overlay.is_dir():
-        raise UserError(
-            f"`overlay` must end in .mp4 or .avi, or be a folder, not {options.overlay}"
-        )
+    overlay = options.overlay
+    if overlay and overlay.suffix.lower() not in ("", *OVERLAYS) and not overlay.is_dir():
+        raise UserError(f"`overlay` must end in .mp4 or .avi, or be a folder, not {overlay}")
 
 
 def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:

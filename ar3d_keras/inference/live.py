@@ -67,11 +67,10 @@ def watch(
         hop_seconds=hop,
         live=True,
     )
-    shape = classifier.shape
-    length = round(seconds * camera.rate) if seconds else full_span(shape)
-    length = max(1, length)
-    check_window_memory(length / camera.rate, length, shape)
-    step = max(1, round(hop * camera.rate)) if hop else length
+    shape, frame_rate = classifier.shape, camera.rate
+    length = max(1, round(seconds * frame_rate) if seconds else full_span(shape))
+    check_window_memory(length / frame_rate, length, shape)
+    step = max(1, round(hop * frame_rate)) if hop else length
     batch_size = batch_size or clips * crops
     camera.hold(length, (shape.resize_height, shape.resize_width))
     seen, time, wanted = 0, 0.0, length
