@@ -28,8 +28,7 @@ AUDIO_SUFFIXES = frozenset(
 )
 # Folders that systems and programs create beside videos, with copies or previews of them.
 _FOREIGN_FOLDERS = frozenset(
-    ["@eadir", "__macosx", "thumbnails", "thumbs", "#recycle", "$recycle.bin", "lost+found"]
-    + ["system volume information"]
+    ["@eadir", "__macosx", "thumbnails", "thumbs", "#recycle", "$recycle.bin", "lost+found"],
 )
 
 HIDDEN = "hidden: its name begins with a dot"
