@@ -76,6 +76,9 @@ class PredictOptions:
     """Clips a step. Default: the batch size of evaluate.py; the last bits of a probability depend on it."""
 
 
+OPTIONS = PredictOptions
+
+
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for mistakes that the user can correct."""
     options = parse(PredictOptions, arguments, verb="predict", text=__doc__)
