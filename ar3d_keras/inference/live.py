@@ -56,8 +56,8 @@ def watch(
         batch_size: clips a step; None: all clips of a window.
 
     Raises:
-        UserError: a window would not fit into memory, an option is out of range, or the stream
-            ended before its first frame.
+        UserError: a window would not fit into memory, an option is out of range, the camera is lost
+            and does not come back, or the stream ended before its first frame.
     """
     check_options(
         clips=clips,
