@@ -26,7 +26,11 @@ ENCODERS = {
     "libx264": {"crf": "20", "preset": "veryfast"},
     "libvpx-vp9": {"crf": "30", "b": "0", "deadline": "realtime", "cpu-used": "6"},
 }
-COPIED = ("aac", "mp3")  # sound that browsers play in MP4; any other becomes AAC
+COPIED = ("aac", "mp3", "mp3float")  # sound that browsers play in MP4
+COPIED_FROM = {
+    "mp4",
+    "matroska",
+}  # containers that hold it as MP4 does; all other sound becomes AAC
 AAC_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 
@@ -60,14 +64,16 @@ class VideoWriter:
             # The index stands before the pictures, so that playing starts while a file loads.
             options={"movflags": "+faststart"} if is_mp4 else {},
         )
-        about = Fraction(rate).limit_denominator(1001)
+        # MPEG-4 wants a numerator below 65536.
+        about = Fraction(rate).limit_denominator(max(1, min(1001, int(65_535 / rate))))
         if is_mp4:
             name = next(name for name in ENCODERS if name in av.codec.codecs_available)
             self._stream = self._container.add_stream(name, about, options=dict(ENCODERS[name]))
             self._stream.codec_context.time_base = self._clock = CLOCK
         else:
-            self._stream = self._container.add_stream("mpeg4", about, options={"q": "3"})
+            self._stream = self._container.add_stream("mpeg4", about)
             self._stream.codec_context.qscale = True
+            self._stream.codec_context.global_quality = 3 * 118  # FF_QP2LAMBDA
             self._clock = 1 / about
         self._stream.width, self._stream.height = self._size
         self._stream.pix_fmt = "yuv420p"
@@ -148,7 +154,7 @@ class _Sound:
             return  # a folder of frames, or no sound
         start = Fraction((pictures.start_time or 0) * (pictures.time_base or 0))
         codec = track.codec_context
-        if codec.name in COPIED and (codec.name != "aac" or codec.extradata):
+        if codec.name in COPIED and COPIED_FROM & set(self._source.format.name.split(",")):
             self._packets = self._copied(track, output.add_stream_from_template(track), start)
         elif codec.sample_rate and codec.layout.nb_channels:
             rate = min(AAC_RATES, key=lambda rate: abs(rate - codec.sample_rate))
@@ -209,6 +215,8 @@ class _Sound:
         for frame in self._source.decode(track):
             if frame.pts is None:
                 continue
-            frame.pts -= round(start / frame.time_base)
+            # In samples: the clock of some containers is too coarse for the frames of AAC.
+            frame.pts = round((frame.pts * frame.time_base - start) * frame.sample_rate)
+            frame.time_base = Fraction(1, frame.sample_rate)
             if frame.pts >= 0:
                 yield float(frame.pts * frame.time_base), encoder.encode(frame)
