@@ -144,6 +144,7 @@ class _Sound:
         self._output = output
         self._source: InputContainer | None = None
         self._encoder: AudioStream | None = None
+        self._last = -(1 << 62)
         self._packets: Iterator[tuple[float, list[Packet]]] = iter(())
         self._next: tuple[float, list[Packet]] | None = None
         try:
@@ -169,8 +170,7 @@ class _Sound:
             self._next = self._next or self._read()
             if self._next is None or self._next[0] >= until:
                 return
-            for packet in self._next[1]:
-                self._output.mux(packet)
+            self._mux(self._next[1])
             self._next = None
 
     def finish(self) -> None:
@@ -179,12 +179,17 @@ class _Sound:
 
         if self._encoder and self._encoder.codec_context.is_open:
             with suppress(av.error.EOFError):
-                for packet in self._encoder.encode(None):
-                    self._output.mux(packet)
+                self._mux(self._encoder.encode(None))
 
     def close(self) -> None:
         if self._source:
             self._source.close()
+
+    def _mux(self, packets: list[Packet]) -> None:
+        for packet in packets:
+            if packet.dts is not None and packet.dts > self._last:  # damaged tracks go back in time
+                self._last = packet.dts
+                self._output.mux(packet)
 
     def _read(self) -> tuple[float, list[Packet]] | None:
         import av
