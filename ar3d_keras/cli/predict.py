@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from ar3d_keras.atomic import in_the_way
+from ar3d_keras.atomic import fitting_name, in_the_way
 from ar3d_keras.cli.backend import start_backend
 from ar3d_keras.cli.options import parse
 from ar3d_keras.console import Console
@@ -142,7 +142,7 @@ def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
     else:
         names: dict[str, None] = {}
         for video in catalog.videos:
-            stem = name = Path(video.path).stem
+            stem = name = fitting_name(Path(video.path).stem, "-999.mp4").removesuffix("-999.mp4")
             number = 2
             while name in names:
                 name, number = f"{stem}-{number}", number + 1
