@@ -17,6 +17,7 @@ NETWORKS = {
     "fused3d": "ar3d_keras.models.fused3d:Fused3D",
     "i3d": "ar3d_keras.models.i3d:I3D",
     "lrcn": "ar3d_keras.models.lrcn:LRCN",
+    "r2plus1d": "ar3d_keras.models.r2plus1d:R2Plus1D",
     "two_stream": "ar3d_keras.models.two_stream:TwoStream",
 }
 

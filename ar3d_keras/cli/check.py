@@ -70,6 +70,8 @@ def _check_pack(folder: Path, workers: int, console: Console) -> None:
 def _log(scanned, catalog, console: Console) -> None:
     for path, reason in scanned.unreadable.items():
         console.log(f"{path!r}: {reason}")
+    for path, damage in scanned.damaged.items():
+        console.log(f"{path!r} is damaged: {damage}")
     lengths = sorted(scanned.frames.values())
     if lengths:
         console.log(

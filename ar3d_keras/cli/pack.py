@@ -97,6 +97,9 @@ def _log(pack, console: Console) -> None:
     failed = [packed for packed in left_out if packed.reason != NOT_PACKED]
     for packed in failed:
         console.log(f"{packed.video.path!r}: {packed.reason}")
+    for packed in pack.videos:
+        if packed.damage:
+            console.log(f"{packed.video.path!r} is damaged: {packed.damage}")
     good = len(pack.videos) - len(left_out)
     frames = sum(packed.frames for packed in pack.videos)
     console.log(

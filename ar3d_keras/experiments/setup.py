@@ -47,8 +47,8 @@ def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
         data.split_scheme,
         seed=config.recipe.seed,
         lists=data.split_lists,
-        fold=data.fold or 1,
-        folds=data.folds or 1,
+        fold=data.fold,
+        folds=data.folds,
     )
 
 
