@@ -38,6 +38,12 @@ class Post:
     address: str | None = None
 
     @property
+    def chief_address(self) -> str:
+        """The address of the chief; only for a search by several processes."""
+        assert self.address is not None
+        return self.address
+
+    @property
     def is_chief(self) -> bool:
         """Whether it chooses and others train."""
         return self.address is not None and "chief" in self.name
