@@ -93,8 +93,8 @@ def _commands(text: str) -> list[str]:
 def _parsed(command: str) -> tuple[str, set[str]]:
     """The verb of a command line and the flags that follow it."""
     rest = command[_COMMAND.search(command).end() :].strip()
-    verb, _, options = rest.partition(" ")
-    return verb.removesuffix(".py"), set(_FLAG.findall(options))
+    verb = re.match(r"[\w.-]*", rest)[0]
+    return verb.removesuffix(".py"), set(_FLAG.findall(rest.removeprefix(verb)))
 
 
 @functools.cache
