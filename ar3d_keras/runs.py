@@ -17,6 +17,9 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.splits import Split
 
+# Of split.csv; further columns of the catalog follow.
+_SPLIT_COLUMNS = "path", "label", "group", "split"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -128,15 +131,20 @@ class Run:
         return root.resolve()
 
     def write_split(self, split: Split) -> None:
-        """Writes split.csv, from which alone the split can be rebuilt."""
+        """Writes split.csv: every column of the catalog, and the split of each video."""
+        videos = split.catalog.videos
+        extra = list(dict.fromkeys(name for video in videos for name in video.extra))
         rows = (
-            (video.path, video.label, video.group or "", name or "")
-            for video, name in zip(split.catalog.videos, split.assigned, strict=True)
+            (
+                *(video.path, video.label, video.group or "", name or ""),
+                *(video.extra.get(column, "") for column in extra),
+            )
+            for video, name in zip(videos, split.assigned, strict=True)
         )
-        atomic.write_csv(self.folder / "split.csv", ["path", "label", "group", "split"], rows)
+        atomic.write_csv(self.folder / "split.csv", [*_SPLIT_COLUMNS, *extra], rows)
 
     def split(self, root: Path, scheme: str) -> Split:
-        """Rebuilds the split from split.csv, its paths taken relative to `root`.
+        """Rebuilds the split from split.csv, with paths relative to `root`.
 
         Raises:
             UserError: split.csv is missing or damaged.
@@ -144,12 +152,26 @@ class Run:
         file = self.folder / "split.csv"
         try:
             with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
-                rows = [
-                    (Video(row["path"], row["label"], row["group"] or None), row["split"] or None)
-                    for row in csv.DictReader(lines, strict=True)
-                ]
-            videos, assigned = zip(*rows, strict=True)
-        except (OSError, KeyError, ValueError, csv.Error) as error:
+                header, *rows = csv.reader(lines, strict=True)
+            if tuple(header[:4]) != _SPLIT_COLUMNS:
+                raise ValueError(f"its first line is {','.join(header)}")
+            videos, assigned = zip(
+                *(
+                    (
+                        Video(
+                            path,
+                            label,
+                            group or None,
+                            None,
+                            dict(zip(header[4:], extra, strict=True)),
+                        ),
+                        split or None,
+                    )
+                    for path, label, group, split, *extra in rows
+                ),
+                strict=True,
+            )
+        except (OSError, ValueError, csv.Error) as error:
             raise UserError(f"{file} cannot be read ({error}): the run is damaged") from None
         return Split(Catalog(root, videos), scheme, assigned)
 
@@ -253,12 +275,12 @@ def _dated(model: str) -> Iterator[str]:
 
 
 def find_run(
-    run: str | os.PathLike[str] | None, runs_dir: Path, *, needs: Sequence[str] = ()
+    run: str | os.PathLike[str] | Run | None, runs_dir: Path, *, needs: Sequence[str] = ()
 ) -> Run:
     """Finds a run.
 
     Args:
-        run: a path, or a name under `runs_dir`; None: the run that was last begun.
+        run: a run, its path, or its name under `runs_dir`; None: the run that was last begun.
         runs_dir: the folder of all runs.
         needs: names of files in the run folder that must exist.
 
@@ -273,6 +295,7 @@ def find_run(
                 f"there is no run in {runs_dir}: train one first with `python train.py --attention`"
             )
     else:
+        run = run.folder if isinstance(run, Run) else run
         places = Path(run), runs_dir / run
         found = next((Run(path) for path in places if (path / "run.json").is_file()), None)
         if found is None:

@@ -121,19 +121,29 @@ def frame_numbers():
 def stream():
     """stream(pictures): the address of an MJPEG stream; picture n is as grey as n, 25 a second.
 
+    pictures: how many there are, over all connections; then the camera is gone.
+    drops: numbers of pictures after which the connection is closed once.
+    damaged: numbers of pictures that are no JPEG.
     stream.sent: how many were sent; a busy machine sends fewer a second.
     """
     servers = []
 
-    def serve(pictures=10**6):
+    def serve(pictures=10**6, drops=(), damaged=()):
+        serve.sent = 0
+
         class Pictures(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
+                if serve.sent == pictures:
+                    self.send_error(404)
+                    return
                 self.send_response(200)
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
                 self.end_headers()
-                for number in range(pictures):
+                for number in range(serve.sent, pictures):
                     frame = np.full((48, 64, 3), number % 250, np.uint8)
                     picture = load_cv2().imencode(".jpg", frame)[1].tobytes()
+                    if number in damaged:
+                        picture = b"no JPEG" * 20
                     head = f"Content-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
                     try:
                         self.wfile.write(b"--next\r\n" + head.encode() + picture + b"\r\n")
@@ -141,6 +151,8 @@ def stream():
                         return
                     serve.sent = number + 1
                     time.sleep(0.04)
+                    if number in drops:
+                        return
 
             def log_message(self, *_):
                 pass

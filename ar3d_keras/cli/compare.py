@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
     if len(options.runs) < 2:
         raise UserError("compare takes two runs or more: name their folders")
     start_backend()
-    from ar3d_keras.experiments.comparison import compare
+    from ar3d_keras.experiments.compare import compare
 
     console = Console()
     written = compare(
@@ -60,22 +60,23 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _log(written: Mapping[str, Any], console: Console) -> None:
-    from ar3d_keras.evaluation.metrics import format_interval
+    from ar3d_keras.evaluation.metrics import format_interval, has_informative_top5
 
     for sentence in written["not_comparable"]:
         console.log(f"NOT COMPARABLE: {sentence}")
     width = max(len(row["name"]) for row in written["table"])
     for row in written["table"]:
+        top5 = f"top-{row['top5_k']} {row['top5']:.3f}   " * has_informative_top5(row)
         console.log(
             f"{row['name']:<{width}}   top-1 {row['top1']:.3f} "
             f"{format_interval(row['top1_interval'])}   "
-            f"{row['parameters']:,} parameters   {row['gflops']:.3g} GFLOPs   "
+            f"{top5}{row['parameters']:,} parameters   {row['gflops']:.3g} GFLOPs   "
             f"{row['videos']} videos" + ("   LEAKS" if row["has_leakage"] else "")
         )
     for pair in written["pairs"]:
         console.log(
             f"{pair['one']} - {pair['other']}: top-1 {pair['difference']:+.3f} "
-            f"{format_interval(pair['interval'])}   "
+            f"{format_interval(pair['interval'], signed=True)}   "
             f"McNemar {pair['only_one']}:{pair['only_other']}, p {pair['p']:.2g}   "
             f"{pair['videos']} videos"
         )

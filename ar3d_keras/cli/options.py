@@ -63,15 +63,16 @@ def parse(
         SystemExit: 0 after --help, 2 for an unknown flag or an invalid value.
     """
     arguments = _with_new_names(arguments)
-    show_all = "--help-all" in arguments or not essential
+    # Tyro does not parse what it hides, so options are hidden only where help is all that is wanted.
+    short_help = bool(essential) and bool({"-h", "--help"} & set(arguments))
     arguments = ["--help" if argument == "--help-all" else argument for argument in arguments]
     if {"-h", "--help"} & set(arguments):
         print(text)  # tyro would join the commands into one paragraph
-        if not show_all:
+        if short_help:
             print("These are the options that most people need; --help-all shows every option.")
     options = list(_options_of(kind))
     parsed = tyro.cli(
-        _parser(kind, options, default, essential, show_all),
+        _parser(kind, options, default, essential, short=short_help),
         prog=program(verb),
         description="",
         args=arguments,
@@ -102,7 +103,7 @@ class _Group:
 
 
 def _parser(
-    kind: type, options: list[_Option], default: Any, essential: Sequence[str], show_all: bool
+    kind: type, options: list[_Option], default: Any, essential: Sequence[str], *, short: bool
 ) -> type:
     """A dataclass with the options of `kind` in the groups and the order of the help."""
     helps = _helps(kind)
@@ -121,7 +122,7 @@ def _parser(
         made: Any = dataclasses.make_dataclass(
             f"{group.title()}Group", groups[group], bases=(_Group,), kw_only=True
         )
-        if not show_all:
+        if short:
             made = Annotated[made, tyro.conf.Suppress]
         fields.append((f"{group}_", made))
     return dataclasses.make_dataclass(kind.__name__, fields, kw_only=True)

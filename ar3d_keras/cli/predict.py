@@ -92,7 +92,8 @@ def main(arguments: Sequence[str]) -> None:
     else:
         from ar3d_keras.videos.camera import Camera
 
-        with Camera(options.camera, threads=workers) as camera:
+        log = Console(stderr=True).log
+        with Camera(options.camera, threads=workers, log=log) as camera:
             _live(options, camera, _open(options))
 
 

@@ -12,7 +12,7 @@ from ar3d_keras.config import Range
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.evaluator import evaluate
-from ar3d_keras.evaluation.metrics import Evaluation
+from ar3d_keras.evaluation.metrics import Evaluation, format_interval, has_informative_top5
 from ar3d_keras.experiments.setup import open_split
 from ar3d_keras.models.loading import load_model
 from ar3d_keras.progress import Reporter
@@ -31,7 +31,7 @@ from ar3d_keras.videos.splits import SPLITS
 
 
 def evaluate_split(
-    run: str | os.PathLike[str] | None,
+    run: str | os.PathLike[str] | RunFolder | None,
     split: str = "test",
     *,
     clips: int = 1,
@@ -162,12 +162,11 @@ def evaluate_run(
 
 
 def _log_metrics(split: str, metrics: dict[str, Any], reporter: Reporter) -> None:
-    low, high = metrics["top1_interval"]
+    top5 = f"top-{metrics['top5_k']} {metrics['top5']:.3f}   " * has_informative_top5(metrics)
     skipped = f", {metrics['skipped']} skipped" if metrics["skipped"] else ""
     reporter.log(
-        f"{split:<5} top-1 {metrics['top1']:.3f} [{low:.3f}, {high:.3f}]   "
-        f"top-{metrics['top5_k']} {metrics['top5']:.3f}   "
-        f"class mean {metrics['mean_class_accuracy']:.3f}   loss {metrics['loss']:.3f}   "
+        f"{split:<5} top-1 {metrics['top1']:.3f} {format_interval(metrics['top1_interval'])}   "
+        f"{top5}class mean {metrics['mean_class_accuracy']:.3f}   loss {metrics['loss']:.3f}   "
         f"{metrics['videos']} videos{skipped}"
     )
 

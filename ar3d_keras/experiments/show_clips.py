@@ -15,6 +15,7 @@ from ar3d_keras.experiments.configure import configure
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.contact_sheet import Row, draw_clips
 from ar3d_keras.reports.drawing import save
+from ar3d_keras.reports.fonts import class_labels
 from ar3d_keras.videos.dataset import Dataset
 from ar3d_keras.videos.mixing import Mix, Mixing
 from ar3d_keras.videos.pipeline import ClipBatches
@@ -90,7 +91,7 @@ def _rows(config: TrainConfig, dataset: Dataset, count: int, epoch: int) -> list
             if mix:
                 partner = source.videos[indices[mix.partners[place]]].path
                 text += f" · {_describe_mix(mix)} {partner}"
-            label = _label(labels[place], dataset.class_names)
+            label = _label(labels[place], class_labels(dataset.class_names))
             rows.append(Row(clips[place, ..., :3], label, source.videos[index].path, text))
             if len(rows) == count:
                 return rows

@@ -58,7 +58,7 @@ def predict_clips(
     clips = source.clips_per_video
     return Predictions(
         probabilities=probabilities.reshape(-1, clips, probabilities.shape[1]).mean(axis=1),
-        readable=weights.reshape(-1, clips).all(axis=1),
+        readable=np.all(weights.reshape(-1, clips), axis=1),
     )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.flow import check as check_flow
 from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, decoding_threads, read_header
+from ar3d_keras.videos.reader import damage as damage_of
 from ar3d_keras.videos.scan import scan
 from ar3d_keras.videos.sources import UniformSampler, VideoSource
 
@@ -195,7 +195,7 @@ def _whole(
             UniformSampler(clips, crops),
         )
         for video in videos:
-            _log_missing(catalog.root / video.path, scanned.frames[video.path], reporter)
+            _log_damage(video.path, scanned.damaged.get(video.path), reporter)
         predicted = predict_clips(
             classifier.network, source, batch_size=batch_size, workers=workers, reporter=reporter
         )
@@ -209,14 +209,9 @@ def _whole(
     ]
 
 
-def _log_missing(path: Path, frames: int, reporter: Reporter) -> None:
-    """Logs a video of which far fewer frames can be decoded than its header says."""
-    try:
-        expected = read_header(path).frames
-    except ReadError:
-        return  # removed since the scan; reading its clips reports it
-    if frames < 0.95 * expected - 1:  # headers of intact videos are a frame or two off
-        reporter.log(f"{str(path)!r}: {frames} of the {expected} frames it promises can be decoded")
+def _log_damage(path: str, damage: str | None, reporter: Reporter) -> None:
+    if damage:
+        reporter.log(f"{path!r} is damaged: {damage}; the rest of it is used")
 
 
 def _windows(
@@ -258,5 +253,6 @@ def _windows(
         else:
             mean = np.mean([segment.probabilities for segment in segments], axis=0)
             prediction = Prediction(video.path, classifier.class_names, mean, segments)
+            _log_damage(video.path, damage_of(path), reporter)
         predictions.append(prediction)
     return predictions

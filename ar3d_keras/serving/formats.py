@@ -109,7 +109,7 @@ def write(network: str | Path, file: str | Path, format: Format, *, int8: bool =
         options = {"opset_version": 18}
     elif format == "openvino":
         # Keeps OpenVINO from reporting its import to Intel.
-        sys.modules.setdefault("openvino_telemetry", None)
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     else:
         import tensorflow as tf
 

@@ -88,9 +88,6 @@ def signatures(network: keras.Model, description: Mapping[str, Any]) -> dict[str
             outputs[name] = tf.where(good, outputs[name], empty)
         return {**outputs, "error": error}
 
-    def explain(clips: Any) -> dict[str, Any]:
-        return explained(tf.ensure_shape(clips, clip.shape), training=False)
-
     def describe(rows: Any) -> dict[str, Any]:
         return {"json": tf.fill(tf.shape(rows), content)}
 
@@ -98,8 +95,11 @@ def signatures(network: keras.Model, description: Mapping[str, Any]) -> dict[str
     if not shape.flow:
         found["frames"] = Signature(classify_frames, frames)
         found["jpeg"] = Signature(classify_images, jpeg)
-    explained = attention_network(network)
-    if explained:
+    if explained := attention_network(network):
+
+        def explain(clips: Any) -> dict[str, Any]:
+            return explained(tf.ensure_shape(clips, clip.shape), training=False)
+
         found["attention"] = Signature(explain, clip)
     found["preprocessor"] = Signature(describe, unused)
     return found

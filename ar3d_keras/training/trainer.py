@@ -10,11 +10,11 @@ from ar3d_keras.evaluation.evaluator import evaluate
 from ar3d_keras.models import check_options, network
 from ar3d_keras.models.classifier import VideoClassifier
 from ar3d_keras.progress import Reporter
+from ar3d_keras.reports.callbacks import CurvesPlot
 from ar3d_keras.runs import Run, read_history
 from ar3d_keras.training import hardware
 from ar3d_keras.training.callbacks import (
     BestNetwork,
-    CurvesPlot,
     EarlyStop,
     EpochProgress,
     EpochRate,

@@ -1,17 +1,24 @@
-"""A camera, or a stream on the network: its latest frames, and never a queue of old ones."""
+"""A camera or a network stream: only its latest frames, never a queue of old ones."""
 
 import re
 import threading
 import time
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.videos.reader import ASSUMED_RATE, load_cv2, told_rate
+from ar3d_keras.videos.decoders import PyAVFrames, ReadError
+from ar3d_keras.videos.opencv import load_cv2
+from ar3d_keras.videos.reader import ASSUMED_RATE, plausible_rate
 
-PATIENCE = 5.0  # seconds that a stream may keep us waiting
+PATIENCE = 5.0  # seconds to wait for a stream
+RETRIES = 5  # attempts to reconnect; each waits twice as long as the one before
+FIRST_PAUSE = 1.0  # seconds before the first of them
+FAILURES_IN_A_ROW = 50  # frames that a local camera may fail to give
+RATE_FRAMES = 10  # from whose time stamps the frame rate is measured
 
 
 class Latest(NamedTuple):
@@ -19,7 +26,7 @@ class Latest(NamedTuple):
 
     Attributes:
         frames: at least one, uint8 (height, width, 3), BGR; the last is the newest.
-        number: of the newest, counted from 1 since they are held.
+        number: of the newest, counted from 1 since `Camera.hold`.
         time: of the newest, by time.monotonic().
     """
 
@@ -31,38 +38,66 @@ class Latest(NamedTuple):
 class Camera:
     """Reads a camera in a thread of its own, from the moment that it is opened.
 
+    A network stream that ends or fails is opened again, up to `retries` times in a row. Damaged
+    frames are skipped.
+
     Args:
         source: the number of a camera, the address of a stream (rtsp://, http://...), or a device
             (/dev/video0).
-        threads: that decode a stream.
-
-    Attributes:
-        rate: frames a second that it says it gives; 25 where it says nothing.
+        threads: decoding threads of a stream.
+        log: called with a line when the stream is lost and when it is back.
+        retries: attempts to reconnect.
+        pause: seconds before the first of them; it doubles from one to the next.
 
     Raises:
         UserError: there is no such camera, or it gives no picture.
     """
 
-    def __init__(self, source: str, *, threads: int = 1):
+    def __init__(
+        self,
+        source: str,
+        *,
+        threads: int = 1,
+        log: Callable[[str], None] = lambda line: None,
+        retries: int = RETRIES,
+        pause: float = FIRST_PAUSE,
+    ):
         self.name = re.sub(r"//[^/]*@", "//", source)  # without a password, even one with an @
-        self._capture = _open(source, self.name, threads)
-        self.rate = told_rate(self._capture) or ASSUMED_RATE
+        self._source, self._threads, self._log = source, threads, log
+        self._retries, self._pause = retries, pause
+        self._stream = _open(source, self.name, threads)
+        self._stamps: deque[float] = deque(maxlen=RATE_FRAMES)
         self._size: tuple[int, int] | None = None
         self._held: deque[np.ndarray] = deque(maxlen=1)
-        self._number, self._time, self._stopped, self._ended = 0, 0.0, False, False
+        self._number, self._time, self._ended = 0, 0.0, False
+        self._failure: str | None = None
+        self._stop = threading.Event()
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def __enter__(self) -> "Camera":
         return self
 
     def __exit__(self, *error) -> None:
-        self._stopped = True
+        self._stop.set()
         self._thread.join(PATIENCE + 1)
 
+    @property
+    def rate(self) -> float:
+        """Frames per second by the time stamps of the first frames, for which this waits.
+
+        Where the header tells about the same, it is the header's; 25 where neither says.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: len(self._stamps) == RATE_FRAMES or self._ended, timeout=PATIENCE
+            )
+            stamps = list(self._stamps)
+        return plausible_rate(self._stream.told_rate, stamps) or ASSUMED_RATE
+
     def hold(self, frames: int, size: tuple[int, int]) -> None:
-        """From now on keeps the last `frames`, resized to (height, width); until then, none."""
+        """Starts keeping the last `frames`, resized to (height, width); none are kept before."""
         with self._changed:
             self._held = deque(maxlen=frames)
             self._size = size
@@ -71,60 +106,147 @@ class Camera:
         """Waits until frame `number` was held, counted from 1, or the stream has ended.
 
         Returns:
-            None where it has ended and no frame came after frame `seen`.
+            None where a stream with an end has ended and no frame came after frame `seen`.
+
+        Raises:
+            UserError: no frame came after frame `seen`, and the camera does not come back.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._number >= number or self._ended)
-            if self._number <= seen:
-                return None
-            return Latest(tuple(self._held), self._number, self._time)
+            if self._number > seen:
+                return Latest(tuple(self._held), self._number, self._time)
+            if self._failure:
+                raise UserError(self._failure)
+            return None
 
-    def _read(self) -> None:
-        cv2 = load_cv2()
+    def _run(self) -> None:
         try:
-            while not self._stopped and self._capture.grab():
-                size = self._size
-                if size is None:
-                    continue  # so that what is held later is new
-                ok, frame = self._capture.retrieve()
-                if not ok:
-                    continue
-                small = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR)
-                with self._changed:
-                    self._held.append(small)
-                    self._number, self._time = self._number + 1, time.monotonic()
-                    self._changed.notify_all()
+            while self._read() and self._reconnect():
+                pass
         finally:
-            self._capture.release()
+            self._stream.close()
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
 
+    def _read(self) -> bool:
+        """Reads until the stream is lost; False where that is its end."""
+        cv2 = load_cv2()
+        while not self._stop.is_set() and self._stream.grab():
+            self._measure()
+            size = self._size
+            if size is None:
+                continue  # so that all frames held later are new
+            try:
+                frame = self._stream.retrieve()
+            except ReadError:
+                continue
+            small = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR)
+            with self._changed:
+                self._held.append(small)
+                self._number, self._time = self._number + 1, time.monotonic()
+                self._changed.notify_all()
+        return not self._stop.is_set() and self._stream.duration is None
 
-def _open(source: str, name: str, threads: int):
-    cv2 = load_cv2()
-    milliseconds = int(PATIENCE * 1000)
-    if source.isdecimal() and len(source) < 10:  # OpenCV's numbers end at 2^31
-        capture = cv2.VideoCapture(int(source))
-        hint = "look at which there are with `ls /dev/video*`, and whether another program has it"
-    elif "://" in source or source.startswith("/dev/"):
-        options = [
-            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds),
-            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds),
-            *(cv2.CAP_PROP_N_THREADS, threads),
-        ]
-        capture = (
-            cv2.VideoCapture(source, cv2.CAP_FFMPEG, options)
-            if "://" in source
-            else cv2.VideoCapture(source)
+    def _measure(self) -> None:
+        """Keeps the time stamps of the first frames: later ones wait for a slow network."""
+        stamp = self._stream.seconds
+        if stamp is not None and len(self._stamps) < RATE_FRAMES:
+            with self._changed:
+                self._stamps.append(stamp)
+                self._changed.notify_all()
+
+    def _reconnect(self) -> bool:
+        """Opens the stream again; False where it stays away."""
+        self._stream.close()
+        for attempt in range(self._retries):
+            pause = self._pause * 2**attempt
+            self._log(
+                f"the camera {self.name} gives no more pictures: attempt {attempt + 1} of "
+                f"{self._retries} to connect again in {pause:g} s"
+            )
+            if self._stop.wait(pause):
+                return False
+            try:
+                self._stream = _open(self._source, self.name, self._threads)
+            except UserError:
+                continue
+            self._log(f"the camera {self.name} is back")
+            return True
+        self._failure = (
+            f"the camera {self.name} gives no more pictures, and {self._retries} attempts to "
+            "connect again failed: is it switched on, and can this machine reach it?"
         )
+        return False
+
+
+class _Stream(Protocol):
+    """What a camera is read from: `decoders.Frames` with times."""
+
+    told_rate: float | None
+    duration: float | None
+    seconds: float | None
+
+    def grab(self) -> bool: ...
+
+    def retrieve(self) -> np.ndarray: ...
+
+    def close(self) -> None: ...
+
+
+class _Device:
+    """A camera of this machine, read by OpenCV, which knows the drivers of each system."""
+
+    duration = None
+
+    def __init__(self, source: int | str):
+        self._capture = load_cv2().VideoCapture(source)
+
+    @property
+    def told_rate(self) -> float | None:
+        return self._capture.get(load_cv2().CAP_PROP_FPS)
+
+    @property
+    def seconds(self) -> float | None:
+        return time.monotonic()
+
+    def grab(self) -> bool:
+        if not self._capture.isOpened():
+            return False
+        return any(self._capture.grab() for _ in range(FAILURES_IN_A_ROW))
+
+    def retrieve(self) -> np.ndarray:
+        ok, frame = self._capture.retrieve()
+        if not ok:
+            raise ReadError("a frame cannot be converted")
+        return frame
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+def _open(source: str, name: str, threads: int) -> _Stream:
+    """Opens a camera that gives a picture."""
+    stream: _Stream
+    if source.isdecimal() and len(source) < 10:  # OpenCV's numbers end at 2^31
+        stream = _Device(int(source))
+        hint = "list the cameras with `ls /dev/video*`, and close other programs that use it"
+    elif "://" in source or source.startswith("/dev/"):
         hint = "is it switched on, and can this machine reach it?"
+        try:
+            stream = (
+                PyAVFrames(source, threads, timeout=PATIENCE)
+                if "://" in source
+                else _Device(source)
+            )
+        except ReadError as error:
+            raise UserError(f"`camera` {name} gives no picture ({error}): {hint}") from None
     else:
         raise UserError(
-            f"--camera {name} is no camera: give a number (0 is the first), or an address such as "
-            "rtsp://... or http://..., and a file as PATH"
+            f"`camera` {name} is not a camera: give a number (0 is the first), or an address such "
+            "as rtsp://... or http://..., and a file as PATH"
         )
-    if not capture.isOpened() or not capture.grab():
-        capture.release()
-        raise UserError(f"--camera {name} gives no picture: {hint}")
-    return capture
+    if not stream.grab():
+        stream.close()
+        raise UserError(f"`camera` {name} gives no picture: {hint}")
+    return stream

@@ -5,7 +5,7 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -42,7 +42,7 @@ class Catalog:
     @cached_property
     def class_names(self) -> tuple[str, ...]:
         """The class names, sorted; the index of a class in them is its label."""
-        return tuple(sorted({video.label for video in self.videos}))
+        return tuple(sorted({video.label for video in self.videos if video.label is not None}))
 
     @cached_property
     def is_ucf(self) -> bool:
@@ -61,7 +61,10 @@ class Catalog:
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """Lines for the user: what was not taken and why, and class names to look at."""
-        return (*_ignored_lines(self.ignored), *_class_name_lines(filter(None, self.class_names)))
+        return (
+            *_ignored_lines(self.ignored),
+            *_class_name_lines(self.class_names),
+        )
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -159,7 +162,7 @@ def _ignored_lines(ignored: Iterable[tuple[str, str]]) -> list[str]:
     ]
 
 
-def _class_name_lines(class_names: Iterable[str]) -> list[str]:
+def _class_name_lines(class_names: Sequence[str]) -> list[str]:
     """Class names that differ in little that can be seen, or that are the name of a split."""
     similar: dict[str, list[str]] = defaultdict(list)
     for name in class_names:

@@ -44,11 +44,12 @@ def _read_rows(file: Path) -> list[tuple[int, list[str]]]:
     try:
         # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name.
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            line, delimiter = 0, _delimiter(lines.readline())
+            line, delimiter = 0, _delimiter(next((text for text in lines if text.strip()), ""))
             lines.seek(0)
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
             for cells in reader:
-                if any(cell.strip() for cell in cells) and cells != [f"sep={delimiter}"]:
+                is_separator = line == 0 and "".join(cells) in ("sep=", f"sep={delimiter}")
+                if any(cell.strip() for cell in cells) and not is_separator:
                     rows.append((line + 1, cells))
                 line = reader.line_num
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -82,10 +83,11 @@ def _read_header(file: Path, names: list[str]) -> list[str]:
             raise UserError(
                 f"{file} has no column {column!r} (it has {', '.join(names)}): {_NEEDED}"
             )
+    letters = ["".join(filter(str.isalnum, name)) for name in plain]
     for column in ("group", "split"):
-        similar = difflib.get_close_matches(column, plain, n=1, cutoff=0.8)
+        similar = difflib.get_close_matches(column, letters, n=1, cutoff=0.8)
         if column not in plain and similar:
-            name = names[plain.index(similar[0])]
+            name = names[letters.index(similar[0])]
             raise UserError(
                 f"{file} has a column {name!r}, which is almost {column!r}: name it {column!r} if "
                 "it is that, else give it a name that is less similar"
@@ -135,14 +137,11 @@ def _relative(file: Path, where: str, path: str) -> str:
     if other != path and not (folder / path).exists() and (folder / other).exists():
         path = other
     if Path(path).is_absolute():
-        for root, whole in (
-            (folder.absolute(), Path(path)),
-            (folder.resolve(), Path(path).resolve()),
-        ):
-            if os.path.normpath(whole) != str(root) and Path(
-                os.path.normpath(whole)
-            ).is_relative_to(root):
-                return Path(os.path.normpath(whole)).relative_to(root).as_posix()
+        pairs = (folder.absolute(), Path(path)), (folder.resolve(), Path(path).resolve())
+        for root, whole in pairs:
+            inside = Path(os.path.normpath(whole))
+            if inside != root and inside.is_relative_to(root):
+                return inside.relative_to(root).as_posix()
     normal = os.path.normpath(path)
     outside = Path(path).is_absolute() or normal == "." or Path(normal).parts[0] == ".."
     if outside or (PureWindowsPath(path).is_absolute() and not (folder / path).exists()):

@@ -28,8 +28,8 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Video, stamp
 from ar3d_keras.videos.reader import load_cv2
 
-# 2 has flow; a pack of version 1 is one of version 2 that has none.
-VERSION, VERSIONS = 2, (1, 2)
+# 2 added flow, 3 the hash and the damage of each video; all of them are optional when reading.
+VERSION, VERSIONS = 3, (1, 2, 3)
 INDEX, JOURNAL = "pack.json", "packing.jsonl"
 # Why a video is not in a pack that was closed before it was finished.
 NOT_PACKED = "not packed: the pack was closed before its turn"
@@ -83,6 +83,8 @@ class PackedVideo:
         offset: of its first byte there.
         length: in bytes, table included.
         crc: CRC-32 of its table.
+        damage: what is missing of it, else None; see `inspection`.
+        hash: of its file's content (see `scan.content_hash`); None in a pack of version 1 or 2.
     """
 
     video: Video
@@ -94,6 +96,8 @@ class PackedVideo:
     offset: int = 0
     length: int = 0
     crc: int = 0
+    damage: str | None = None
+    hash: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Flat; `from_json` is its inverse."""

@@ -39,7 +39,8 @@ from ar3d_keras.videos.pack_index import (
 )
 from ar3d_keras.videos.pack_journal import line, read_journal, write_journal
 from ar3d_keras.videos.packs import Pack, open_pack
-from ar3d_keras.videos.reader import ReadError, every_frame, load_cv2
+from ar3d_keras.videos.reader import ReadError, damage, every_frame, load_cv2
+from ar3d_keras.videos.scan import content_hash
 
 SHARD_BYTES = 1 << 30
 # A decoded video waits for its turn in memory up to this size, above it in a file beside the pack.
@@ -213,12 +214,13 @@ class _Packing:
         self, video: Video, stop: threading.Event
     ) -> tuple[PackedVideo, tempfile.SpooledTemporaryFile]:
         """One video's bytes, table included; in a thread of the pool."""
-        size, mtime_ns = stamp(self.catalog.root / video.path)
+        path = self.catalog.root / video.path
+        size, mtime_ns = stamp(path)
         content = tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=self.folder)  # noqa: SIM115
         table: list[tuple[tuple[int, int], ...]] = []  # of each part of each frame
         flows: list[bytes] = []
         try:
-            for parts in encoded_frames(self.catalog.root / video.path, self.settings):
+            for parts in encoded_frames(path, self.settings):
                 if stop.is_set():
                     break
                 frame, *flow = parts
@@ -226,6 +228,7 @@ class _Packing:
                 flows += flow
                 table.append(tuple((len(part), zlib.crc32(part)) for part in parts))
             content.writelines(flows)
+            digest = content_hash(path)
         except ReadError as error:
             content.truncate(0)
             return PackedVideo(video, size, mtime_ns, reason=str(error)), content
@@ -235,7 +238,14 @@ class _Packing:
         tail = np.array(table, "<u4").tobytes()
         content.write(tail)
         packed = PackedVideo(
-            video, size, mtime_ns, len(table), length=content.tell(), crc=zlib.crc32(tail)
+            video,
+            size,
+            mtime_ns,
+            len(table),
+            length=content.tell(),
+            crc=zlib.crc32(tail),
+            damage=damage(path),
+            hash=digest,
         )
         return packed, content
 

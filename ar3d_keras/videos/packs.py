@@ -93,8 +93,8 @@ class Pack:
         return sum(packed.length for packed in self.videos)
 
     def scan(self, videos: Sequence[Video]) -> Scan:
-        """What `probe.probe` says of the original videos, without decoding anything."""
-        frames, unreadable = {}, {}
+        """The result of `scan` on the original videos, without decoding anything."""
+        frames, unreadable, damaged, hashes = {}, {}, {}, {}
         for path in (video.path for video in videos):
             packed = self._places.get(path)
             if packed is None:
@@ -103,7 +103,11 @@ class Pack:
                 unreadable[path] = packed.reason
             else:
                 frames[path] = packed.frames
-        return Scan(frames, unreadable)
+                if packed.damage:
+                    damaged[path] = packed.damage
+                if packed.hash:
+                    hashes[path] = packed.hash
+        return Scan(frames, unreadable, damaged, hashes)
 
     def changed(self) -> list[str]:
         """Paths of the videos whose file is there and is another than the one that was packed."""

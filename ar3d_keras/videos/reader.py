@@ -1,7 +1,11 @@
-"""OpenCV decoding: chosen frames of a video file or a folder of frames, as uint8 RGB."""
+"""Reading videos: chosen frames of a video file or a folder of frames, as uint8 RGB.
 
-import functools
+`decoders` says which library decodes which file, and `inspection` finds out.
+"""
+
+import itertools
 import os
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,85 +13,79 @@ from pathlib import Path
 import numpy as np
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos.decoders import Frames, OpenCVFrames, PyAVFrames, ReadError
 from ar3d_keras.videos.frame_folder import frame_files, is_folder
-from ar3d_keras.videos.video import ReadError
+from ar3d_keras.videos.inspection import (
+    NO_FRAME,
+    Watcher,
+    check_readable,
+    inspect,
+    known_facts,
+    remember,
+)
+from ar3d_keras.videos.opencv import load_cv2, silence_cv2
+
+__all__ = [
+    "ASSUMED_RATE",
+    "Header",
+    "ReadError",
+    "count_frames",
+    "damage",
+    "decoding_threads",
+    "every_frame",
+    "load_cv2",
+    "mirror",
+    "rate_of",
+    "read_frames",
+    "read_header",
+    "silence_cv2",
+    "timed_frames",
+]
+
+_NO_IMAGES = "a folder without images"
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """Number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def decoding_threads(asked: int | None) -> int:
-    """`--workers`, or one per core.
+def decoding_threads(workers: int | None) -> int:
+    """`workers`, or one thread per core.
 
     Raises:
-        UserError: fewer than one.
+        UserError: `workers` is below 1.
     """
-    if asked is not None and asked < 1:
-        raise UserError(f"--workers {asked} must be at least 1")
-    return asked or cores()
-
-
-def silence_cv2() -> None:
-    """Keeps OpenCV and FFmpeg from the terminal; before anybody, Keras too, imports them.
-
-    Their complaints about damaged streams would tear the progress bar; what cannot be decoded is
-    reported by name instead.
-    """
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-
-
-@functools.cache
-def load_cv2():
-    """Imports OpenCV, quiet and with one thread a call: the pipeline runs calls in parallel.
-
-    Raises:
-        UserError: OpenCV is there but its system library is not.
-    """
-    silence_cv2()
-    try:
-        import cv2
-    except ImportError as error:
-        if "cannot open shared object file" in str(error):
-            raise UserError(
-                f"OpenCV cannot load ({error}): run `apt-get install -y libgl1`, or "
-                "`pip uninstall opencv-python && pip install opencv-python-headless`"
-            ) from None
-        raise
-    cv2.setNumThreads(1)
-    return cv2
+    if workers is not None and workers < 1:
+        raise UserError(f"`workers` must be at least 1, not {workers}")
+    return workers or cores()
 
 
 def count_frames(path: str | os.PathLike) -> int:
-    """The number of frames that can be decoded from the front, at least 1.
+    """Counts the frames that can be decoded, at least 1.
 
-    Headers lie (a file may promise 311 frames and hold 310, or be cut off), so every frame is
-    grabbed; in a folder of frames every image is read.
+    Headers are often wrong (a file may promise 311 frames and hold 310, or be cut off), so every
+    frame is decoded; in a folder of frames every image is.
 
     Raises:
-        ReadError: no frame at all, or an image of a folder of frames is damaged.
+        ReadError: no frame can be decoded, or an image of a folder of frames is damaged.
     """
     cv2 = load_cv2()
     path = Path(path)
-    if is_folder(path):
-        files = frame_files(path)
-        for file in files:
-            _read_image(file, cv2.IMREAD_REDUCED_GRAYSCALE_8)
-        if not files:
-            raise ReadError("a folder without images")
-        return len(files)
-    capture = _open(path)
-    try:
-        if not capture.read()[0]:
-            raise ReadError(_NO_FRAME)
-        count = 1
-        while capture.grab():
-            count += 1
-        return count
-    finally:
-        capture.release()
+    if not is_folder(path):
+        return inspect(path).frames
+    files = frame_files(path)
+    for file in files:
+        _read_image(file, cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    if not files:
+        raise ReadError(_NO_IMAGES)
+    return len(files)
+
+
+def damage(path: str | os.PathLike) -> str | None:
+    """What is missing of a video that was counted or read to its end, for people; None: nothing."""
+    facts = known_facts(Path(path))
+    return facts.damage if facts else None
 
 
 def read_frames(
@@ -104,8 +102,8 @@ def read_frames(
         path: a video file, or a folder of frames in natural order of their names.
         indices: frame numbers from 0, in any order, repeats allowed.
         size: (height, width) that each frame is resized to, bilinearly.
-        crop: the rows and columns of a resized frame that are wanted.
-        out: uint8, C-contiguous, of the shape returned, that takes the frames; None: a new array.
+        crop: rows and columns of the resized frame to return.
+        out: uint8, C-contiguous, of the shape returned, to write to; None: a new array.
 
     Returns:
         uint8 (len(indices), height, width of the crop, 3), RGB, upright (rotation flags are
@@ -135,7 +133,7 @@ def read_frames(
 
 
 def mirror(clip: np.ndarray) -> None:
-    """Flips every frame left to right, in place, and with it the flow's dx: uint8 (T, H, W, C).
+    """Flips every frame left to right, in place, and negates the flow's dx: uint8 (T, H, W, C).
 
     It must be C-contiguous. Channels are RGB, or RGB, dx, dy as `flow` stores them.
     """
@@ -147,20 +145,25 @@ def mirror(clip: np.ndarray) -> None:
 
 
 def every_frame(path: str | os.PathLike, size: tuple[int, int]) -> Iterator[np.ndarray]:
-    """Decodes a whole video, frame by frame: what `read_frames` gives, as many as `count_frames`.
+    """Decodes a whole video, frame by frame: the frames of `read_frames`, `count_frames` of them.
 
     Args:
         path: a video file, or a folder of frames in natural order of their names.
         size: (height, width) that each frame is resized to, bilinearly.
 
     Yields:
-        uint8 (height, width, 3), BGR, as OpenCV's encoders take it, at least once.
+        uint8 (height, width, 3), BGR, as OpenCV's encoders expect it, at least once.
 
     Raises:
-        ReadError: no frame at all, or one that cannot be decoded.
+        ReadError: no frame can be decoded, or a frame of a folder cannot.
     """
     cv2 = load_cv2()
-    for _, frame in timed_frames(path):
+    path = Path(path)
+    if is_folder(path):
+        frames = (frame for _, frame in timed_frames(path))
+    else:
+        frames = _from_file(path, range(inspect(path).frames))
+    for frame in frames:
         yield cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
@@ -169,16 +172,19 @@ def timed_frames(
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Decodes a whole video, frame by frame, in its own size, with the time of each frame.
 
+    A file is decoded once, from front to back, however long it is. When the last frame was
+    yielded, `damage` knows what is missing.
+
     Args:
         path: a video file, or a folder of frames in natural order of their names.
-        threads: that decode it.
+        threads: decoding threads.
 
     Yields:
-        seconds since the first frame, always more than before, and uint8 (height, width, 3),
-        BGR, which the next frame overwrites; at least once.
+        seconds since the first frame, strictly increasing, and uint8 (height, width, 3), BGR,
+        which the next frame overwrites; at least once.
 
     Raises:
-        ReadError: no frame at all, or one that cannot be decoded.
+        ReadError: no frame can be decoded, or a frame of a folder cannot.
     """
     path = Path(path)
     folder = is_folder(path)
@@ -186,19 +192,19 @@ def timed_frames(
     for time, frame in _all_of_folder(path) if folder else _all_of_file(path, threads):
         yield time, frame
     if frame is None:
-        raise ReadError("a folder without images" if folder else _NO_FRAME)
+        raise ReadError(_NO_IMAGES if folder else NO_FRAME)
 
 
-ASSUMED_RATE = 25.0  # frames a second, where nobody says
+ASSUMED_RATE = 25.0  # frames per second of a video without time stamps and without a rate
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a video says of itself, which need not be so.
+    """What a video tells without decoding a frame.
 
     Attributes:
-        frames: their number, 0 where it is not told.
-        rate: frames a second; None where it is not told, or absurd.
+        frames: number of frames by the container's header, which is often wrong; 0: unknown.
+        rate: frames per second; None: unknown.
     """
 
     frames: int
@@ -206,7 +212,10 @@ class Header:
 
 
 def read_header(path: str | os.PathLike) -> Header:
-    """Without decoding a frame.
+    """Reads the number of frames and the frame rate without decoding a frame.
+
+    The rate is the header's where the time stamps of the first frames agree with it, otherwise
+    that of the time stamps: browsers record 30 frames per second under a header of 1000.
 
     Args:
         path: a video file, or a folder of frames.
@@ -217,44 +226,69 @@ def read_header(path: str | os.PathLike) -> Header:
     path = Path(path)
     if is_folder(path):
         return Header(len(frame_files(path)), None)
-    capture = _open(path)
+    check_readable(path)
+    frames = PyAVFrames(path)
     try:
-        frames = capture.get(load_cv2().CAP_PROP_FRAME_COUNT)
-        return Header(int(frames) if 0 < frames < 1e12 else 0, told_rate(capture))
+        rate = plausible_rate(frames.told_rate, frames.first_time_stamps())
+        promised = frames.stream.frames or round((frames.duration or 0) * (rate or 0))
+        return Header(promised, rate)
     finally:
-        capture.release()
+        frames.close()
 
 
-def told_rate(capture) -> float | None:
-    """Frames a second that a cv2.VideoCapture tells; None where that can be no video's."""
-    rate = capture.get(load_cv2().CAP_PROP_FPS)
-    return rate if 0.1 <= rate <= 1000 else None
+def rate_of(path: str | os.PathLike) -> float:
+    """Frames per second of a video: see `read_header`; 25 where nothing tells.
+
+    Raises:
+        ReadError: the video cannot be opened.
+    """
+    return read_header(path).rate or ASSUMED_RATE
 
 
-_NO_FRAME = "its first frame cannot be decoded"
+def plausible_rate(told: float | None, stamps: Sequence[float]) -> float | None:
+    """The frame rate of a video or a stream.
+
+    Args:
+        told: frames per second by the header; None or absurd: not told.
+        stamps: time stamps of some consecutive frames, in seconds, in any order.
+
+    Returns:
+        frames per second: `told` where the time stamps agree with it within a tenth, else the
+        rate of the time stamps, pauses left out; None where neither says.
+    """
+    if told is not None and not 0.1 <= told <= 1000:
+        told = None
+    ordered = sorted(stamps)
+    steps = [b - a for a, b in itertools.pairwise(ordered) if b > a]
+    if len(steps) < 2:
+        return told
+    typical = statistics.median(steps)
+    # The mean of the usual steps: some containers round each time stamp to a millisecond.
+    usual = statistics.fmean([step for step in steps if 0.5 < step / typical < 2])
+    measured = round(1 / usual, 2)
+    if told and abs(told / measured - 1) < 0.1:
+        return told
+    return measured if 0.1 <= measured <= 1000 else told
 
 
 def _all_of_file(path: Path, threads: int) -> Iterator[tuple[float, np.ndarray]]:
-    cv2 = load_cv2()
-    capture = _open(path, threads)
+    at = check_readable(path)
+    frames = PyAVFrames(path, threads)
     try:
-        step = 1 / (told_rate(capture) or ASSUMED_RATE)
-        number, frame, first, time = 0, None, 0.0, 0.0
-        while capture.grab():
-            ok, frame = capture.retrieve(frame)
-            if not ok:
-                raise ReadError(f"frame {number} cannot be decoded" if number else _NO_FRAME)
-            # A player goes by the timestamps, and so must who looks for what we found; where
-            # they are missing, or go back, the rate says how long a frame lasts.
-            stamp = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            if not number:
-                first = stamp
-            else:
-                time = stamp - first if stamp - first > time else time + step
-            yield time, frame
-            number += 1
+        watcher = Watcher(frames)
+        step, time, expected, first = 1 / rate_of(path), -1.0, 0.0, None
+        while frames.grab():
+            watcher.see()
+            # Players follow the time stamps. Where one is missing or goes back, the rate decides.
+            stamp = frames.seconds
+            if stamp is not None and first is None:
+                first = stamp - expected
+            time = expected if stamp is None or stamp - first <= time else stamp - first
+            expected = time + step
+            yield time, frames.retrieve()
+        remember(path, watcher.facts(), at)
     finally:
-        capture.release()
+        frames.close()
 
 
 def _all_of_folder(path: Path) -> Iterator[tuple[float, np.ndarray]]:
@@ -263,46 +297,35 @@ def _all_of_folder(path: Path) -> Iterator[tuple[float, np.ndarray]]:
         yield number / ASSUMED_RATE, _read_image(file, cv2.IMREAD_COLOR)
 
 
-def _open(path: Path, threads: int = 1):
-    cv2 = load_cv2()
+def _from_file(path: Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
+    """The wanted frames, in rising order; each takes the memory of the one before."""
+    done = 0
+    if inspect(path).fast:
+        try:
+            for frame in _forward(OpenCVFrames(path), wanted):
+                yield frame
+                done += 1
+            return
+        except ReadError:
+            pass  # this OpenCV cannot: PyAV, which has read the whole file, can
+    yield from _forward(PyAVFrames(path), wanted[done:])
+
+
+def _forward(frames: Frames, wanted: Sequence[int]) -> Iterator[np.ndarray]:
+    """Decodes from the front: seeking is inexact (opencv#9053) and, within one GOP, no faster."""
     try:
-        if not path.stat().st_size:
-            raise ReadError("the file is empty")
-        path.open("rb").close()  # OpenCV does not say why it fails
-    except OSError as error:
-        raise ReadError(f"cannot be opened: {error.strerror}") from None
-    # An absolute path, so that FFmpeg takes no name with a colon for a protocol; FFmpeg by name,
-    # so that no name with a percent sign is taken for a sequence of images; as bytes, because
-    # OpenCV 5.0 ends the process (SIGSEGV) on a str whose file name is not UTF-8.
-    name = os.fsencode(path.absolute())
-    capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, threads])
-    if not capture.isOpened():
-        raise ReadError("not a video that OpenCV can decode")
-    return capture
-
-
-def _from_file(path: Path, wanted: list[int]):
-    """Forward with grab(): seeking is inexact (opencv#9053) and, over one GOP, no faster.
-
-    Every frame takes the memory of the one before.
-    """
-    capture = _open(path)
-    try:
-        position, frame = 0, None
+        position = 0
         for index in wanted:
             while position <= index:
-                if not capture.grab():
+                if not frames.grab():
                     raise ReadError(f"it ends after {position} frames, before frame {index}")
                 position += 1
-            ok, frame = capture.retrieve(frame)
-            if not ok:
-                raise ReadError(f"frame {index} cannot be decoded")
-            yield frame
+            yield frames.retrieve()
     finally:
-        capture.release()
+        frames.close()
 
 
-def _from_folder(path: Path, wanted: list[int]):
+def _from_folder(path: Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
     cv2 = load_cv2()
     files = frame_files(path)
     for index in wanted:
@@ -312,7 +335,7 @@ def _from_folder(path: Path, wanted: list[int]):
 
 
 def _read_image(file: Path, mode: int) -> np.ndarray:
-    """Decoded from memory: cv2.imread cannot open every name that a file system can hold."""
+    """Decodes from memory: cv2.imread cannot open every name that a file system can hold."""
     try:
         frame = load_cv2().imdecode(np.fromfile(file, np.uint8), mode)
     except (OSError, load_cv2().error):  # unreadable, or of zero bytes

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ar3d_keras import atomic
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.frame_folder import frame_files, is_folder
+from ar3d_keras.videos.inspection import Facts, known_facts, remember, stamp
 from ar3d_keras.videos.reader import ReadError, count_frames
 
 
@@ -40,6 +41,7 @@ class _Entry(NamedTuple):
     frames: int
     hash: str
     damage: str | None
+    fast: bool = False
 
 
 def scan(
@@ -67,13 +69,18 @@ def scan(
         for path, stamp in stamps.items()
         if path in known and known[path].stamp == stamp
     }
+    for path, entry in entries.items():  # so that nothing inspects these files again
+        facts = Facts(entry.frames, entry.damage, entry.fast)
+        remember(catalog.root / path, facts, entry.stamp)
     unreadable: dict[str, str] = {}
     todo = [path for path in stamps if path not in entries]
 
     def look(path: str) -> _Entry | str:
         try:
-            frames = count_frames(catalog.root / path)
-            return _Entry(stamps[path], frames, content_hash(catalog.root / path), None)
+            video = catalog.root / path
+            frames, digest = count_frames(video), content_hash(video)
+            facts = known_facts(video) or Facts(frames, None, False)  # None: a folder of frames
+            return _Entry(stamps[path], frames, digest, facts.damage, facts.fast)
         except ReadError as error:
             return str(error)
 
@@ -123,12 +130,10 @@ def _file_digest(path: Path) -> bytes:
 
 
 def _stamp(path: Path) -> str:
-    """Size and modification time; those of a folder change when a frame is added or removed."""
     try:
-        status = path.stat()
+        return stamp(path)
     except OSError:
         return "absent"
-    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def _cache_file(catalog: Catalog) -> Path | None:
@@ -160,6 +165,7 @@ def _valid(entry: _Entry) -> bool:
         and entry.frames >= 1
         and isinstance(entry.hash, str)
         and isinstance(entry.damage, str | None)
+        and isinstance(entry.fast, bool)
     )
 
 

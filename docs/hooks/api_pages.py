@@ -1,11 +1,10 @@
 """MkDocs hook: a page for each public name of ar3d_keras, and an index of them by package.
 
-The names come from `ar3d_keras.__all__`, so a new name gets its page by itself. Sources are
+The names come from `ar3d_keras/__init__.pyi`, so a new name gets its page by itself. Sources are
 parsed, not imported: the build needs neither Keras nor a backend.
 """
 
 import ast
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -18,6 +17,7 @@ TITLES = {
     "models": "Networks",
     "videos": "Videos",
     "inference": "Prediction",
+    "explanation": "Explanation",
     "evaluation": "Evaluation",
     "reports": "Reports",
     "training": "Training",
@@ -59,17 +59,14 @@ def by_section() -> dict[str, dict[str, str]]:
 
 
 def public_names() -> dict[str, str]:
-    """Maps each name of `ar3d_keras.__all__` to the module that defines it."""
-    sys.path.insert(0, str(PACKAGE.parent))
-    import ar3d_keras  # imports no backend: its names are lazy
-
-    source = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
-    homes = getattr(ar3d_keras, "_HOMES", {})
-    modules = {name: f"ar3d_keras.{home}" for name, home in homes.items()}
-    for node in ast.walk(source):  # imports under TYPE_CHECKING
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ar3d_keras"):
-            modules |= {alias.asname or alias.name: node.module for alias in node.names}
-    return {name: modules[name] for name in ar3d_keras.__all__ if name in modules}
+    """Maps each public name to the module that defines it, as `__init__.pyi` says."""
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
+    return {
+        alias.name: f"ar3d_keras.{node.module}"
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
 
 
 def summary(module: str, name: str) -> str:

@@ -8,8 +8,8 @@ import pytest
 from ar3d_keras import Evaluation, write_report
 from ar3d_keras.atomic import write_csv, write_json
 from ar3d_keras.evaluation.results import find_result, read_result
-from ar3d_keras.experiments.compare import check_comparable, differences, paired
-from ar3d_keras.experiments.crossval import mean_interval, summarise
+from ar3d_keras.experiments.comparison import check_comparable, differences, paired
+from ar3d_keras.experiments.crossval_summary import mean_interval, summarize
 from ar3d_keras.runs import Run
 
 CLASSES = ("a", "b", "c")
@@ -62,7 +62,7 @@ def result(folder, right, **options):
 
 def test_what_was_reported_is_read_back(tmp_path):
     one = result(tmp_path / "one", [1, 0, 1, 1])
-    metrics = one.figures[0]
+    metrics = one.metrics[0]
     assert (one.top1, one.top5) == (metrics["top1"], metrics["top5"]) == (0.75, 1.0)
     assert one.interval[0] == metrics["top1_interval"]
     assert one.loss == pytest.approx(metrics["loss"])
@@ -117,7 +117,7 @@ def test_folds_are_pooled_and_summed_up(tmp_path):
         make_run(folder / "fold-2", np.array([1, 0], bool), scheme="kfold 2 of 2", first=4),
     ]
     pooled = read_result("cv", runs, "test")
-    figures = summarise(folder, pooled, {"command": "ar3d crossval <b>"})
+    figures = summarize(folder, pooled, {"command": "ar3d crossval <b>"})
     assert figures["top1"] == pytest.approx(4 / 6)  # every video alike
     assert figures["top1_mean"] == pytest.approx((0.75 + 0.5) / 2)  # every fold alike
     assert [fold["top1"] for fold in figures["folds"]] == [0.75, 0.5]
@@ -141,16 +141,16 @@ def test_the_interval_over_folds_by_hand():
 
 
 @pytest.mark.parametrize("change", [{"protocol": "10 clips"}, {"data": "changed"}])
-def test_folds_that_do_not_go_together(change, tmp_path, user_error):
+def test_folds_of_other_data_or_protocol_raise(change, tmp_path, user_error):
     right = np.ones(4, bool)
     runs = [make_run(tmp_path / "a", right), make_run(tmp_path / "b", right, first=4, **change)]
-    with user_error("the folds of cv do not go together", "judge them alike"):
+    with user_error("cv", "evaluate.py", "`name`"):
         read_result("cv", runs, "test")
 
 
-def test_videos_that_several_folds_judged(tmp_path, user_error):
+def test_videos_in_several_folds_raise(tmp_path, user_error):
     runs = [make_run(tmp_path / name, np.ones(4, bool)) for name in "ab"]
-    with user_error("cv judged videos more than once on test"):
+    with user_error("cv", "`split`"):
         read_result("cv", runs, "test")
 
 

@@ -358,5 +358,5 @@ def test_opencv_without_its_system_library(tmp_path, reason, expected):
 def test_decoding_threads():
     assert decoding_threads(3) == 3
     assert decoding_threads(None) == cores() >= 1
-    with pytest.raises(UserError, match="--workers 0"):
+    with pytest.raises(UserError, match="`workers`"):
         decoding_threads(0)
