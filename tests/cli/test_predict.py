@@ -27,11 +27,11 @@ def test_json_is_all_of_stdout_and_equals_evaluation(trained, tiny_demo, tmp_pat
     done = predict(tiny_demo, tmp_path / "broken.avi", "--run", trained, "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert "broken.avi': not a video that OpenCV can decode" in done.stderr
+    assert "broken.avi': not a video that can be decoded" in done.stderr
     [failure] = document["failures"]
     assert failure == {
         "path": str(tmp_path / "broken.avi"),
-        "reason": "not a video that OpenCV can decode",
+        "reason": "not a video that can be decoded",
     }
     said = {video["path"]: video for video in document["videos"]}
     assert len(said) == 96
@@ -90,7 +90,7 @@ def test_nothing_can_be_decoded(trained, tmp_path, capsys):
     assert main(["predict", str(tmp_path), "--run", str(trained), "--json"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "cannot be decoded (not a video that OpenCV can decode)" in err.splitlines()[-1]
+    assert "cannot be decoded (not a video that can be decoded)" in err.splitlines()[-1]
 
 
 def test_an_overlay_of_each_video_of_a_folder(trained, tiny_demo, tmp_path, capsys):

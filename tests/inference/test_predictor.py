@@ -100,14 +100,14 @@ def test_what_cannot_be_decoded_is_named_and_the_others_are_answered(
     bad, empty, answered = predict_videos(
         classifier, find_videos([tmp_path]), reporter=heard, **windows
     )
-    assert bad.failure == "not a video that OpenCV can decode"
+    assert bad.failure == "not a video that can be decoded"
     assert (bad.probabilities, bad.top(), empty.failure) == (None, [], "the file is empty")
     assert (answered.path, answered.failure) == (str(good), None)
     assert heard.lines == [
         f"skipped: {str(tmp_path / 'bad.avi')!r}: {bad.failure}",
         f"skipped: {str(tmp_path / 'empty.avi')!r}: the file is empty",
     ]
-    with user_error("bad.avi", "not a video that OpenCV can decode"):
+    with user_error("bad.avi", "not a video that can be decoded"):
         predict_videos(classifier, find_videos([tmp_path / "bad.avi"]), **windows)
     (tmp_path / "good.avi").unlink()
     with user_error("none of the 2 videos can be decoded"):
@@ -123,7 +123,7 @@ def test_a_video_that_goes_away_after_it_was_counted(classifier, videos, tmp_pat
     (tmp_path / "1.avi").write_bytes(bytes(stamp.st_size))
     os.utime(tmp_path / "1.avi", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     lost, kept = predict_videos(classifier, catalog)
-    assert lost.failure == "not a video that OpenCV can decode"
+    assert lost.failure == "not a video that can be decoded"
     assert kept.probabilities is not None
 
 

@@ -77,12 +77,12 @@ def test_skipped_videos_are_named_by_split(root):
     listener = Listener()
     dataset = opened(root, listener)
     assert dataset.skipped("train") == ((train, "the file is empty"),)
-    assert dataset.skipped("val") == ((val, "not a video that OpenCV can decode"),)
+    assert dataset.skipped("val") == ((val, "not a video that can be decoded"),)
     assert dataset.skipped("test") == ()
     assert dataset.unreadable == dict(dataset.skipped("train") + dataset.skipped("val"))
     assert listener.lines == [
         f"skipped (train): {train!r}: the file is empty",
-        f"skipped (val): {val!r}: not a video that OpenCV can decode",
+        f"skipped (val): {val!r}: not a video that can be decoded",
         "2 of 10 videos cannot be decoded",
     ]
     # They are gone from the sources, and stay in the split.
