@@ -1,16 +1,19 @@
-"""Every option: these dataclasses ARE the command line and run.json.
+"""Every option: these dataclasses are the command line, the keywords of `train` and run.json.
 
-A string under a field is its help. Values come from, in this order: flags, `--config`,
-`--preset`, and the defaults below, which are the paper's.
+The string under a field is its help text. Values come from, in this order: flags, `config`,
+`preset`, and the defaults below, which are the paper's.
 """
 
 import dataclasses
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.networks import NETWORKS, network
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Backbone = Literal[
@@ -18,253 +21,353 @@ Backbone = Literal[
 ]
 Flow = Literal["none", "dis", "farneback", "tvl1"]
 Scheme = Literal[
-    *("csv", "group", "hmdb1", "hmdb2", "hmdb3", "kfold"),
+    *("csv", "group", "hmdb1", "hmdb2", "hmdb3", "kfold", "logo"),
     *("official1", "official2", "official3", "paper", "random"),
 ]
+Preset = Literal["paper", "demo", "small-data"]
+
+DEMO = Path("data/demo")  # where the built-in data set is, and is made if it is missing
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values that a numeric option may have, from `low` to `high`.
+
+    Attributes:
+        low: the smallest value.
+        high: the largest value.
+        exclude: bounds that are themselves not allowed.
+    """
+
+    low: float
+    high: float = math.inf
+    exclude: tuple[float, ...] = ()
+
+    def check(self, name: str, value: float) -> None:
+        """Raises UserError if `value`, of the option `name`, is out of range or NaN."""
+        if self.low <= value <= self.high and value not in self.exclude:
+            return
+        least = "above" if self.low in self.exclude else "at least"
+        most = "below" if self.high in self.exclude else "at most"
+        bounds = [f"{least} {self.low:g}"]
+        if self.high < math.inf:
+            bounds.append(f"{most} {self.high:g}")
+        raise UserError(f"`{name}` must be {' and '.join(bounds)}, not {value}")
+
+
+Share = Annotated[float, Range(0, 1)]
+Count = Annotated[int, Range(1)]
+
+
+def check_ranges(options: Any) -> None:
+    """Checks every field of a dataclass instance that is annotated with a Range.
+
+    Raises:
+        UserError: names the option, its value and its bounds.
+    """
+    for item in dataclasses.fields(options):
+        value = getattr(options, item.name)
+        for kind in (item.type, *get_args(item.type)):
+            if get_origin(kind) is Annotated and isinstance(value, int | float):
+                for bound in kind.__metadata__:
+                    if isinstance(bound, Range):
+                        bound.check(item.name, value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """What training does to clips beyond the paper's crop and flip: nothing by default."""
+    """Augmentation of training clips beyond the paper's crop and flip; off by default."""
 
     crop_scale: tuple[float, float] | None = None
-    """Smallest and largest share of a frame's area that a training crop covers, resized to the clip; 0.4 1 is usual. Default: crops of the clip's own size."""
-    stride_jitter: int = 0
-    """Draw the step of a training clip from those up to so many narrower or wider than --stride gives."""
-    brightness: float = 0.0
-    """Multiply a training clip with a factor from 1 - B to 1 + B; likewise the next two."""
-    contrast: float = 0.0
-    """Stretch a training clip's pixels about their mean."""
-    saturation: float = 0.0
-    """Strengthen or fade a training clip's colours."""
-    hue: float = 0.0
-    """Turn a training clip's colours by up to so much of the colour circle, at most 0.5."""
-    random_erasing: float = 0.0
-    """Share of the training clips that lose a box, the same in all frames."""
-    mixup: float = 0.0
-    """Blend training clips, and their labels, in pairs: alpha of the Beta distribution of the weight; 0.2 is usual."""
-    cutmix: float = 0.0
-    """Paste a box of another training clip, and as much of its label: alpha likewise; 1 is usual. With --mixup, each batch has one of the two."""
+    """Smallest and largest share of the frame area that a random crop covers; the crop is resized to the clip. Usual: 0.4 1. Default: crops of the clip's size."""
+    stride_jitter: Annotated[int, Range(0, 1000)] = 0
+    """Vary the stride of each training clip by up to this many frames."""
+    brightness: Share = 0.0
+    """Multiply the pixels of each training clip by a random factor in [1 - B, 1 + B]."""
+    contrast: Share = 0.0
+    """Scale the pixels of each training clip about their mean by a random factor in [1 - C, 1 + C]."""
+    saturation: Share = 0.0
+    """Scale the color saturation of each training clip by a random factor in [1 - S, 1 + S]."""
+    hue: Annotated[float, Range(0, 0.5)] = 0.0
+    """Rotate the hue of each training clip by a random share of the color circle in [-H, H]."""
+    random_erasing: Share = 0.0
+    """Probability of random erasing: one box of the clip, the same in all frames, becomes gray."""
+    mixup: Annotated[float, Range(0, 100)] = 0.0
+    """Mixup: blend pairs of training clips and their labels. Alpha of the Beta distribution of the weight; 0.2 is usual."""
+    cutmix: Annotated[float, Range(0, 100)] = 0.0
+    """CutMix: paste a box of another training clip, and its share of the label. Alpha of the Beta distribution; 1 is usual. With mixup too, each batch gets one of the two."""
 
     def validate(self) -> None:
-        """Refuses values out of range.
+        """Checks the values.
 
         Raises:
-            UserError: names the flag, the value, and what it may be.
+            UserError: names the option, its value, and what it may be.
         """
-        for flag, value, most in (
-            ("stride-jitter", self.stride_jitter, 1000),
-            ("brightness", self.brightness, 1), ("contrast", self.contrast, 1),
-            ("saturation", self.saturation, 1), ("hue", self.hue, 0.5), ("random-erasing", self.random_erasing, 1),
-            ("mixup", self.mixup, 100), ("cutmix", self.cutmix, 100),
-        ):  # fmt: skip
-            if not 0 <= value <= most:
-                raise UserError(f"--{flag} {value} must be 0 to {most}")
+        check_ranges(self)
         if self.crop_scale and not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
             raise UserError(
-                f"--crop-scale {self.crop_scale[0]} {self.crop_scale[1]} must be two shares of "
-                "the frame's area, above 0 to 1, the smaller first"
+                f"`crop_scale` {self.crop_scale[0]} {self.crop_scale[1]} must be two shares of the "
+                "frame area, above 0 and at most 1, the smaller one first"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(AugmentConfig):
-    """Which videos, and how clips are cut out of them."""
+    """Which videos to use, and how clips are sampled from them."""
 
     data: Path | None = None
-    """A folder of class folders, or of train, val and test with class folders in them, a CSV (path,label[,group][,split]), a folder with a labels.csv in it, or a pack (`ar3d pack`). Without it: the built-in demo set."""
+    """A folder of class folders; a folder of train, val and test with class folders inside; a CSV file (path,label[,group][,split]); a folder with a labels.csv; or a pack. Default: the built-in demo set."""
     split_scheme: Scheme | None = None
-    """How train, val and test are made. Default: `csv` where the catalog has a split column, else the leak-free `group`. `kfold`: groups dealt into folds. `random`: videos dealt, blind to groups. `paper` and `random` leak."""
+    """How train, val and test are made. `group`: no recording in two splits. `csv`: the CSV's split column. `kfold`, `logo`: cross-validation by group. `random`, `paper`: ignore groups, so they leak. Default: `csv` if the CSV has a split column, else `group`."""
     split_lists: Path | None = None
-    """UCF-101's ucfTrainTestlist folder, for official1..3; without it the same rule is read from the names. HMDB-51's testTrainMulti_7030_splits, for hmdb1..3."""
-    fold: int | None = None
-    """Which fold of kfold or random tests, from 1 (the default); the next one is val, the rest trains. `ar3d crossval` runs them all."""
-    folds: int | None = None
-    """How many folds kfold and random deal. Default: 5."""
-    frames: int = 16
+    """Folder of the official split lists: ucfTrainTestlist for official1..3 (without it, the same rule is applied to the file names); testTrainMulti_7030_splits for hmdb1..3."""
+    fold: Count | None = None
+    """The fold of kfold, logo or random that is tested, from 1; the next fold is val and the others train. `ar3d crossval` runs all folds. Default: 1."""
+    folds: Annotated[int, Range(2)] | None = None
+    """Number of folds of kfold and random. Default: 5."""
+    frames: Count = 16
     """Frames of a clip."""
-    height: int = 112
-    """Height of a clip, pixels."""
-    width: int = 112
-    """Width of a clip, pixels."""
+    height: Count = 112
+    """Height of a clip, in pixels."""
+    width: Count = 112
+    """Width of a clip, in pixels."""
     resize: tuple[int, int] | None = None
-    """Height and width that frames are resized to before the crop. Default: 128 171 for 112x112, in proportion for other sizes."""
-    stride: int = 4
-    """Widest step between frames of a clip: the largest of S, S-1, ..., 1 that leaves a video more than FRAMES frames. 1 reads the paper's "consecutive" literally."""
+    """Height and width that frames are resized to before the crop. Default: 128 171 for clips of 112x112, in proportion for other sizes."""
+    stride: Count = 4
+    """Largest step between the frames of a clip: the largest of S, S-1, ..., 1 for which the video is longer than the clip."""
     flip: bool = True
     """Mirror half of the training clips. Switch it off where left and right are different actions."""
     flow: Flow | None = None
-    """Optical flow from each frame to the next, as two more channels of a clip, where the network sees it: DIS, Farneback, or TV-L1 (needs opencv-contrib-python). Default: `dis` for such networks, else `none`."""
-    workers: int | None = None
-    """Threads that decode. Default: one per core."""
+    """Optical flow between frames as two more channels, for the networks that use it: DIS, Farneback, or TV-L1 (needs opencv-contrib-python). Default: `dis` for these networks, else `none`."""
+    workers: Count | None = None
+    """Decoding threads. Default: one per CPU core."""
+
+    def validate(self) -> None:
+        """See `AugmentConfig.validate`."""
+        super().validate()
+        if self.resize and (self.resize[0] < self.height or self.resize[1] < self.width):
+            raise UserError(
+                f"`resize` {self.resize[0]} {self.resize[1]} is smaller than the clip, "
+                f"{self.height}x{self.width}: give a larger resize, or a smaller `height` and `width`"
+            )
+        scheme = self.split_scheme or ""
+        if self.split_lists and not scheme.startswith(("official", "hmdb")):
+            raise UserError("`split_lists` needs `split_scheme` official1..3 or hmdb1..3")
+        if self.fold is not None and scheme not in ("kfold", "logo", "random"):
+            raise UserError("`fold` needs `split_scheme` kfold, logo or random")
+        if self.folds is not None and scheme not in ("kfold", "random"):
+            raise UserError("`folds` needs `split_scheme` kfold or random")
+        if self.fold and self.fold > (self.folds or (self.fold if scheme == "logo" else FOLDS)):
+            raise UserError(f"`fold` {self.fold} must be at most `folds` ({self.folds or FOLDS})")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Which network, and its sizes; None is the network's own default, named below."""
+    """The network and its options. None is the network's own default; no network has all options."""
 
-    model: Literal["c3d", "conv3d", "fused3d", "i3d", "lrcn", "two_stream"] = "conv3d"
-    """The network. `conv3d` is the paper's; fused3d and two_stream see optical flow too."""
+    model: Literal[*NETWORKS] = "conv3d"  # type: ignore[valid-type]
+    """The network. `conv3d` is the paper's; `fused3d` and `two_stream` also take optical flow."""
     attention: bool = False
-    """Multiply the last convolution's features with a sigmoid gate computed from them: the paper's contribution. Of c3d, conv3d, fused3d, i3d."""
+    """Multiply the last convolution's features by a sigmoid gate computed from them: the paper's contribution."""
     filters: int | None = None
-    """Channels of the convolution. conv3d: 64; fused3d: 512."""
+    """Channels of the convolution."""
     kernel: tuple[int, int, int] | None = None
-    """Kernel of the convolution (time height width). conv3d: 3 3 3."""
+    """Kernel of the convolution (time height width)."""
     gate_kernel: tuple[int, int, int] | None = None
-    """Kernel of the gate's convolution (time height width). c3d, conv3d, fused3d, i3d: 3 3 3."""
+    """Kernel of the gate's convolution (time height width)."""
     spatial_downsample: int | None = None
-    """Average squares of so many pixels a side into one before anything else: what small things do, and noise, is lost. conv3d: 1."""
+    """Average the input over squares of this many pixels a side; removes noise and small details."""
     differences: bool = False
-    """Show the convolution what changes between frames instead of the frames. Of conv3d."""
+    """Give the convolution differences between consecutive frames instead of the frames."""
     pool: tuple[int, int, int] | Literal["global"] | None = None
-    """Window of the average pooling (time height width), or `global`: one average a channel. conv3d: 4 16 16."""
+    """Window of the average pooling (time height width), or `global`: one average for each channel."""
     log_pooling: bool = False
-    """Take the logarithm of the pooled features and normalise it over the training batches. Of conv3d."""
+    """Take the logarithm of the pooled features and normalize it over the training batches."""
     dense: int | None = None
-    """Units of a hidden dense layer. c3d: 4096; conv3d, lrcn: 512."""
+    """Units of a hidden dense layer."""
     units: int | None = None
-    """Units of the LSTM. lrcn: 256."""
+    """Units of the LSTM."""
     dropout: float | None = None
-    """Share of the hidden units dropped in training. conv3d: 0.25; c3d, fused3d, i3d, lrcn, two_stream: 0.5."""
+    """Dropout rate of the hidden units."""
     width_multiplier: float | None = None
-    """Multiplies all channels: less than 1 makes a smaller network than the publication's. c3d, i3d, two_stream: 1.0."""
+    """Multiplies all channels: less than 1 makes the network smaller than the publication's."""
     backbone: Backbone | None = None
-    """Network of single frames, from keras.applications. fused3d, lrcn: MobileNetV2."""
+    """Image network for single frames, from keras.applications."""
     backbone_weights: Literal["none", "imagenet"] | None = None
-    """What it starts from: nothing, or ImageNet (downloaded by Keras). fused3d, lrcn: none."""
+    """Initial weights of the image network; Keras downloads ImageNet's."""
+
+    @property
+    def full_name(self) -> str:
+        """The network's name for people and folders, e.g. `conv3d-attention`."""
+        return self.model + ("-attention" if self.attention else "")
 
     def given(self) -> dict[str, Any]:
-        """The options that were given, by name: neither None nor a switch that is off."""
+        """The options that are set: not None, and not a switch that is off."""
         options = {name: value for name, value in vars(self).items() if name != "model"}
         return {n: v for n, v in options.items() if v is not None and v is not False}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeConfig:
-    """How it is trained."""
+    """How the network is trained."""
 
-    epochs: int = 50
-    """Passes over the training videos, one clip a video."""
-    batch_size: int = 16
-    """Clips a training step."""
-    learning_rate: float = 1e-4
-    """Of Adam."""
-    weight_decay: float = 1e-4
-    """Strength of the weight decay; 0 switches it off."""
+    epochs: Count = 50
+    """Passes over the training videos, one clip per video."""
+    batch_size: Count = 16
+    """Clips per training step."""
+    learning_rate: Annotated[float, Range(0, exclude=(0, math.inf))] = 1e-4
+    """Learning rate of Adam."""
+    weight_decay: Annotated[float, Range(0)] = 1e-4
+    """Weight decay; 0 switches it off."""
     weight_decay_kind: Literal["l2", "decoupled"] = "l2"
-    """`l2`: added to the gradient, as PyTorch's Adam does. `decoupled`: shrinks the weights by learning rate x decay (AdamW, Keras); next to nothing at 1e-4."""
-    weight_decay_after: int = 4
-    """Epochs before the weight decay begins: the paper's "after 4 steps". 0: from the start."""
-    lr_step: int = 0
-    """Divide the learning rate by 10 every so many epochs: the other reading of "after 4 steps". 0: never."""
+    """`l2`: add it to the gradient, as PyTorch's Adam does. `decoupled`: shrink the weights by learning rate x decay, as AdamW does; next to nothing at 1e-4."""
+    weight_decay_after: Annotated[int, Range(0)] = 4
+    """Epochs before weight decay begins (the paper's "after 4 steps"); 0: from the start."""
+    lr_step: Annotated[int, Range(0)] = 0
+    """Divide the learning rate by 10 every this many epochs (another reading of "after 4 steps"); 0: never."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """`cosine`: the learning rate falls to zero over all epochs, along half a cosine."""
-    warmup_epochs: int = 0
-    """Epochs in which the learning rate first rises, step by step, to --learning-rate."""
-    clip_norm: float = 0.0
-    """Shorten the gradient of all weights together to this length where it is longer. 0: never."""
-    label_smoothing: float = 0.0
-    """Share of a training label that is spread evenly over all classes; 0.1 is usual. The loss of val and test is without it."""
-    early_stop: int = 0
-    """Stop when so many epochs have brought no better val accuracy (ties: val loss). 0: never."""
+    """Learning rate schedule. `cosine`: falls to zero over all epochs."""
+    warmup_epochs: Annotated[int, Range(0)] = 0
+    """Epochs of linear warm-up to the learning rate."""
+    clip_norm: Annotated[float, Range(0)] = 0.0
+    """Clip the global gradient norm to this value; 0: no clipping."""
+    label_smoothing: Annotated[float, Range(0, 1, exclude=(1,))] = 0.0
+    """Label smoothing of the training loss; 0.1 is usual. The val and test loss is without it."""
+    early_stop: Annotated[int, Range(0)] = 0
+    """Stop after this many epochs without a better val accuracy (ties: val loss); 0: never."""
     keep: Literal["best", "last"] = "best"
-    """Which epoch's network is judged and exported: the one of the best val accuracy (ties: val loss), or the last; among few val videos the best epoch is mostly luck."""
-    seed: int = 0
-    """Of weights, order, windows, crops, flips, dropout and the splits `group`, `kfold` and `random`."""
+    """The epoch whose weights are evaluated and exported. `best`: highest val accuracy (ties: lowest val loss). `last`: safer with few val videos, where the best epoch is mostly luck."""
+    seed: Annotated[int, Range(0, 2**32, exclude=(2**32,))] = 0
+    """Seed of weights, batch order, clip sampling, augmentation, dropout, and the splits group, kfold and random."""
     precision: Precision = "auto"
-    """`auto`: mixed_bfloat16 where the hardware is fast at it (GPU; CPU with AMX under TensorFlow), else float32. Evaluation and export are float32 always."""
+    """Training precision. `auto`: mixed_bfloat16 where the hardware is fast at it (GPU; CPU with AMX on TensorFlow), else float32. Evaluation and export always use float32."""
     deterministic: bool = False
-    """Ask TensorFlow on a GPU for bit-identical runs too (slower). A CPU always gives them: they cost nothing there."""
+    """Ask TensorFlow for bit-identical runs on a GPU too (slower). A CPU is always deterministic."""
     init_from: str | None = None
-    """Begin with the weights of this run (its folder, or its name under RUNS_DIR) or .keras file, layer by layer where name and shapes fit; the head only where the classes are the same."""
+    """Start from the weights of this run (folder or name) or .keras file, layer by layer where name and shapes match; the head only if the classes are the same."""
     freeze: tuple[str, ...] = ()
-    """Layers whose weights stay as they are: names, or patterns as 'conv*'."""
+    """Layers whose weights do not train: names, or patterns such as 'conv*'."""
+
+    def validate(self) -> None:
+        """Checks the values.
+
+        Raises:
+            UserError: names the option, its value, and what it may be.
+        """
+        check_ranges(self)
+        if self.lr_step and (self.schedule != "constant" or self.warmup_epochs):
+            raise UserError(
+                "`lr_step` cannot be combined with `schedule` cosine or with `warmup_epochs`"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Everything that makes a run."""
+    """Everything that defines a run."""
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
 
     def validate(self) -> None:
-        """Refuses values that no run can have; the network checks its own sizes.
+        """Checks the values of `data` and `recipe`; a network checks its own sizes.
 
         Raises:
-            UserError: names the flag, the value, and what it may be.
+            UserError: names the option, its value, and what it may be.
         """
-        data, recipe = self.data, self.recipe
-        data.validate()
-        for flag, value, least in (
-            ("frames", data.frames, 1), ("height", data.height, 1), ("width", data.width, 1),
-            ("stride", data.stride, 1),
-            ("epochs", recipe.epochs, 1), ("batch-size", recipe.batch_size, 1),
-            ("weight-decay", recipe.weight_decay, 0),
-            ("weight-decay-after", recipe.weight_decay_after, 0),
-            ("lr-step", recipe.lr_step, 0), ("warmup-epochs", recipe.warmup_epochs, 0),
-            ("clip-norm", recipe.clip_norm, 0), ("early-stop", recipe.early_stop, 0),
-            ("seed", recipe.seed, 0),
-        ):  # fmt: skip
-            if not value >= least:
-                raise UserError(f"--{flag} {value} must be at least {least}")
-        if recipe.seed >= 2**32:
-            raise UserError(f"--seed {recipe.seed} must be below {2**32}")
-        if not 0 < recipe.learning_rate < float("inf"):
-            raise UserError(f"--learning-rate {recipe.learning_rate} must be above 0")
-        if not 0 <= recipe.label_smoothing < 1:
+        self.data.validate()
+        self.recipe.validate()
+
+    def resolved(self, *, split_scheme: str, needs_flow: bool) -> "TrainConfig":
+        """Replaces every None of `data` by the value that holds, once for the whole experiment.
+
+        The options of `model` keep their None: it means that the network's own default holds.
+        `workers` keeps it too: it belongs to the machine and not to the run.
+
+        Args:
+            split_scheme: the default for this catalog.
+            needs_flow: whether the network takes optical flow.
+
+        Raises:
+            UserError: optical flow is missing for a network that needs it, or given to one that
+                does not use it.
+        """
+        data, name = self.data, self.model.model
+        scheme = data.split_scheme or split_scheme
+        flow = data.flow or ("dis" if needs_flow else "none")
+        if needs_flow and flow == "none":
             raise UserError(
-                f"--label-smoothing {recipe.label_smoothing} must lie in 0 <= smoothing < 1"
+                f"`model` {name} needs optical flow: set `flow` to dis, farneback or tvl1, or leave "
+                "it out"
             )
-        if recipe.lr_step and (recipe.schedule != "constant" or recipe.warmup_epochs):
-            raise UserError("--lr-step goes with neither --schedule cosine nor --warmup-epochs")
-        if data.resize and (data.resize[0] < data.height or data.resize[1] < data.width):
+        if not needs_flow and flow != "none":
             raise UserError(
-                f"--resize {data.resize[0]} {data.resize[1]} is smaller than the clip, "
-                f"{data.height}x{data.width}: give a larger resize or a smaller height and width"
+                f"`model` {name} does not use optical flow: leave `flow` out, or set it to none"
             )
-        if data.split_lists and not (data.split_scheme or "").startswith(("official", "hmdb")):
-            raise UserError("--split-lists is for --split-scheme official1..3 and hmdb1..3")
-        if data.split_scheme not in ("kfold", "random"):
-            for flag, value in (("fold", data.fold), ("folds", data.folds)):
-                if value is not None:
-                    raise UserError(f"--{flag} is for --split-scheme kfold or random")
+        resolved = dataclasses.replace(
+            data,
+            data=data.data or DEMO,
+            split_scheme=scheme,
+            fold=data.fold or (1 if scheme in ("kfold", "logo", "random") else None),
+            folds=data.folds or (FOLDS if scheme in ("kfold", "random") else None),
+            resize=data.resize or default_resize(data.height, data.width),
+            flow=flow,
+        )
+        return dataclasses.replace(self, data=resolved)
+
+    def replace(self, **options: Any) -> "TrainConfig":
+        """Returns a copy with other values for options, by their names without the section.
+
+        Raises:
+            UserError: there is no such option, or a value has the wrong type.
+        """
+        sections: dict[str, dict[str, Any]] = {}
+        for name, value in options.items():
+            sections.setdefault(section_of(name), {})[name] = value
+        return from_json(sections, self, "")
 
 
-# What a preset changes against the defaults, which are the paper's; NAME-MODEL adds to NAME what
-# holds for one network.
+def section_of(option: str) -> str:
+    """The section of TrainConfig (data, model, recipe) that has an option.
+
+    Raises:
+        UserError: there is no such option.
+    """
+    for section in dataclasses.fields(TrainConfig):
+        names = [item.name for item in dataclasses.fields(section.default_factory)]  # type: ignore[arg-type]
+        if option in names:
+            return section.name
+    raise UserError(f"there is no option `{option}`: see `python train.py --help-all`")
+
+
+def default_resize(height: int, width: int) -> tuple[int, int]:
+    """(height, width) of the resize before a crop: the paper's 128x171 for 112x112, in proportion."""
+    return round(height * 128 / 112), round(width * 171 / 112)
+
+
+Config = TypeVar("Config", bound=TrainConfig)
+
+# Options of earlier versions, whose run.json files and flags still work.
+RENAMED = {
+    "shrink": "spatial_downsample",
+    "log_features": "log_pooling",
+    "erase": "random_erasing",
+    "frames_network": "backbone",
+    "frames_weights": "backbone_weights",
+}
+
+
+# What a preset changes in the defaults, which are the paper's. A network adds to it what only holds
+# for itself: VideoClassifier.presets.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {},
-    # data/demo: small moving discs, some told apart by left and right, so nothing is mirrored.
+    # data/demo: small moving discs. Some classes differ by left and right, so clips are not flipped.
     "demo": {
         "data": {"height": 48, "width": 48, "flip": False},
         "recipe": {"epochs": 8, "batch_size": 8, "learning_rate": 1e-3},
     },
-    "demo-conv3d": {"model": {"pool": (4, 8, 8), "dense": 256}},
-    "demo-c3d": {
-        "model": {"width_multiplier": 0.25, "dense": 256},
-        "recipe": {"epochs": 20, "learning_rate": 3e-4},
-    },
-    "demo-fused3d": {
-        "model": {"backbone": "MobileNet", "filters": 128, "dropout": 0.0},
-        "recipe": {
-            "epochs": 10, "learning_rate": 3e-4, "weight_decay": 0.0, "precision": "float32",
-        },
-    },
-    "demo-lrcn": {
-        "model": {"backbone": "MobileNet", "dropout": 0.0},
-        "recipe": {
-            "epochs": 25, "learning_rate": 2e-4, "weight_decay": 0.0, "precision": "float32",
-        },
-    },
-    "demo-two_stream": {
-        "model": {"width_multiplier": 0.25},
-        "recipe": {"epochs": 12, "learning_rate": 3e-4},
-    },
-    # A few hundred videos whose classes differ in how much moves; docs/results.md says how it was
-    # found, and what else was tried.
+    # A few hundred videos whose classes differ in the amount of motion; see docs/results.md.
     "small-data": {
         "data": {"height": 96, "width": 128, "resize": (112, 144)},
         "recipe": {
@@ -273,58 +376,67 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "precision": "float32",
         },
     },
-    "small-data-conv3d": {
-        "model": {
-            "filters": 16, "gate_kernel": (1, 1, 1), "dense": 32, "dropout": 0.5,
-            "spatial_downsample": 4, "differences": True, "pool": "global", "log_pooling": True,
-        },
-    },
 }  # fmt: skip
 
 
-def with_preset(base: TrainConfig, name: str, model: str = "conv3d") -> TrainConfig:
-    """`base` with the network `model` and what the preset `name` says of all and of this one."""
+def with_preset(base: Config, name: str, model: str = "conv3d") -> Config:
+    """`base` with a network and the values of a preset, those for this network included.
+
+    Imports the network, and so Keras. `from_json(PRESETS[name], base)` gives the values that hold
+    for all networks without that.
+
+    Args:
+        base: the values of all other options.
+        name: a key of PRESETS.
+        model: a key of NETWORKS.
+
+    Raises:
+        UserError: no network has this name.
+    """
     base = dataclasses.replace(base, model=dataclasses.replace(base.model, model=model))
-    for part in (name, f"{name}-{model}"):
-        base = from_json(PRESETS.get(part, {}), base, f"preset {part}")
+    for part in (PRESETS[name], network(model).presets.get(name, {})):
+        base = from_json(part, base, f"preset {name}")
     return base
 
 
 def to_json(config: TrainConfig) -> dict[str, dict[str, Any]]:
-    """The sections and fields as JSON values; `from_json` is its inverse."""
-    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    """The sections and options as JSON values; `from_json` is its inverse."""
+    plain = TrainConfig(data=config.data, model=config.model, recipe=config.recipe)
+    return json.loads(json.dumps(dataclasses.asdict(plain), default=str))
 
 
-def from_json(sections: dict, base: TrainConfig, where: str = "the config") -> TrainConfig:
-    """`base` with the values that `sections` names.
+def from_json(sections: Mapping, base: Config, where: str = "the config") -> Config:
+    """Returns `base` with the values in `sections`.
 
     Args:
-        sections: {"data": {...}, "model": {...}, "recipe": {...}}, each partial.
-        base: what stands where `sections` says nothing.
-        where: the file's name, for the error.
+        sections: {"data": {...}, "model": {...}, "recipe": {...}}, each may be partial.
+        base: the values of all other options.
+        where: the name of the file, for the error; empty if the values come from Python.
 
     Raises:
-        UserError: an unknown section or field, or a value of another type.
+        UserError: an unknown section or option, or a value of the wrong type.
     """
     import typeguard
 
-    changes = {}
-    known = {item.name: item for item in dataclasses.fields(base)}
+    prefix = f"{where}: " if where else ""
+    changes: dict[str, Any] = {}
+    known = {item.name: item for item in dataclasses.fields(TrainConfig)}
     for section, values in sections.items():
-        if section not in known or not isinstance(values, dict):
-            raise UserError(f"{where} has no section {section!r}: it may have {', '.join(known)}")
+        if section not in known or not isinstance(values, Mapping):
+            raise UserError(f"{prefix}there is no section {section!r}; known: {', '.join(known)}")
         part = getattr(base, section)
         types = {item.name: item.type for item in dataclasses.fields(part)}
-        fields = {}
+        fields: dict[str, Any] = {}
         for name, value in values.items():
+            name = RENAMED.get(name, name)
             if name not in types:
-                raise UserError(f"{where} names an unknown option {name!r} in section {section!r}")
+                raise UserError(f"{prefix}there is no option `{name}` in section {section!r}")
             fields[name] = _parsed(value, types[name])
             try:
                 typeguard.check_type(fields[name], types[name])
             except typeguard.TypeCheckError as error:
-                reason = " ".join(str(error).split())  # it lists a union's members in lines
-                raise UserError(f"{where}: {section}.{name} = {value!r}: {reason}") from None
+                reason = " ".join(str(error).split())  # a union's members come in lines
+                raise UserError(f"{prefix}`{name}` = {value!r} is invalid: {reason}") from None
         changes[section] = dataclasses.replace(part, **fields)
     return dataclasses.replace(base, **changes)
 

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import datetime
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from ar3d_keras import atomic
+from ar3d_keras.config import TrainConfig, from_json
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.splits import Split
 
+# Of split.csv; further columns of the catalog follow.
+_SPLIT_COLUMNS = "path", "label", "group", "split"
+
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of one training; see DESIGN "A run folder" in CONTRIBUTING.md."""
+    """The folder of one training run; CONTRIBUTING.md lists its files."""
 
     folder: Path
 
@@ -61,51 +66,85 @@ class Run:
         """The folder of another format: onnx, openvino, litert, litert-int8."""
         return self.folder / "export" / name
 
-    def evaluation(self, split: str) -> Path:
-        """The folder of the report on a split."""
-        return self.folder / "evaluation" / split
+    def evaluation(self, split: str, *, clips: int = 1, crops: int = 1) -> Path:
+        """The folder of the report on a split; a protocol of several clips has its own folder."""
+        protocol = "" if clips * crops == 1 else f"-{clips}x{crops}"
+        return self.folder / "evaluation" / f"{split}{protocol}"
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Writes run.json."""
         atomic.write_json(self.folder / "run.json", record)
 
+    def update_record(self, **changes: Any) -> None:
+        """Writes run.json with some entries replaced."""
+        self.write_record({**self.record(), **changes})
+
     def record(self) -> dict[str, Any]:
         """Reads run.json.
 
         Raises:
-            UserError: the folder is no run, or its run.json is damaged.
+            UserError: the folder is not a run, or its run.json is damaged.
         """
         file = self.folder / "run.json"
+        if self.folder.is_dir() and not file.exists():
+            raise UserError(
+                f"{self.folder} has no run.json: the run was stopped before it began; start it "
+                f"again with `python train.py --name {self.name}` and its options"
+            )
         try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-            for key in ("begun", "config", "data", "split", "classes"):
-                record[key]  # else it is a JSON file of something else
+            record = _upgraded(json.loads(file.read_text(encoding="utf-8")))
+            for key in ("begun", "config", "data", "split", "class_names"):
+                record[key]  # otherwise it is a JSON file of something else
             return record
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(f"{self.folder} is not a run ({file.name}: {error})") from None
 
-    def data_root(self, moved: Path | None) -> Path:
-        """The folder of the run's videos: where it was, or the `--data` that it moved to.
+    def config(self) -> TrainConfig:
+        """The options of the run, with every default of its data section filled in.
 
         Raises:
-            UserError: it is not there.
+            UserError: run.json is missing or damaged.
+        """
+        record = self.record()
+        config = from_json(record["config"], TrainConfig(), str(self.folder / "run.json"))
+        # Runs of earlier versions recorded None where a default held.
+        scheme = record["split"]["scheme"].split()[0]  # "kfold 1 of 5"
+        return config.resolved(
+            split_scheme=scheme, needs_flow=config.data.flow not in (None, "none")
+        )
+
+    def data_root(self, moved: Path | None) -> Path:
+        """The folder of the run's videos.
+
+        Args:
+            moved: where the data is now; None: where it was when the run began.
+
+        Raises:
+            UserError: the folder does not exist.
         """
         root = moved or Path(self.record()["data"]["root"])
         root = root.parent if root.is_file() else root
         if not root.is_dir():
-            raise UserError(f"the data of {self.folder} is not at {root}: say where with --data")
+            raise UserError(
+                f"the data of {self.folder} is not at {root}: give its new place as `data`"
+            )
         return root.resolve()
 
     def write_split(self, split: Split) -> None:
-        """Writes split.csv, from which alone the split can be rebuilt."""
+        """Writes split.csv: every column of the catalog, and the split of each video."""
+        videos = split.catalog.videos
+        extra = list(dict.fromkeys(name for video in videos for name in video.extra))
         rows = (
-            (video.path, video.label, video.group or "", name or "")
-            for video, name in zip(split.catalog.videos, split.assigned, strict=True)
+            (
+                *(video.path, video.label, video.group or "", name or ""),
+                *(video.extra.get(column, "") for column in extra),
+            )
+            for video, name in zip(videos, split.assigned, strict=True)
         )
-        atomic.write_csv(self.folder / "split.csv", ["path", "label", "group", "split"], rows)
+        atomic.write_csv(self.folder / "split.csv", [*_SPLIT_COLUMNS, *extra], rows)
 
     def split(self, root: Path, scheme: str) -> Split:
-        """Rebuilds the split from split.csv, its paths taken relative to `root`.
+        """Rebuilds the split from split.csv, with paths relative to `root`.
 
         Raises:
             UserError: split.csv is missing or damaged.
@@ -113,26 +152,50 @@ class Run:
         file = self.folder / "split.csv"
         try:
             with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
-                rows = [
-                    (Video(row["path"], row["label"], row["group"] or None), row["split"] or None)
-                    for row in csv.DictReader(lines, strict=True)
-                ]
-            videos, assigned = zip(*rows, strict=True)
-        except (OSError, KeyError, ValueError, csv.Error) as error:
+                header, *rows = csv.reader(lines, strict=True)
+            if tuple(header[:4]) != _SPLIT_COLUMNS:
+                raise ValueError(f"its first line is {','.join(header)}")
+            videos, assigned = zip(
+                *(
+                    (
+                        Video(
+                            path,
+                            label,
+                            group or None,
+                            None,
+                            dict(zip(header[4:], extra, strict=True)),
+                        ),
+                        split or None,
+                    )
+                    for path, label, group, split, *extra in rows
+                ),
+                strict=True,
+            )
+        except (OSError, ValueError, csv.Error) as error:
             raise UserError(f"{file} cannot be read ({error}): the run is damaged") from None
         return Split(Catalog(root, videos), scheme, assigned)
+
+
+def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
+    """A record with today's names of entries that earlier versions named otherwise."""
+    if "classes" in record:
+        record["class_names"] = record.pop("classes")
+    split = record.get("split", {})
+    if "leak_is_loud" in split:
+        split["has_leakage"] = split.pop("leak_is_loud")
+    return record
 
 
 def create_run(runs_dir: Path, name: str | None, model: str) -> Run:
     """Makes the folder of a new run.
 
     Args:
-        runs_dir: where runs go.
-        name: exactly this folder in it; None: date, time and `model`.
+        runs_dir: the folder of all runs.
+        name: the folder's name in it; None: date, time and `model`.
         model: the network's name, e.g. `conv3d-attention`.
 
     Raises:
-        UserError: a name that exists or is none.
+        UserError: the name is taken or invalid.
     """
     check_run_name(runs_dir, name)
     for candidate in [name] if name else _dated(model):
@@ -141,45 +204,64 @@ def create_run(runs_dir: Path, name: str | None, model: str) -> Run:
             folder.mkdir(parents=True)
             return Run(folder)
         except FileExistsError:
-            check_run_name(runs_dir, name)
+            if name:
+                check_run_name(runs_dir, name)
+                return Run(folder)  # left by a run that was killed before it wrote its record
         except OSError as error:
             raise UserError(f"{folder} cannot be made: {error.strerror}") from None
     raise AssertionError("unreachable: dated names never end")
 
 
 def check_run_name(runs_dir: Path, name: str | None) -> None:
-    """Refuses a `--name` that is none, or that a run has already."""
+    """Checks a name for a new run.
+
+    A folder that a run left when it was killed before it wrote run.json may be used again.
+
+    Raises:
+        UserError: the name is taken or invalid.
+    """
     if name is None:
         return
     check_plain_name(name)
-    if (runs_dir / name).exists():
+    folder = runs_dir / name
+    if (folder / "run.json").exists():
         raise UserError(
-            f"{runs_dir / name} exists: choose another --name, or continue it with --resume {name}"
+            f"{folder} exists: choose another `name`, or continue that run with "
+            f"`python train.py --resume {name}`"
         )
+    if folder.exists() and not (folder.is_dir() and _only_beginnings(folder)):
+        raise UserError(f"{folder} exists and is not a run: choose another `name`")
+
+
+def _only_beginnings(folder: Path) -> bool:
+    """Whether a folder holds nothing but what a run writes before run.json."""
+    return all(
+        path.name in ("split.csv", "log.txt") or path.name.startswith(".")
+        for path in folder.iterdir()
+    )
 
 
 def check_plain_name(name: str) -> None:
-    """Refuses a `--name` that is no plain name of a folder."""
+    """Raises UserError if a name for a run is not the plain name of a folder."""
     if name != Path(name).name or name in ("", ".", ".."):
-        raise UserError(f"--name {name!r} must be a plain name; --runs-dir says where runs go")
+        raise UserError(f"`name` {name!r} must be a plain name; `runs_dir` says where runs go")
 
 
 def check_disk_space(runs_dir: Path, parameters: int) -> None:
-    """Refuses a training whose weights would not fit, before hours of work.
+    """Checks that the weights of a training will fit, before hours of work.
 
-    A run keeps float32 weights three times over in its state (Adam's two moments), once in
-    best.keras and once in the SavedModel; each is written beside the old one before it replaces
-    it.
+    A run keeps float32 weights three times in its state (Adam has two moments), once in best.keras
+    and once in the SavedModel. Each file is written beside the old one before it replaces it.
 
     Raises:
-        UserError: the disk of `runs_dir` has no room for that.
+        UserError: the disk of `runs_dir` has too little room.
     """
     there = next(path for path in (runs_dir, *runs_dir.absolute().parents) if path.exists())
     free, need = shutil.disk_usage(there).free, parameters * 4 * 9
     if free < need:
         raise UserError(
             f"{runs_dir} has {free / 1e6:.0f} MB free and this run needs about "
-            f"{need / 1e6:.0f} MB: make room, or choose another --runs-dir"
+            f"{need / 1e6:.0f} MB: make room, or choose another `runs_dir`"
         )
 
 
@@ -192,13 +274,15 @@ def _dated(model: str) -> Iterator[str]:
         number += 1
 
 
-def find_run(run: str | None, runs_dir: Path, *, needs: Sequence[str] = ()) -> Run:
-    """The run that `--run` names.
+def find_run(
+    run: str | os.PathLike[str] | None, runs_dir: Path, *, needs: Sequence[str] = ()
+) -> Run:
+    """Finds a run.
 
     Args:
-        run: a path, or a name under `runs_dir`; None: the one that was last begun.
-        runs_dir: where runs are.
-        needs: names of files in the run folder that must be there.
+        run: a path, or a name under `runs_dir`; None: the run that was last begun.
+        runs_dir: the folder of all runs.
+        needs: names of files in the run folder that must exist.
 
     Raises:
         UserError: there is no such run, or one of `needs` is missing.
@@ -208,34 +292,35 @@ def find_run(run: str | None, runs_dir: Path, *, needs: Sequence[str] = ()) -> R
         found = latest(runs_dir, needs) or latest(runs_dir)
         if found is None:
             raise UserError(
-                f"no run in {runs_dir}: train one first with `python train.py --attention`"
+                f"there is no run in {runs_dir}: train one first with `python train.py --attention`"
             )
     else:
-        found = next(
-            (Run(path) for path in (Path(run), runs_dir / run) if (path / "run.json").is_file()),
-            None,
-        )
+        places = Path(run), runs_dir / run
+        found = next((Run(path) for path in places if (path / "run.json").is_file()), None)
         if found is None:
+            for path in places:
+                if path.is_dir() and path.name and (path / "split.csv").exists():
+                    Run(path).record()  # raises: it was stopped before it began
             raise UserError(
-                f"no run at {run} or {runs_dir / run} (no run.json there): "
-                f"--run takes a run folder or a name under {runs_dir}"
+                f"there is no run at {run} or {runs_dir / run} (no run.json there): `run` takes a "
+                f"run folder, or a name under {runs_dir}"
             )
     for name in needs:
         if not (found.folder / name).exists():
             raise UserError(
                 f"{found.folder} has no {name}: its training ended before the first epoch did; "
-                f"continue it with --resume {found.name}"
+                f"continue it with `python train.py --resume {found.folder}`"
             )
     return found
 
 
 def latest(runs_dir: Path, needs: Sequence[str] = ()) -> Run | None:
-    """The run that was last begun of those that have the files `needs`, None where there is none."""
+    """The run that was last begun among those that have the files `needs`; None: there is none."""
     begun: dict[Path, datetime.datetime] = {}
     for file in runs_dir.glob("*/run.json"):
         if not all((file.parent / name).exists() for name in needs):
             continue
-        # A run that was damaged must not hide the others.
+        # A damaged run must not hide the others.
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             when = json.loads(file.read_text(encoding="utf-8"))["begun"]
             begun[file.parent] = datetime.datetime.fromisoformat(when).astimezone()

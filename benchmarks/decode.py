@@ -23,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ar3d_keras.videos.catalog import VIDEO_SUFFIXES
 from ar3d_keras.videos.reader import count_frames, load_cv2, read_frames
 from ar3d_keras.videos.sampling import ClipShape, random_clip
+from ar3d_keras.videos.video_files import VIDEO_SUFFIXES
 from benchmarks.bench import parser, ratio, report, seconds, spread, table, take_turns
 
 REALDATA = Path(__file__).parents[2] / "shared" / "realdata"

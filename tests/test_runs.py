@@ -19,7 +19,8 @@ ODD = [
 
 def test_a_split_comes_back_whatever_the_names(tmp_path):
     videos = tuple(
-        Video(f"x/{name}", "걷기, x", "g\r1" if i % 2 else None) for i, name in enumerate(ODD)
+        Video(f"x/{name}", "걷기, x", "g\r1" if i % 2 else None, None, {"Age": name, "note": ""})
+        for i, name in enumerate(ODD)
     )
     assigned = ("train", "val", "test", None, "train", "test")
     split = Split(Catalog(tmp_path, videos), "csv", assigned)
@@ -29,6 +30,16 @@ def test_a_split_comes_back_whatever_the_names(tmp_path):
     assert again.catalog.videos == videos
     assert again.assigned == assigned
     assert again.leak == split.leak
+
+
+def test_a_split_without_further_columns_is_read(tmp_path):
+    text = "path,label,group,split\na/1.avi,a,,train\nb/1.avi,b,g,\n"
+    (tmp_path / "split.csv").write_text(text)
+    split = Run(tmp_path).split(tmp_path, "csv")
+    assert split.catalog.videos == (Video("a/1.avi", "a"), Video("b/1.avi", "b", "g"))
+    assert split.assigned == ("train", None)
+    Run(tmp_path).write_split(split)
+    assert (tmp_path / "split.csv").read_text().splitlines() == text.splitlines()
 
 
 @pytest.mark.parametrize("content", [None, "path,label\nx,y\n", ""])

@@ -1,81 +1,109 @@
 """The command line: `python -m ar3d_keras VERB`, `ar3d VERB`, train.py and evaluate.py.
 
-One file a verb; each has a docstring with the commands that a user needs, and
-`main(arguments) -> None`. Errors become exit codes here and nowhere else.
+One file per verb. Each has a docstring with the commands that a user needs, a dataclass of its
+options (`OPTIONS`), and `main(arguments) -> None`. Errors become exit codes here and nowhere else.
 """
 
 import errno
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 
+import ar3d_keras
 from ar3d_keras.cli.interrupts import delivered_interrupts
 from ar3d_keras.errors import UserError
 
 VERBS = {
-    "train": "train a network, judge it, export it",
-    "evaluate": "judge a trained network on a split",
-    "crossval": "train and judge every fold of a data set, and sum them up",
-    "compare": "one page of several runs on the same videos: figures, table, paired tests",
-    "tune": "look for good sizes and a good recipe, judged on val",
-    "predict": "name the action in any video, live or on file",
-    "export": "write a run's SavedModel, or its network for ONNX Runtime, OpenVINO, LiteRT",
-    "check": "decode every video of a data set once and name what cannot be",
-    "show-clips": "draw what the network is fed",
+    "train": "train a network, evaluate it, export it",
+    "evaluate": "evaluate a trained network on a split",
+    "crossval": "train and evaluate every fold of a data set",
+    "compare": "compare runs on the same videos: table, paired tests, figures",
+    "tune": "search sizes and training recipe by val accuracy",
+    "predict": "predict the action in any video, from files or live",
+    "export": "write a SavedModel, or a file for ONNX Runtime, OpenVINO or LiteRT",
+    "check": "decode every video of a data set and list those that fail",
+    "show-clips": "draw the clips that training sees",
     "pack": "decode every video of a data set once, for fast training",
     "demo": "make the built-in motion data set",
 }
+# What the operating system says no to, and the user can correct.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a verb and returns the process's exit code.
+    """Runs a verb and returns the exit code of the process.
 
-    0: done. 2: the user can put it right; one sentence says how. 130: interrupted. A bug keeps
-    its traceback.
+    0: done. 2: an error that the user can correct, in one line. 130: interrupted. A bug keeps its
+    traceback.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["--version"]:
+        print(f"ar3d_keras {ar3d_keras.__version__}")
+        return 0
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())
         return 0 if arguments else 2
     if arguments[0] not in VERBS:
-        print(f"error: no verb {arguments[0]!r}\n{_usage()}", file=sys.stderr)
-        return 2
+        return _fail(f"there is no verb {arguments[0]!r}: see `ar3d --help`", set())
     verb = importlib.import_module(f"ar3d_keras.cli.{arguments[0].replace('-', '_')}")
+    from ar3d_keras.cli.options import option_names
+
+    names = option_names(verb.OPTIONS)
     try:
         with delivered_interrupts():
             verb.main(arguments[1:])
     except UserError as error:
-        return _fail(str(error))
+        return _fail(str(error), names)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _to_stderr("interrupted")
         return 130
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno not in (
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EFBIG,
-            errno.EROFS,
-            errno.EACCES,
-            errno.ENAMETOOLONG,
-        ):
+        if error.errno not in (*NO_ROOM, *NO_ACCESS):
             raise
-        return _fail(
-            f"{error.filename or 'a file'} could not be written ({error.strerror}); everything "
-            "that was written before is whole: make room and try again (a training continues "
-            "with --resume)"
-        )
+        return _fail(_sentence(error), names)
     return 0
 
 
-def _fail(sentence: str) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
+def _sentence(error: OSError) -> str:
+    file = error.filename or "a file"
+    if error.errno in NO_ROOM:
+        return (
+            f"{file} could not be written ({error.strerror}); files that were written before are "
+            "complete: make room and try again (`python train.py --resume` continues a training)"
+        )
+    return f"{file} cannot be accessed ({error.strerror}): check its permissions and its name"
+
+
+def _fail(sentence: str, names: set[str]) -> int:
+    """Prints an error, with the flag in place of each option that it names in backticks."""
+
+    def flag(found: re.Match[str]) -> str:
+        name = found.group(1)
+        return "--" + name.replace("_", "-") if name in names else name
+
+    _to_stderr("error: " + re.sub(r"`([a-z][a-z0-9_]*)`", flag, sentence))
     return 2
+
+
+def _to_stderr(line: str) -> None:
+    # Standard error may be closed, or of an encoding that lacks a character.
+    if sys.stderr is None or sys.stderr.closed:
+        return
+    encoding = sys.stderr.encoding or "utf-8"
+    try:
+        print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+    except OSError:
+        return
 
 
 def _usage() -> str:
     lines = [f"  {verb:<10} {what}" for verb, what in VERBS.items()]
-    return "\n".join(["usage: ar3d VERB [options]   (ar3d VERB --help)", "", *lines])
+    return "\n".join(
+        ["usage: ar3d VERB [options]   (ar3d VERB --help; ar3d --version)", "", *lines]
+    )

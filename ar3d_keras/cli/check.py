@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ar3d_keras.cli.console import Console
 from ar3d_keras.cli.options import parse
+from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 
 
@@ -21,6 +21,9 @@ class CheckOptions:
     """A folder of class folders, a CSV, a folder with a labels.csv in it, or a pack."""
     workers: int | None = None
     """Threads that decode. Default: one per core."""
+
+
+OPTIONS = CheckOptions
 
 
 def main(arguments: Sequence[str]) -> None:

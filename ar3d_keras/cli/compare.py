@@ -5,15 +5,16 @@ ar3d compare RUN RUN RUN --split val --out DIR
 ar3d compare KFOLD RANDOM --allow-different              what a leak is worth (docs/comparing.md)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from ar3d_keras.cli.console import Console, start_backend
+from ar3d_keras.cli.backend import start_backend
 from ar3d_keras.cli.options import command, parse
+from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 
 
@@ -26,58 +27,56 @@ class CompareOptions:
     split: Literal["train", "val", "test"] = "test"
     """The split whose reports are compared."""
     runs_dir: Path = Path("runs")
-    """Where runs are."""
+    """The folder of all runs."""
     out: Path | None = None
-    """The folder for compare.html, figure1.png, figure3.png and comparison.json; what it holds of these is replaced. Default: RUNS_DIR/comparison."""
+    """The folder for compare.html, figure1.png, figure3.png and comparison.json, which are replaced. Default: RUNS_DIR/comparison."""
     allow_different: bool = False
-    """Put results of different data, splits or protocols into one table, which then says so loudly."""
+    """Allow results of different data, splits or protocols in one table, which then warns."""
+
+
+OPTIONS = CompareOptions
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Raises UserError for what the user can put right."""
+    """Raises UserError for what the user can correct."""
     options = parse(CompareOptions, arguments, verb="compare", text=__doc__)
     if len(options.runs) < 2:
         raise UserError("compare takes two runs or more: name their folders")
-    from ar3d_keras.evaluation.results import find_result
-
-    results = [find_result(name, options.runs_dir, options.split) for name in options.runs]
-    names = [result.name for result in results]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UserError(
-            f"two of the results are called {twice[0]!r}: name each once, and rename a folder where "
-            "two differ"
-        )
     start_backend()
-    from ar3d_keras.experiments.compare import check_comparable, write_comparison
-    from ar3d_keras.training import hardware
+    from ar3d_keras.experiments.comparison import compare
 
-    if not options.allow_different:
-        check_comparable(results)
-    hardware.disable_tf32()
     console = Console()
-    out = options.out or options.runs_dir / "comparison"
-    about = {"command": command("compare", arguments), **hardware.environment_info()}
-    written = write_comparison(out, results, about, console)
+    written = compare(
+        options.runs,
+        split=options.split,
+        out=options.out,
+        runs_dir=options.runs_dir,
+        allow_different=options.allow_different,
+        reporter=console,
+        command=command("compare", arguments),
+    )
     _log(written, console)
-    console.log(f"{out / 'compare.html'}")
+    console.log(str((options.out or options.runs_dir / "comparison") / "compare.html"))
 
 
-def _log(written: dict, console: Console) -> None:
+def _log(written: Mapping[str, Any], console: Console) -> None:
+    from ar3d_keras.evaluation.metrics import format_interval, has_informative_top5
+
     for sentence in written["not_comparable"]:
         console.log(f"NOT COMPARABLE: {sentence}")
     width = max(len(row["name"]) for row in written["table"])
     for row in written["table"]:
-        low, high = row["top1_interval"]
+        top5 = f"top-{row['top5_k']} {row['top5']:.3f}   " * has_informative_top5(row)
         console.log(
-            f"{row['name']:<{width}}   top-1 {row['top1']:.3f} [{low:.3f}, {high:.3f}]   "
-            f"top-{row['top5_k']} {row['top5']:.3f}   {row['parameters']:,} parameters   "
-            f"{row['gflops']:.3g} GFLOPs   {row['videos']} videos"
-            + ("   LEAKS" if row["has_leakage"] else "")
+            f"{row['name']:<{width}}   top-1 {row['top1']:.3f} "
+            f"{format_interval(row['top1_interval'])}   "
+            f"{top5}{row['parameters']:,} parameters   {row['gflops']:.3g} GFLOPs   "
+            f"{row['videos']} videos" + ("   LEAKS" if row["has_leakage"] else "")
         )
     for pair in written["pairs"]:
-        low, high = pair["interval"]
         console.log(
             f"{pair['one']} - {pair['other']}: top-1 {pair['difference']:+.3f} "
-            f"[{low:+.3f}, {high:+.3f}]   McNemar {pair['only_one']}:{pair['only_other']}, "
-            f"p {pair['p']:.2g}   {pair['videos']} videos"
+            f"{format_interval(pair['interval'], signed=True)}   "
+            f"McNemar {pair['only_one']}:{pair['only_other']}, p {pair['p']:.2g}   "
+            f"{pair['videos']} videos"
         )

@@ -8,31 +8,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ar3d_keras.cli.console import Console
 from ar3d_keras.cli.options import parse
-from ar3d_keras.videos.demo import is_demo, make_demo, video_names
+from ar3d_keras.config import DEMO
+from ar3d_keras.console import Console
+from ar3d_keras.videos.demo import make_demo_set
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
     """Where it goes."""
 
-    to: Path = Path("data/demo")
+    to: Path = DEMO
     """The folder; one that holds the set already is left as it is."""
 
 
+OPTIONS = DemoOptions
+
+
 def main(arguments: Sequence[str]) -> None:
-    """Raises UserError for what the user can put right."""
+    """Raises UserError for what the user can correct."""
     options = parse(DemoOptions, arguments, verb="demo", text=__doc__)
     console = Console()
-    console.log(f"{make(options.to, console)} is ready")
-
-
-def make(folder: Path, console: Console) -> Path:
-    """Makes the demo set where it is not there yet, with a progress bar."""
-    fresh = not is_demo(folder)
-    with console.bar("making demo", len(video_names()), "videos") as update:
-        made = make_demo(folder, progress=lambda done, total: update(done))
-    if fresh:
-        console.log(f"made the demo set, {len(video_names())} videos, in {folder}")
-    return made
+    console.log(f"{make_demo_set(options.to, console)} is ready")

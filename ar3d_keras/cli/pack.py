@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ar3d_keras.cli.console import Console
 from ar3d_keras.cli.options import parse
-from ar3d_keras.config import PRESETS, Flow, TrainConfig, from_json
+from ar3d_keras.config import Flow
+from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 
 
@@ -41,13 +41,16 @@ class PackOptions:
     """Finish an unfinished pack with the videos that it holds; the others are listed as not packed."""
 
 
+OPTIONS = PackOptions
+
+
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can put right."""
     options = parse(PackOptions, arguments, verb="pack", text=__doc__)
     _validate(options)
+    from ar3d_keras.experiments.configure import configure
     from ar3d_keras.videos.catalog import open_catalog
     from ar3d_keras.videos.dataset import clip_shape
-    from ar3d_keras.videos.demo import is_demo
     from ar3d_keras.videos.flow import check
     from ar3d_keras.videos.pack_index import PackSettings, is_pack
     from ar3d_keras.videos.packing import close_pack, make_pack
@@ -60,8 +63,7 @@ def main(arguments: Sequence[str]) -> None:
     catalog = open_catalog(options.data)
     if options.out.resolve() == catalog.root:
         raise UserError(f"--out {options.out} is the folder of the videos: give another")
-    preset = PRESETS["demo" if is_demo(catalog.root) else "paper"]
-    shape = clip_shape(from_json(preset, TrainConfig()).data)
+    shape = clip_shape(configure(data=catalog.root).data)
     size = options.resize or (shape.resize_height, shape.resize_width)
     quality = options.quality if options.codec == "jpeg" else None
     try:

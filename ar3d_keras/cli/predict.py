@@ -1,30 +1,37 @@
-"""Name the action in any video: the five likeliest classes, with their probabilities.
+"""Predict the actions in videos: the five likeliest classes and their probabilities.
 
-ar3d predict VIDEO                              the latest run is asked
-ar3d predict FOLDER MORE.mp4 --run NAME --json > answers.json
+ar3d predict VIDEO                              with the latest run
+ar3d predict FOLDER MORE.mp4 --run NAME --json > predictions.json
 ar3d predict LONG.mp4 --window-seconds 10       a timeline
-ar3d predict VIDEO --overlay out.mp4            where the network looks
+ar3d predict VIDEO --overlay out.mp4            shows where the network looks
 ar3d predict --camera 0                         live; also rtsp://... and http://...
+
+A video that cannot be predicted or drawn is named, and the others go on. The exit code is 0 if at
+least one video was predicted; it is 2 if none was, or if no overlay file could be written.
 """
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from ar3d_keras.atomic import in_the_way
-from ar3d_keras.cli.console import Console, start_backend
+from ar3d_keras.cli.backend import start_backend
 from ar3d_keras.cli.options import parse
+from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 
 if TYPE_CHECKING:
+    from ar3d_keras.inference.classifier import Classifier
     from ar3d_keras.inference.predictor import Prediction
+    from ar3d_keras.videos.camera import Camera
     from ar3d_keras.videos.catalog import Catalog
 
 OVERLAYS = (".mp4", ".avi")
+BLOCKS = "▏▎▍▌▋▊▉█"
 EXCLUSIVE = (
     ("PATH", "--camera"),
     ("--json", "--camera"),
@@ -37,43 +44,43 @@ EXCLUSIVE = (
 
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions:
-    """Which videos, who is asked, and how the answer is given."""
+    """The videos, the network and the form of the output."""
 
     paths: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH ...")] = ()
     """Video files, folders of frames, folders of videos at any depth."""
     run: str | None = None
-    """A run folder, or a name under RUNS_DIR. Default: the run last begun that has weights."""
+    """A run folder, or a name under RUNS_DIR. Default: the latest run that has weights."""
     saved_model: Path | None = None
-    """A SavedModel to ask in place of a run: a version's folder, or the folder of versions."""
+    """A SavedModel to use in place of a run: a version folder, or the folder of the versions."""
     runs_dir: Path = Path("runs")
-    """Where runs are."""
+    """The folder of the runs."""
     clips: int = 1
-    """Clips a video, evenly spread; their probabilities are averaged."""
+    """Clips of each video, evenly spread in time; their probabilities are averaged."""
     crops: Literal[1, 3] = 1
-    """Crops a clip: the centre, or both ends of the longer side too."""
+    """Crops of each clip: the center, or the center and both ends of the longer side."""
     json: bool = False
     """Write one JSON document to standard output, and nothing else."""
     csv: bool = False
     """Write one CSV table to standard output, and nothing else."""
     overlay: Path | None = None
-    """A video to write (.mp4, .avi): the class and the map of where the network looks. For several videos: a folder."""
+    """A video to write (.mp4, .avi), which shows the class and where the network looks. For several videos: a folder."""
     camera: str | None = None
-    """The number of a camera, or the address of a stream, to watch live."""
+    """The number of a camera, or the address of a stream, to predict live."""
     window_seconds: float | None = None
-    """Ask about each stretch of so many seconds: a video of hours in constant memory."""
+    """Predict each window of this many seconds. Memory does not grow with the length of the video."""
     hop_seconds: float | None = None
-    """Seconds from one stretch to the next. Default: WINDOW_SECONDS."""
+    """Seconds from the start of one window to the start of the next. Default: WINDOW_SECONDS."""
     workers: int | None = None
-    """Threads that decode. Default: one per core."""
+    """Decoding threads. Default: one per core."""
     batch_size: int | None = None
-    """Clips a step. Default: as evaluate.py takes them; the last bits depend on it."""
+    """Clips a step. Default: the batch size of evaluate.py; the last bits of a probability depend on it."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Raises UserError for what the user can put right."""
+    """Raises UserError for mistakes that the user can correct."""
     options = parse(PredictOptions, arguments, verb="predict", text=__doc__)
     _validate(options)
-    # Everything that takes no network to know is known before one is loaded.
+    # Checks everything that needs no network before it loads one.
     from ar3d_keras.videos.reader import decoding_threads
     from ar3d_keras.videos.unlabelled import find_videos
 
@@ -81,7 +88,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.camera is None:
         catalog = find_videos(options.paths)
         overlays = _overlays(options, catalog)
-        _on_file(options, catalog, overlays, _open(options), workers)
+        _on_files(options, catalog, overlays, _open(options), workers)
     else:
         from ar3d_keras.videos.camera import Camera
 
@@ -91,7 +98,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _validate(options: PredictOptions) -> None:
-    """Refuses what cannot be meant."""
+    """Raises if options contradict each other or are out of range."""
     from ar3d_keras.inference.limits import check_options
 
     given = {
@@ -105,7 +112,7 @@ def _validate(options: PredictOptions) -> None:
     }
     for one, other in EXCLUSIVE:
         if given[one] and given[other]:
-            raise UserError(f"{one} and {other} exclude each other: leave one of them out")
+            raise UserError(f"{one} and {other} cannot be used together: leave one of them out")
     check_options(
         clips=options.clips,
         batch_size=options.batch_size,
@@ -115,18 +122,20 @@ def _validate(options: PredictOptions) -> None:
     )
     suffix = options.overlay.suffix.lower() if options.overlay else ""
     if suffix not in ("", *OVERLAYS) and not options.overlay.is_dir():
-        raise UserError(f"--overlay {options.overlay} must end in .mp4 or .avi, or be a folder")
+        raise UserError(
+            f"`overlay` must end in .mp4 or .avi, or be a folder, not {options.overlay}"
+        )
 
 
 def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
-    """The file to write for each video; empty where none was asked for."""
+    """Returns the overlay file of each video; empty without --overlay."""
     if options.overlay is None:
         return []
     if options.overlay.suffix.lower() in OVERLAYS and not options.overlay.is_dir():
         if len(catalog) > 1:
             raise UserError(
-                f"--overlay {options.overlay} is one file, and there are {len(catalog)} videos: "
-                "name a folder"
+                f"`overlay` {options.overlay} is one file, but there are {len(catalog)} videos: "
+                "give a folder"
             )
         files = [options.overlay]
     else:
@@ -141,14 +150,16 @@ def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
     videos = {(catalog.root / video.path).resolve() for video in catalog.videos}
     for file in files:
         if blocker := in_the_way(file.parent):
-            raise UserError(f"--overlay {file} cannot be, for {blocker} is a file: choose another")
+            raise UserError(
+                f"`overlay` {file} cannot be written because {blocker} is a file: choose another"
+            )
         if file.resolve() in videos:
-            raise UserError(f"--overlay {file} would overwrite the video itself: choose another")
+            raise UserError(f"`overlay` {file} would overwrite the video itself: choose another")
     return files
 
 
 def _open(options: PredictOptions) -> "Classifier":
-    """The network that is asked, in float32."""
+    """Loads the network, in float32."""
     if options.saved_model:
         from ar3d_keras.inference.saved_model import find_version
 
@@ -165,7 +176,7 @@ def _open(options: PredictOptions) -> "Classifier":
     return open_classifier(options.run, options.saved_model, options.runs_dir)
 
 
-def _on_file(
+def _on_files(
     options: PredictOptions,
     catalog: "Catalog",
     overlays: Sequence[Path],
@@ -182,12 +193,10 @@ def _on_file(
         from ar3d_keras.reports.overlay import check_explainable, write_overlay
 
         check_explainable(classifier)
-    views = {"clips": options.clips, "crops": options.crops}
-    looked = protocol(classifier.shape, **views)
-    notes.log(
-        f"asking {classifier.origin}, which knows {len(classifier.class_names)} classes: {looked}"
-    )
-    windows = {
+    views: dict[str, Any] = {"clips": options.clips, "crops": options.crops}
+    sampling = protocol(classifier.shape, **views)
+    notes.log(f"network {classifier.origin}, {len(classifier.class_names)} classes, {sampling}")
+    windows: dict[str, Any] = {
         "window_seconds": options.window_seconds,
         "hop_seconds": options.hop_seconds or options.window_seconds,
     }
@@ -201,12 +210,13 @@ def _on_file(
         reporter=notes,
     )
     if options.json:
-        settings = {"protocol": looked, **windows}
+        settings = {"protocol": sampling, **windows}
         _write(as_json(classifier, predictions, settings=settings))
     elif options.csv:
         _write(as_csv(predictions))
     else:
         _log(predictions)
+    written = failed = 0
     for prediction, file in zip(predictions, overlays, strict=False):
         if prediction.failure:
             continue
@@ -215,21 +225,29 @@ def _on_file(
             write_overlay(
                 classifier, prediction, video, file, **windows, threads=workers, reporter=notes
             )
-        except ReadError as error:  # outside the frames that its clips were cut from
+        except ReadError as error:  # a frame outside the clips cannot be decoded
+            notes.log(f"no overlay of {prediction.path!r}: {error}")
+        except (UserError, OSError) as error:  # the file cannot be written
+            if len(overlays) == 1:
+                raise
+            failed += 1
             notes.log(f"no overlay of {prediction.path!r}: {error}")
         else:
+            written += 1
             notes.log(f"overlay  {prediction.path} -> {file}")
+    if failed and not written:
+        raise UserError("no overlay could be written; the reasons are named above")
 
 
 def _write(document: bytes) -> None:
     rest = memoryview(document)
-    while rest:  # unbuffered, as PYTHONUNBUFFERED makes it, standard output may take a part
+    while rest:  # an unbuffered stream (PYTHONUNBUFFERED) may write only a part
         rest = rest[sys.stdout.buffer.write(rest) :]
     sys.stdout.flush()
 
 
 def _log(predictions: "Sequence[Prediction]") -> None:
-    """A list for people: each video with its likeliest classes, or with its timeline."""
+    """Prints each video with its likeliest classes and its timeline."""
     from ar3d_keras.inference.predictor import merged
 
     out = Console()
@@ -245,8 +263,8 @@ def _log(predictions: "Sequence[Prediction]") -> None:
             out.log(f"  {_clock(start)} - {_clock(end)}  {share:6.1%}  {name}")
 
 
-def _live(options: PredictOptions, camera, classifier: "Classifier") -> None:
-    """A line for each answer, until the stream ends or Ctrl-C."""
+def _live(options: PredictOptions, camera: "Camera", classifier: "Classifier") -> None:
+    """Prints a line for each window, until the stream ends or Ctrl-C."""
     from datetime import datetime
 
     from ar3d_keras.inference.live import watch
@@ -254,10 +272,10 @@ def _live(options: PredictOptions, camera, classifier: "Classifier") -> None:
 
     out = Console()
     Console(stderr=True).log(
-        f"watching, for {classifier.origin}, which knows {len(classifier.class_names)} classes: "
-        "the first answer comes when a window is full"
+        f"network {classifier.origin}, {len(classifier.class_names)} classes: the first prediction "
+        "comes when a window is full"
     )
-    sightings = watch(
+    predictions = watch(
         classifier,
         camera,
         seconds=options.window_seconds,
@@ -266,21 +284,28 @@ def _live(options: PredictOptions, camera, classifier: "Classifier") -> None:
         crops=options.crops,
         batch_size=options.batch_size,
     )
-    for sighting in sightings:
-        [(name, share)] = likeliest(classifier.class_names, sighting.probabilities, 1)
-        rate = f"{sighting.rate:5.1f} frames/s" if sighting.rate else " " * 14
+    for prediction in predictions:
+        [(name, share)] = likeliest(classifier.class_names, prediction.probabilities, 1)
+        rate = f"{prediction.rate:5.1f} frames/s" if prediction.rate else " " * 14
         out.log(f"{datetime.now():%H:%M:%S}  {share:6.1%}  {_bar(share)}  {rate}  {name}")
     Console(stderr=True).log("the stream has ended")
 
 
 def _bar(share: float, width: int = 20) -> str:
-    """A bar of blocks, to an eighth of one, and blanks up to its width."""
-    eighths = round(share * width * 8)
-    return ("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()).ljust(width)
+    """Returns a bar of blocks with a resolution of an eighth, padded to `width`.
+
+    If standard output cannot encode blocks, the bar is made of "#".
+    """
+    try:
+        BLOCKS.encode(sys.stdout.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return ("#" * round(share * width)).ljust(width)
+    whole, eighths = divmod(round(share * width * 8), 8)
+    return (BLOCKS[-1] * whole + (BLOCKS[eighths - 1] if eighths else "")).ljust(width)
 
 
 def _clock(seconds: float) -> str:
-    """h:mm:ss, with tenths where there are some."""
+    """Formats a time as h:mm:ss, with tenths of a second if they are not 0."""
     tenths = round(seconds * 10)
     minutes, rest = divmod(tenths, 600)
     clock = f"{minutes // 60}:{minutes % 60:02d}:{rest // 10:02d}"

@@ -1,1 +1,1 @@
-"""Numbers that compare predictions with the truth; nothing here draws."""
+"""Metrics that compare predictions with the true classes; nothing here draws."""

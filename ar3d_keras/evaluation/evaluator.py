@@ -1,10 +1,10 @@
-"""What a network says of a split, beside the truth."""
+"""Evaluates a network on a split: its predictions beside the true classes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ar3d_keras.evaluation.metrics import Evaluation
-from ar3d_keras.inference.forward import predict_clips
+from ar3d_keras.inference.forward import predict_batches, predict_clips
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.sources import ClipSource
 
@@ -20,19 +20,20 @@ def evaluate(
     reporter: Reporter | None = None,
     description: str = "evaluating",
 ) -> Evaluation:
-    """Probabilities of every video of `source`, averaged over its views.
+    """Predicts every video of `source`, averaging the probabilities over its clips.
 
     Args:
         network: a Keras model from clips to class probabilities.
-        source: clips of the videos; nothing about it may be random.
+        source: the clips of the videos; it must be deterministic.
         class_names: the names of the network's outputs.
-        batch_size: clips a step.
-        workers: threads that decode.
-        skipped: (path, reason) of videos that were left out before; those that fail now join.
-        reporter: draws the progress bar.
-        description: of the bar.
+        batch_size: clips per step.
+        workers: decoding threads.
+        skipped: (path, reason) of videos that were left out before; videos that cannot be decoded
+            now are added to them.
+        reporter: shows the progress bar.
+        description: the text of the bar.
     """
-    answers = predict_clips(
+    predictions = predict_clips(
         network,
         source,
         batch_size=batch_size,
@@ -40,7 +41,7 @@ def evaluate(
         reporter=reporter,
         description=description,
     )
-    readable = answers.readable
+    readable = predictions.readable
     videos = [video for video, ok in zip(source.videos, readable, strict=True) if ok]
     failed = [
         (video.path, source.failures[video.path])
@@ -51,7 +52,29 @@ def evaluate(
         class_names=tuple(class_names),
         paths=tuple(video.path for video in videos),
         labels=source.labels[readable],
-        probabilities=answers.probabilities[readable],
+        probabilities=predictions.probabilities[readable],
         groups=tuple(video.group for video in videos),
         skipped=(*skipped, *failed),
+    )
+
+
+def evaluate_batches(
+    network: Any, data: Iterable, class_names: Sequence[str] | None = None
+) -> Evaluation:
+    """Predicts batches of clips whose videos have no names; each clip counts as one video.
+
+    Args:
+        network: a Keras model from clips to class probabilities.
+        data: batches (clips, labels) or (clips, labels, weights); clips of weight 0 are left out.
+        class_names: the names of the network's outputs; None: their numbers.
+    """
+    probabilities, labels, weights = predict_batches(network, data)
+    readable = weights > 0
+    clips = int(readable.sum())
+    return Evaluation(
+        class_names=tuple(class_names or map(str, range(probabilities.shape[1]))),
+        paths=tuple(map(str, range(clips))),
+        labels=labels[readable],
+        probabilities=probabilities[readable],
+        groups=(None,) * clips,
     )

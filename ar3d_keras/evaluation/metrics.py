@@ -1,6 +1,8 @@
-"""What the numbers are: top-k, class accuracy, loss, their interval, who is taken for whom."""
+"""Metrics of an evaluation: top-k and class accuracy, loss, interval of top-1, confusion matrix."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -12,13 +14,15 @@ RESAMPLES = 2000
 INTERVAL_SEED = 0
 # Below this many units a percentile interval is known to be too narrow; the report says so.
 FEW_UNITS = 20
-# Resamples are drawn in blocks of about this many indices: 32 MB, whatever the data's size.
+# Resamples are drawn in blocks of about this many indices: 32 MB, whatever the size of the data.
 BLOCK = 4_000_000
+# Rows of probabilities are sorted in blocks of about this many values, for the same reason.
+SORTED_BLOCK = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a network said of the videos of one split.
+    """The predictions of a network for the videos of one split, beside the true classes.
 
     Attributes:
         class_names: The class names, in the order of the network's outputs.
@@ -26,10 +30,10 @@ class Evaluation:
         labels: (videos,) int64, indices into `class_names`.
         probabilities: (videos, classes) float32, each row sums to 1.
         groups: (videos,) the source recording of each video; None where unknown.
-        skipped: (path, reason) of the videos that could not be decoded, in no figure.
+        skipped: (path, reason) of the videos that could not be decoded; no metric counts them.
 
     Raises:
-        ValueError: the lengths differ or a label is not a class.
+        ValueError: The lengths differ or a label is not a class.
     """
 
     class_names: tuple[str, ...]
@@ -39,7 +43,7 @@ class Evaluation:
     groups: tuple[str | None, ...]
     skipped: tuple[tuple[str, str], ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         videos, num_classes = len(self.paths), len(self.class_names)
         for name, shape, expected in (
             ("labels", np.shape(self.labels), (videos,)),
@@ -58,7 +62,7 @@ class Evaluation:
         object.__setattr__(self, "labels", labels.astype(np.int64))
         object.__setattr__(self, "probabilities", np.asarray(self.probabilities, np.float32))
 
-    @property
+    @cached_property
     def predicted(self) -> np.ndarray:
         """(videos,) int64: the most likely class of each video."""
         return top_k(self.probabilities, 1)[:, 0]
@@ -72,38 +76,50 @@ class Evaluation:
 def top_k(probabilities: np.ndarray, k: int) -> np.ndarray:
     """Returns (videos, k) int64: the k most likely classes, most likely first.
 
-    Equal probabilities keep the order of the classes, so that a network that says nothing
-    is not scored by the whims of a sorting algorithm.
+    Equal probabilities keep the order of the classes, so that the result does not depend on the
+    sorting algorithm.
+
+    Args:
+        probabilities: (videos, classes).
+        k: classes to return; at most all of them.
     """
-    return np.argsort(-np.asarray(probabilities), axis=1, kind="stable")[:, :k]
+    probabilities = np.asarray(probabilities)
+    videos, classes = probabilities.shape
+    best = np.empty((videos, min(k, classes)), np.int64)
+    rows = max(1, SORTED_BLOCK // max(1, classes))
+    for start in range(0, videos, rows):
+        block = probabilities[start : start + rows]
+        best[start : start + rows] = np.argsort(-block, axis=1, kind="stable")[:, :k]
+    return best
 
 
 def metrics(evaluation: Evaluation) -> dict:
-    """Returns `scores` and how far to trust them, ready for JSON.
+    """Returns `scores` with the interval of top-1, ready for JSON.
 
-    Besides the keys of `scores`: top1_interval [low, high], interval_method (a sentence)
-    and, when videos were skipped, top1_counting_skipped_as_wrong.
+    Besides the keys of `scores`: top1_interval ([low, high], or None where it cannot be
+    estimated), interval_method (a sentence) and, where videos were skipped,
+    top1_counting_skipped_as_wrong.
 
     Raises:
-        UserError: there is no video to judge, or the network's answers are not numbers.
+        UserError: There is no video, or a probability is NaN or infinite.
     """
-    figures = scores(evaluation)
+    computed = scores(evaluation)
     interval, method = top1_interval(evaluation.correct, evaluation.groups)
-    figures |= {"top1_interval": interval, "interval_method": method}
-    if figures["skipped"]:
-        videos = figures["videos"] + figures["skipped"]
-        figures["top1_counting_skipped_as_wrong"] = float(evaluation.correct.sum() / videos)
-    return figures
+    computed |= {"top1_interval": interval, "interval_method": method}
+    if computed["skipped"]:
+        videos = computed["videos"] + computed["skipped"]
+        computed["top1_counting_skipped_as_wrong"] = float(evaluation.correct.sum() / videos)
+    return computed
 
 
 def scores(evaluation: Evaluation) -> dict:
-    """Returns the headline figures: accuracies in 0..1, the loss in nats. Cheap.
+    """Returns the main metrics: accuracies in 0..1, the loss in nats. It takes milliseconds.
 
-    Keys: top1, top5, top5_k (fewer than five classes make it less than 5),
+    Keys: top1, top5, top5_k (5, or the number of classes where there are fewer), num_classes,
     mean_class_accuracy (over the classes that have videos), loss, videos and skipped.
 
     Raises:
-        UserError: there is no video to judge, or the network's answers are not numbers.
+        UserError: There is no video, or a probability is NaN or infinite.
     """
     videos = len(evaluation.paths)
     _check_not_empty(evaluation)
@@ -118,6 +134,7 @@ def scores(evaluation: Evaluation) -> dict:
         "top1": float(correct.mean()),
         "top5": float(ranked.any(axis=1).mean()),
         "top5_k": k,
+        "num_classes": len(evaluation.class_names),
         "mean_class_accuracy": float(recalls.mean()),
         "loss": float(-np.log(np.clip(of_truth, EPSILON, 1 - EPSILON)).mean()),
         "videos": videos,
@@ -125,28 +142,72 @@ def scores(evaluation: Evaluation) -> dict:
     }
 
 
-def top1_interval(correct: np.ndarray, groups: tuple[str | None, ...]) -> tuple[list[float], str]:
-    """The 95 % percentile bootstrap interval of top-1, and a sentence that says how.
+def has_informative_top5(metrics: Mapping) -> bool:
+    """Whether top-k can be below 1: the top two of two classes always hold the true one.
 
-    Where all are right, or all wrong, every resample is too, and the bootstrap would claim a
-    certainty that nobody has; the exact binomial bound (Clopper and Pearson, 1934) takes its
-    place, over as many trials as there are groups.
+    Args:
+        metrics: anything with the keys top5_k and num_classes of `scores`.
+    """
+    return metrics["top5_k"] < metrics["num_classes"]
 
-    Videos of one recording are right or wrong together, so whole groups are drawn where
-    groups are known; drawing videos one by one would promise too narrow an interval.
+
+def format_interval(
+    interval: Sequence[float] | None, *, percent: bool = False, signed: bool = False
+) -> str:
+    """Writes an interval for people: "[0.412, 0.530]", or as percent "41.2 to 53.0".
+
+    Args:
+        interval: low and high as fractions; None: it cannot be estimated.
+        percent: write percentages with one decimal, without the sign %.
+        signed: write the signs of both ends, for differences.
+    """
+    if interval is None:
+        return "no interval" if percent else "[no interval]"
+    sign = "+" if signed else ""
+    if percent:
+        low, high = (f"{100 * end:{sign}.1f}".replace("-", "\N{MINUS SIGN}") for end in interval)
+        return f"{low} to {high}"
+    low, high = (f"{end:{sign}.3f}" for end in interval)
+    return f"[{low}, {high}]"
+
+
+def top1_interval(
+    correct: np.ndarray, groups: tuple[str | None, ...]
+) -> tuple[list[float] | None, str]:
+    """Estimates the 95 % interval of top-1 by a percentile bootstrap.
+
+    Whole groups are resampled where groups are known: videos of one recording are right or wrong
+    together, and resampling single videos would give too narrow an interval.
+
+    Where all videos are right, or all wrong, every resample is the same and the bootstrap interval
+    has no width. The exact binomial bound (Clopper and Pearson, 1934) takes its place, with one
+    trial per group.
 
     Args:
         correct: (videos,) bool, at least one.
         groups: (videos,) names; a video with None is a group of its own.
+
+    Returns:
+        [low, high], and a sentence that names the method. None where there is only one group, or
+        where the groups have one accuracy strictly between 0 and 1, so that all resamples agree.
     """
     sizes, rights = by_group(np.asarray(correct, np.int64), groups)
-    if correct.all() or not correct.any():
-        bound = 0.025 ** (1 / len(sizes))
+    if (correct.all() or not correct.any()) and len(sizes) > 1:
+        bound = exact_bound(len(sizes))
         interval = [bound, 1.0] if correct.all() else [0.0, 1 - bound]
         alike = "right" if correct.all() else "wrong"
-        units = _units(sizes, groups)
+        units = count_units(sizes, groups)
         return interval, f"95 % exact binomial bound over {units}, since all are {alike}."
-    return bootstrap(sizes, rights), bootstrap_method(sizes, groups)
+    return bootstrap(sizes, rights), bootstrap_method(sizes, rights, groups)
+
+
+def exact_bound(trials: int) -> float:
+    """The lower 95 % bound of Clopper and Pearson on a rate when all `trials` succeed.
+
+    The same as `scipy.stats.binomtest(trials, trials).proportion_ci().low`, which finds the root
+    of this equation numerically and differs in the last digit.
+    """
+    return 0.025 ** (1 / trials)
 
 
 def by_group(values: np.ndarray, groups: tuple[str | None, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -167,29 +228,58 @@ def by_group(values: np.ndarray, groups: tuple[str | None, ...]) -> tuple[np.nda
     return sizes[order], sums[order]
 
 
-def bootstrap(sizes: np.ndarray, sums: np.ndarray) -> list[float]:
-    """The 95 % percentile interval of sum / size when whole groups are drawn; see `by_group`."""
-    random = np.random.default_rng(INTERVAL_SEED)
-    shares, rows = [], max(1, BLOCK // len(sizes))
-    for start in range(0, RESAMPLES, rows):
-        drawn = random.integers(len(sizes), size=(min(rows, RESAMPLES - start), len(sizes)))
-        shares.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
-    low, high = np.percentile(np.concatenate(shares), [2.5, 97.5])
+def bootstrap(sizes: np.ndarray, sums: np.ndarray) -> list[float] | None:
+    """The 95 % percentile interval of sum / size when whole groups are resampled; see `by_group`.
+
+    Returns:
+        [low, high]; None where all resamples agree, so that the interval has no width.
+    """
+    if not _varies(sizes, sums):
+        return None
+    from scipy import stats
+
+    def ratio(drawn: np.ndarray, axis: int) -> np.ndarray:
+        return sums[drawn].sum(axis=axis) / sizes[drawn].sum(axis=axis)
+
+    resampled = stats.bootstrap(
+        (np.arange(len(sizes)),),
+        ratio,
+        n_resamples=RESAMPLES,
+        batch=max(1, BLOCK // len(sizes)),
+        method="percentile",
+        rng=np.random.default_rng(INTERVAL_SEED),
+    )
+    # Not its confidence_interval: (1 - 0.95) / 2 is not quite 0.025, which changes the last digit.
+    low, high = np.percentile(resampled.bootstrap_distribution, [2.5, 97.5])
     return [float(low), float(high)]
 
 
-def bootstrap_method(sizes: np.ndarray, groups: tuple[str | None, ...]) -> str:
-    """The sentence that says what `bootstrap` did."""
-    units = _units(sizes, groups)
+def bootstrap_method(sizes: np.ndarray, sums: np.ndarray, groups: tuple[str | None, ...]) -> str:
+    """The sentence that describes what `bootstrap` returned."""
+    units = count_units(sizes, groups)
+    if len(sizes) == 1:
+        return f"The 95 % interval cannot be estimated from {units}."
+    if not _varies(sizes, sums):
+        return f"The 95 % interval cannot be estimated: {units} have the same accuracy."
     method = f"95 % percentile bootstrap over {units}, {RESAMPLES} resamples."
     if len(sizes) < FEW_UNITS:
         method = method[:-1] + "; with so few it is a rough guide only."
     return method
 
 
-def _units(sizes: np.ndarray, groups: tuple[str | None, ...]) -> str:
-    grouped = any(group is not None for group in groups)
-    return f"{len(sizes):,} " + ("groups (source recordings)" if grouped else "videos")
+def _varies(sizes: np.ndarray, sums: np.ndarray) -> bool:
+    """Whether sum / size differs between groups."""
+    return bool((sums * sizes[0] != sums[0] * sizes).any())
+
+
+def count_units(sizes: np.ndarray, groups: tuple[str | None, ...]) -> str:
+    """What is resampled: "6 groups (source recordings)" or "40 videos"."""
+    count = len(sizes)
+    if any(group is not None for group in groups):
+        return (
+            f"{count:,} groups (source recordings)" if count > 1 else "one group (source recording)"
+        )
+    return f"{count:,} videos" if count > 1 else "one video"
 
 
 def confusion_matrix(evaluation: Evaluation) -> np.ndarray:
@@ -197,15 +287,15 @@ def confusion_matrix(evaluation: Evaluation) -> np.ndarray:
     from sklearn.metrics import confusion_matrix as count
 
     videos, num_classes = len(evaluation.paths), len(evaluation.class_names)
-    if not videos or num_classes == 1:  # scikit-learn refuses the one and warns of the other
+    if not videos or num_classes == 1:  # scikit-learn raises for the first, warns of the second
         return np.full((num_classes, num_classes), videos, np.int64)
     return count(evaluation.labels, evaluation.predicted, labels=np.arange(num_classes))
 
 
 def per_class(evaluation: Evaluation) -> list[dict]:
-    """Returns one dict a class, in class order: class, videos, precision, recall, f1 (0..1).
+    """Returns one dict per class, in class order: class, videos, precision, recall, f1 (0..1).
 
-    A share without a denominator (a class that is never predicted, or has no video) is 0.
+    A ratio without a denominator (a class that is never predicted, or has no video) is 0.
     """
     from sklearn.metrics import precision_recall_fscore_support
 
@@ -230,47 +320,43 @@ def per_class(evaluation: Evaluation) -> list[dict]:
 
 
 def most_confused(evaluation: Evaluation, limit: int = 10) -> list[tuple[str, str, int, float]]:
-    """Returns (true class, predicted class, count, share of the true class's videos).
+    """Returns (true class, predicted class, count, fraction of the true class's videos).
 
-    Most frequent first, then the larger share, then class order; at most `limit` of them.
+    Most frequent first, then the larger fraction, then class order; at most `limit` of them.
     """
     matrix = confusion_matrix(evaluation)
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    true, predicted = np.nonzero(matrix * (1 - np.eye(len(matrix), dtype=np.int64)))
-    order = np.lexsort((predicted, true, -shares[true, predicted], -matrix[true, predicted]))
-    return [
-        (
-            evaluation.class_names[t],
-            evaluation.class_names[p],
-            int(matrix[t, p]),
-            float(shares[t, p]),
-        )
-        for t, p in zip(true[order[:limit]], predicted[order[:limit]], strict=True)
-    ]
+    true, predicted = np.nonzero(matrix)
+    wrong = true != predicted
+    true, predicted = true[wrong], predicted[wrong]
+    counts = matrix[true, predicted]
+    shares = counts / matrix.sum(axis=1)[true]
+    order = np.lexsort((predicted, true, -shares, -counts))[:limit]
+    names = evaluation.class_names
+    return [(names[true[n]], names[predicted[n]], int(counts[n]), float(shares[n])) for n in order]
 
 
 def _check_not_empty(evaluation: Evaluation) -> None:
-    """Raises UserError when there is no video: no figure has a meaning then."""
+    """Raises UserError when there is no video: no metric is defined then."""
     if evaluation.paths:
         return
     if not evaluation.skipped:
         raise UserError(
-            "There is no video to judge in this split; choose another with --split, or check "
-            "how the run was split in its split.csv."
+            "there is no video in this split: choose another `split`, or check the split in the "
+            "run's split.csv"
         )
     path, reason = evaluation.skipped[0]
     raise UserError(
-        f"None of the {len(evaluation.skipped)} videos of this split could be decoded (first: "
-        f"{path!r}: {reason}); check that the dataset's folder is complete."
+        f"none of the {len(evaluation.skipped)} videos of this split could be decoded (first: "
+        f"{path!r}: {reason}): check that the dataset's folder is complete"
     )
 
 
 def _check_finite(evaluation: Evaluation) -> None:
-    """Raises UserError when an answer is NaN or infinite: every figure would be nonsense."""
+    """Raises UserError when a probability is NaN or infinite: no metric is defined then."""
     broken = np.flatnonzero(~np.isfinite(evaluation.probabilities).all(axis=1))
     if len(broken):
         raise UserError(
-            f"The network's answer is not a number for {len(broken)} of {len(evaluation.paths)} "
-            f"videos (first: {evaluation.paths[broken[0]]!r}); its training diverged, so train "
-            "again with a lower learning rate or in float32."
+            f"the network's output is NaN or infinite for {len(broken)} of "
+            f"{len(evaluation.paths)} videos (first: {evaluation.paths[broken[0]]!r}): its "
+            "training diverged, so train again with a lower `learning_rate` or in float32"
         )

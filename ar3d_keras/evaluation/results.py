@@ -1,4 +1,4 @@
-"""What a finished run, or a cross-validation as a whole, answered on a split: read from its reports."""
+"""The predictions of a finished run or a cross-validation on a split, read from its reports."""
 
 import csv
 import json
@@ -13,22 +13,22 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.metrics import top1_interval
 from ar3d_keras.runs import Run, columns, find_run, read_history
 
-SUMMARY = "crossval.json"  # written last: a folder that holds it is a whole cross-validation
+SUMMARY = "crossval.json"  # written last: a folder with it is a complete cross-validation
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The answers of one network, or of the networks of all folds taken together.
+    """The predictions of one network, or of the networks of all folds together.
 
     Attributes:
         name: the folder's name.
-        runs: one, or one a fold.
+        runs: one run, or one per fold.
         split: train, val or test.
         records: run.json of each run.
-        figures: metrics.json of each run.
+        metrics: metrics.json of each run.
         paths: (videos,) each video once.
         labels: (videos,) names of the true classes.
-        predicted: (videos,) names of the first answers.
+        predicted: (videos,) names of the most likely classes.
         in_top5: (videos,) bool.
         groups: (videos,) source recordings, None where unknown.
     """
@@ -37,7 +37,7 @@ class Result:
     runs: tuple[Run, ...]
     split: str
     records: tuple[dict, ...]
-    figures: tuple[dict, ...]
+    metrics: tuple[dict, ...]
     paths: tuple[str, ...]
     labels: np.ndarray
     predicted: np.ndarray
@@ -51,48 +51,53 @@ class Result:
 
     @property
     def top1(self) -> float:
-        """Over all videos alike, whichever fold they are of; 0..1."""
+        """Over all videos of all folds, each with the same weight; 0..1."""
         return float(self.correct.mean())
 
     @property
     def top5(self) -> float:
-        """Likewise; among fewer classes than five, `top5_k` of them."""
+        """Likewise, among the `top5_k` most likely classes."""
         return float(self.in_top5.mean())
 
     @property
     def top5_k(self) -> int:
-        """Five, or the number of classes."""
-        return self.figures[0]["top5_k"]
+        """5, or the number of classes where there are fewer."""
+        return self.metrics[0]["top5_k"]
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes."""
+        return len(self.records[0]["classes"])
 
     @property
     def loss(self) -> float:
-        """Cross-entropy over all videos alike, nats."""
+        """Cross-entropy over all videos, each with the same weight; nats."""
         return float(
             np.average(
-                [f["loss"] for f in self.figures], weights=[f["videos"] for f in self.figures]
+                [m["loss"] for m in self.metrics], weights=[m["videos"] for m in self.metrics]
             )
         )
 
     @cached_property
-    def interval(self) -> tuple[list[float], str]:
-        """The 95 % interval of `top1`, and the sentence that says how."""
+    def interval(self) -> tuple[list[float] | None, str]:
+        """The 95 % interval of `top1`, and the sentence that names its method."""
         return top1_interval(self.correct, self.groups)
 
     @property
     def skipped(self) -> int:
-        """Videos that could not be decoded and are in no figure."""
-        return sum(f["skipped"] for f in self.figures)
+        """Videos that could not be decoded and that no metric counts."""
+        return sum(m["skipped"] for m in self.metrics)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The class names, sorted; escaped as the report escapes them."""
+        """The class names, sorted, with invalid UTF-8 escaped as in predictions.csv."""
         return tuple(
             name.encode("utf-8", "backslashreplace").decode() for name in self.records[0]["classes"]
         )
 
     @property
     def scheme(self) -> str:
-        """The split scheme; of a cross-validation without the number of the fold."""
+        """The split scheme; for a cross-validation without the number of the fold."""
         scheme = self.records[0]["split"]["scheme"]
         if len(self.runs) == 1:
             return scheme
@@ -101,12 +106,12 @@ class Result:
 
     @property
     def protocol(self) -> str:
-        """How each video was looked at."""
-        return self.figures[0]["protocol"]
+        """How many clips and crops of each video were averaged."""
+        return self.metrics[0]["protocol"]
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """The learning curves; of a cross-validation the mean over the folds, epoch by epoch."""
+        """The learning curves; for a cross-validation the mean over the folds, epoch by epoch."""
         histories = [columns(read_history(run.history)) for run in self.runs]
         epochs = min(len(history.get("epoch", ())) for history in histories)
         names = [name for name in histories[0] if all(name in h for h in histories)]
@@ -114,7 +119,7 @@ class Result:
 
     @cached_property
     def training_rate(self) -> float | None:
-        """Clips a second of training: the median epoch, without the first one, which compiles."""
+        """Training speed in clips per second: the median epoch after the first, which compiles."""
         rates = [
             rate
             for run in self.runs
@@ -124,17 +129,17 @@ class Result:
 
     @cached_property
     def assignment(self) -> frozenset[tuple[str, ...]]:
-        """split.csv of every run: what was trained on, chosen by and tested."""
+        """split.csv of every run: the videos of train, val and test."""
         return frozenset(
             (run.folder / "split.csv").read_text("utf-8", "surrogateescape") for run in self.runs
         )
 
 
 def find_result(name: str, runs_dir: Path, split: str) -> Result:
-    """The result of a run or a cross-validation: a path, or a name under `runs_dir`.
+    """Finds the result of a run or a cross-validation: a path, or a name under `runs_dir`.
 
     Raises:
-        UserError: there is none, or it has no report on the split.
+        UserError: There is no such run, or it has no report on the split.
     """
     for folder in (Path(name), runs_dir / name):
         if (folder / SUMMARY).is_file():
@@ -149,31 +154,31 @@ def find_result(name: str, runs_dir: Path, split: str) -> Result:
 
 
 def read_result(name: str, runs: Sequence[Run], split: str) -> Result:
-    """The reports of `runs` on `split`, taken together.
+    """Reads the reports of `runs` on `split` and joins them.
 
     Raises:
-        UserError: a report is missing or damaged, the reports do not go together (other data,
-            another protocol), or a video is in two of them.
+        UserError: A report is missing or damaged, the reports do not match (different data or
+            protocol), or a video is in two of them.
     """
     records = [run.record() for run in runs]
     reports = [_read_report(run, split) for run in runs]
     for what, values in (
         ("data", [record["data"]["fingerprint"] for record in records]),
-        ("protocol", [figures["protocol"] for figures, _ in reports]),
+        ("protocol", [metrics["protocol"] for metrics, _ in reports]),
     ):
         for run, value in zip(runs, values, strict=True):
             if value != values[0]:
                 raise UserError(
-                    f"the folds of {name} do not go together: {what} of {runs[0].folder} is "
-                    f"{values[0]!r}, of {run.folder} {value!r}: judge them alike with evaluate.py, "
-                    "or repeat them under another --name"
+                    f"the folds of {name} do not match: {what} of {runs[0].folder} is "
+                    f"{values[0]!r}, of {run.folder} {value!r}: evaluate them in the same way with "
+                    "evaluate.py, or repeat them under another `name`"
                 )
     rows = [row for _, rows in reports for row in rows]
     paths = tuple(row["path"] for row in rows)
     if len(set(paths)) < len(paths):
         raise UserError(
-            f"{name} judged videos more than once on {split}, since its folds share them: "
-            "take --split test or val"
+            f"{name} evaluated videos more than once on {split}, since its folds share them: "
+            "choose `split` test or val"
         )
     tops = [f"top{k}" for k in range(1, reports[0][0]["top5_k"] + 1)]
     return Result(
@@ -181,7 +186,7 @@ def read_result(name: str, runs: Sequence[Run], split: str) -> Result:
         runs=tuple(runs),
         split=split,
         records=tuple(records),
-        figures=tuple(figures for figures, _ in reports),
+        metrics=tuple(metrics for metrics, _ in reports),
         paths=paths,
         labels=np.array([row["label"] for row in rows], dtype=object),
         predicted=np.array([row["predicted"] for row in rows], dtype=object),
@@ -191,7 +196,7 @@ def read_result(name: str, runs: Sequence[Run], split: str) -> Result:
 
 
 def _read_report(run: Run, split: str) -> tuple[dict, list[dict[str, str]]]:
-    """metrics.json and the lines of predictions.csv."""
+    """Returns metrics.json and the rows of predictions.csv."""
     folder = run.evaluation(split)
     if not (folder / "metrics.json").is_file():
         raise UserError(
@@ -199,18 +204,18 @@ def _read_report(run: Run, split: str) -> tuple[dict, list[dict[str, str]]]:
             f"`python evaluate.py --run {run.folder} --split {split}`"
         )
     try:
-        figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         with (folder / "predictions.csv").open(encoding="utf-8", newline="") as lines:
             rows = list(csv.DictReader(lines, strict=True))
-        if len(rows) != figures["videos"] or not rows:
-            raise ValueError(f"{len(rows)} predictions for {figures['videos']} videos")
-        for key in ("path", "label", "predicted", "group", f"top{figures['top5_k']}"):
+        if len(rows) != metrics["videos"] or not rows:
+            raise ValueError(f"{len(rows)} predictions for {metrics['videos']} videos")
+        for key in ("path", "label", "predicted", "group", f"top{metrics['top5_k']}"):
             rows[0][key]
-        for key in ("loss", "protocol", "top1", "top1_interval", "top5", "skipped"):
-            figures[key]
+        for key in ("loss", "protocol", "top1", "top1_interval", "top5", "skipped", "dataset"):
+            metrics[key]
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise UserError(
             f"the report in {folder} is damaged ({error}): make it again with "
             f"`python evaluate.py --run {run.folder} --split {split}`"
         ) from None
-    return figures, rows
+    return metrics, rows

@@ -1,66 +1,69 @@
-"""Whether two networks that answered the same videos differ: paired tests."""
+"""Paired tests: whether two networks differ on the same videos."""
 
 from collections.abc import Sequence
-from math import comb
 
 import numpy as np
 
-from ar3d_keras.evaluation.metrics import bootstrap, bootstrap_method, by_group
+from ar3d_keras.evaluation.metrics import (
+    bootstrap,
+    bootstrap_method,
+    by_group,
+    count_units,
+    exact_bound,
+)
 
 
 def mcnemar(one: np.ndarray, other: np.ndarray) -> tuple[int, int, float]:
-    """McNemar's test, exact: of the videos that only one had right, is either's share above half?
+    """McNemar's exact test: of the videos that only one network has right, is each half its own?
 
-    It takes videos as independent; where several come of one recording they are not, and the
-    interval of `difference` is the one to go by.
+    The test treats videos as independent. Videos of one recording are not, and then the interval
+    of `difference` is the better guide.
 
     Args:
         one: (videos,) bool, whether the first network was right.
-        other: (videos,) bool, the second on the same videos.
+        other: (videos,) bool, the second network on the same videos.
 
     Returns:
-        The videos that only the first had right, those that only the second had, and the
-        two-sided binomial p (McNemar 1947, in its exact form).
+        The number of videos that only the first had right, the number that only the second had
+        right, and the two-sided binomial p-value (McNemar 1947, in its exact form).
     """
+    from scipy.stats import binomtest
+
     one, other = np.asarray(one, bool), np.asarray(other, bool)
     first, second = int((one & ~other).sum()), int((other & ~one).sum())
-    discordant = first + second
-    tail = sum(comb(discordant, k) for k in range(min(first, second) + 1))
-    # In whole numbers until the last step: 2^n is beyond a float for n > 1023.
-    return first, second, min(1.0, 2 * tail / 2**discordant)
+    p = float(binomtest(first, first + second).pvalue) if first + second else 1.0
+    return first, second, p
 
 
 def difference(
     one: np.ndarray, other: np.ndarray, groups: tuple[str | None, ...]
-) -> tuple[float, list[float], str]:
-    """How much more often the first is right than the second, in -1..1.
+) -> tuple[float, list[float] | None, str]:
+    """The difference of two networks' top-1 on the same videos, in -1..1.
 
     Args:
         one: (videos,) bool, whether the first network was right.
-        other: (videos,) bool, the second on the same videos.
+        other: (videos,) bool, the second network on the same videos.
         groups: (videos,) names; a video with None is a group of its own.
 
     Returns:
-        The difference of the top-1 shares, its 95 % interval by resampling whole groups, and a
-        sentence that says how. Where they differ in no group, every resample says 0; the exact
-        binomial bound on the share of groups in which they might takes its place.
+        top-1 of the first minus that of the second, its 95 % interval by resampling whole groups
+        (None where it cannot be estimated), and a sentence that names the method. Where the
+        networks differ in no group, every resample gives 0; the exact binomial bound on the
+        fraction of groups in which they might differ takes its place.
     """
     values = np.asarray(one, np.int64) - np.asarray(other, np.int64)
     sizes, sums = by_group(values, groups)
-    method = bootstrap_method(sizes, groups)
-    if sums.any():
+    if sums.any() or len(sizes) == 1:
+        method = bootstrap_method(sizes, sums, groups)
         return float(values.mean()), bootstrap(sizes, sums), method
-    bound = 1 - 0.025 ** (1 / len(sizes))
-    units = method.split(" over ")[1].split(",")[0]
-    return (
-        0.0,
-        [-bound, bound],
-        f"95 % exact binomial bound over {units}, since they differ in none.",
-    )
+    bound = 1 - exact_bound(len(sizes))
+    units = count_units(sizes, groups)
+    method = f"95 % exact binomial bound over {units}, since they differ in none."
+    return 0.0, [-bound, bound], method
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values after Holm's correction (1979): of several tests at once, none too easily."""
+    """Returns the p-values after Holm's correction (1979) for several tests at once."""
     order = np.argsort(p_values, kind="stable")
     corrected, highest = [0.0] * len(p_values), 0.0
     for rank, place in enumerate(order):

@@ -1,46 +1,118 @@
-"""Judges a run on a split and writes its report: what evaluate.py does, and train.py at its end."""
+"""Evaluates a run on a split and writes its report: evaluate.py, and the end of train.py."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
+from ar3d_keras.config import Range
+from ar3d_keras.console import Console
+from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.evaluator import evaluate
-from ar3d_keras.evaluation.metrics import Evaluation
+from ar3d_keras.evaluation.metrics import Evaluation, format_interval, has_informative_top5
+from ar3d_keras.experiments.setup import open_split
 from ar3d_keras.models.loading import load_model
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports import examples
 from ar3d_keras.reports.explanation_sheet import Explanations
 from ar3d_keras.reports.explanations import explain_videos
 from ar3d_keras.reports.report import write_report
-from ar3d_keras.runs import Run, columns, read_history
+from ar3d_keras.runs import Run as RunFolder
+from ar3d_keras.runs import columns, find_run, read_history
+from ar3d_keras.training import hardware
 from ar3d_keras.videos.dataset import Dataset
+from ar3d_keras.videos.reader import decoding_threads
 from ar3d_keras.videos.sampling import protocol
 from ar3d_keras.videos.sources import ClipSource
+from ar3d_keras.videos.splits import SPLITS
 
 
-def judge(
-    run: Run,
+def evaluate_split(
+    run: str | os.PathLike[str] | None,
+    split: str = "test",
+    *,
+    clips: int = 1,
+    crops: int = 1,
+    data: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+    runs_dir: str | os.PathLike[str] = "runs",
+    reporter: Reporter | None = None,
+    command: str = "run.evaluate()",
+) -> dict[str, Any]:
+    """Opens a run's data and evaluates its network on a split; see `evaluate_run`.
+
+    Args:
+        run: a run folder, or a name under `runs_dir`; None: the run that was last begun.
+        split: train, val or test.
+        clips: clips per video, evenly spread; their probabilities are averaged.
+        crops: crops per clip: 1 (center) or 3 (both ends of the longer side too).
+        data: where the videos are now, if they were moved.
+        workers: decoding threads; None: one per core.
+        runs_dir: the folder of all runs.
+        reporter: shows progress; None: prints it.
+        command: for the record.
+
+    Returns:
+        The content of metrics.json.
+
+    Raises:
+        UserError: there is no such run or split, the run has no weights yet, or its data is gone.
+    """
+    if split not in SPLITS:
+        raise UserError(f"`split` {split!r} must be one of {', '.join(SPLITS)}")
+    Range(1).check("clips", clips)
+    if crops not in (1, 3):
+        raise UserError(f"`crops` must be 1 or 3, not {crops}")
+    threads = decoding_threads(workers)
+    found = find_run(run, Path(runs_dir), needs=["split.csv", "checkpoints/best.keras"])
+    record, config = found.record(), found.config()
+    root = found.data_root(Path(data) if data is not None else None)
+    reporter = reporter or Console()
+    reporter.log_to(found.log_file)
+    videos = found.split(root, record["split"]["scheme"])
+    dataset = open_split(config, videos, reporter, splits=[split])
+    metrics = evaluate_run(
+        found,
+        dataset,
+        split,
+        clips=clips,
+        crops=crops,
+        workers=threads,
+        command=command,
+        reporter=reporter,
+    )
+    for sentence in record["split"]["leak"]:
+        reporter.log(sentence)
+    return metrics
+
+
+def evaluate_run(
+    run: RunFolder,
     dataset: Dataset,
     split: str,
     *,
     clips: int = 1,
     crops: int = 1,
     workers: int,
-    about: Mapping[str, str],
+    command: str,
     reporter: Reporter,
-) -> dict:
-    """Writes evaluation/SPLIT of a run: the best network, in float32, on a fixed grid of views.
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> dict[str, Any]:
+    """Evaluates the network that a run kept, in float32, and writes its report.
 
     Args:
         run: a run with a best.keras.
-        dataset: its videos.
+        dataset: its videos, scanned.
         split: train, val or test.
-        clips: windows a video.
-        crops: crops a window, 1 or 3.
-        workers: threads that decode.
-        about: what this process is (command, backend, device), for the record.
-        reporter: draws the bar and says the result.
+        clips: clips per video.
+        crops: crops per clip, 1 or 3.
+        workers: decoding threads.
+        command: for the record.
+        reporter: shows progress and logs the result.
+        callbacks: those that have a method `on_report(split, metrics, folder)` are told.
 
     Returns:
         The content of metrics.json.
@@ -53,55 +125,62 @@ def judge(
         reporter.log(warnings[-1])
     network = load_model(run.best)
     source = dataset.evaluation(split, clips=clips, crops=crops)
-    evaluation = evaluate(
-        network,
-        source,
-        dataset.class_names,
-        batch_size=record["config"]["recipe"]["batch_size"],
-        workers=workers,
-        skipped=dataset.skipped(split),
-        reporter=reporter,
-        description=f"judging {split}",
-    )
-    chosen = examples.choose_examples(evaluation)
-    clips_shown = _clips(source, evaluation, chosen)
-    folder = run.evaluation(split)
-    figures = write_report(
+    with hardware.disable_tf32():
+        evaluation = evaluate(
+            network,
+            source,
+            dataset.class_names,
+            batch_size=record["config"]["recipe"]["batch_size"],
+            workers=workers,
+            skipped=dataset.skipped(split),
+            reporter=reporter,
+            description=f"evaluating {split}",
+        )
+        chosen = examples.choose_examples(evaluation)
+        clips_shown = _clips(source, evaluation, chosen)
+        explanations = _explanations(network, clips_shown, evaluation, chosen, reporter)
+    folder = run.evaluation(split, clips=clips, crops=crops)
+    sampling = protocol(dataset.shape, clips=clips, crops=crops)
+    metrics = write_report(
         folder,
         evaluation,
         title=f"{run.name} on {split}",
-        about=_about(
-            run, record, dataset, split, protocol(dataset.shape, clips=clips, crops=crops), network
-        )
-        | dict(about),
+        about=_about(run, record, dataset, split, sampling, network)
+        | {"command": command, **hardware.environment_info()},
         history=columns(read_history(run.history)),
         leak=warnings,
         has_leakage=record["split"]["has_leakage"] or fingerprint != trained_on,
         example_clips=(chosen, clips_shown),
-        explanations=_explanations(network, clips_shown, evaluation, chosen, reporter),
+        explanations=explanations,
     )
-    low, high = figures["top1_interval"]
-    left_out = f", {figures['skipped']} skipped" if figures["skipped"] else ""
-    reporter.log(
-        f"{split:<5} top-1 {figures['top1']:.3f} [{low:.3f}, {high:.3f}]   "
-        f"top-{figures['top5_k']} {figures['top5']:.3f}   "
-        f"class mean {figures['mean_class_accuracy']:.3f}   loss {figures['loss']:.3f}   "
-        f"{figures['videos']} videos{left_out}"
-    )
+    for callback in callbacks:
+        if hasattr(callback, "on_report"):
+            callback.on_report(split, metrics, folder)
+    _log_metrics(split, metrics, reporter)
     reporter.log(f"      {folder / 'report.html'}")
-    return figures
+    return metrics
+
+
+def _log_metrics(split: str, metrics: dict[str, Any], reporter: Reporter) -> None:
+    top5 = f"top-{metrics['top5_k']} {metrics['top5']:.3f}   " * has_informative_top5(metrics)
+    skipped = f", {metrics['skipped']} skipped" if metrics["skipped"] else ""
+    reporter.log(
+        f"{split:<5} top-1 {metrics['top1']:.3f} {format_interval(metrics['top1_interval'])}   "
+        f"{top5}class mean {metrics['mean_class_accuracy']:.3f}   loss {metrics['loss']:.3f}   "
+        f"{metrics['videos']} videos{skipped}"
+    )
 
 
 def _about(
-    run: Run, record: dict, dataset: Dataset, split: str, looked: str, network: keras.Model
-) -> dict:
-    """What the figures stand for: shown beside them, and kept in metrics.json."""
+    run: RunFolder, record: dict, dataset: Dataset, split: str, sampling: str, network: keras.Model
+) -> dict[str, Any]:
+    """Where the metrics come from: shown beside them, and kept in metrics.json."""
     return {
         "dataset": f"{dataset.split.catalog.root} ({dataset.fingerprint})"
         + (f", a pack: {dataset.pack.settings}" if dataset.pack else ""),
         "split": split,
         "split_scheme": record["split"]["scheme"],
-        "protocol": looked,
+        "protocol": sampling,
         "precision": f"float32 (trained in {record['precision']})",
         "seed": record["config"]["recipe"]["seed"],
         "run": run.folder,
@@ -114,10 +193,10 @@ def _about(
 
 
 def _clips(source: ClipSource, evaluation: Evaluation, chosen: np.ndarray) -> np.ndarray:
-    """The clip that stands for each chosen video: its middle view, uint8 (n, T, H, W, C)."""
+    """The middle clip of each chosen video: uint8 (n, T, H, W, C)."""
     place = {video.path: number for number, video in enumerate(source.videos)}
-    views = source.clips_per_video
-    return np.array([source[place[evaluation.paths[i]] * views + views // 2, 0] for i in chosen])
+    clips = source.clips_per_video
+    return np.array([source[place[evaluation.paths[i]] * clips + clips // 2, 0] for i in chosen])
 
 
 def _explanations(
@@ -127,13 +206,13 @@ def _explanations(
     chosen: np.ndarray,
     reporter: Reporter,
 ) -> Explanations | None:
-    """What explains the answers to the chosen videos; without it the report is as true."""
+    """Explains the predictions of the chosen videos; a report is valid without it."""
     if not len(chosen):
         return None
-    answers = evaluation.probabilities[chosen].argmax(axis=1)
+    predicted = evaluation.probabilities[chosen].argmax(axis=1)
     try:
-        return explain_videos(network, clips, answers, evaluation.class_names)
-    except Exception as error:  # whatever it is, memory that ran out included
+        return explain_videos(network, clips, predicted, evaluation.class_names)
+    except Exception as error:  # out of memory, for example
         reason = " ".join(str(error).split())[:200]
         reporter.log(f"the report has no explanation: {type(error).__name__}: {reason}")
         return None

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ar3d_keras.config import TrainConfig, from_json
+import keras
+
 from ar3d_keras.errors import UserError
 from ar3d_keras.inference.classifier import Classifier, describe
 from ar3d_keras.inference.predictor import Prediction, predict_videos
@@ -18,40 +19,52 @@ from ar3d_keras.videos.unlabelled import find_videos
 WEIGHTS = "checkpoints/best.keras"  # a run without this file cannot predict
 
 
+def load_network(run: Run) -> keras.Model:
+    """The network that a run kept, in float32, with its class names and clip geometry.
+
+    Raises:
+        UserError: the run has no weights yet, or the file is damaged.
+    """
+    record, config = run.record(), run.config()
+    network = load_model(find_run(run.folder, run.folder.parent, needs=[WEIGHTS]).best)
+    # The file knows them itself, unless an earlier version wrote it.
+    network.class_names = tuple(record["class_names"])
+    network.clip_shape = clip_shape(config.data)
+    return network
+
+
 def from_run(run: Run) -> Classifier:
-    """The network that a run kept, computing in float32.
+    """The classifier of a run, with the batch size of its evaluation.
 
     Raises:
         UserError: the run is damaged, or its network cannot be loaded.
     """
-    record = run.record()
-    config = from_json(record["config"], TrainConfig(), str(run.folder))
+    network, config = load_network(run), run.config()
     return Classifier(
-        load_model(run.best),
-        tuple(record["classes"]),
-        clip_shape(config.data),
+        network,
+        network.class_names,
+        network.clip_shape,
         str(run.folder),
         config.recipe.batch_size,
     )
 
 
 def describe_run(run: Run) -> dict[str, Any]:
-    """What DESCRIPTION holds of the network that a run kept.
+    """The description that goes with an exported network; see `inference.classifier.describe`.
 
     Raises:
         UserError: the run is damaged.
     """
-    record = run.record()
-    config = from_json(record["config"], TrainConfig(), str(run.folder))
+    record, config = run.record(), run.config()
     kept = "begun", "parameters", "backend", "precision", "device", "versions", "git_commit"
     about = {
         "run": run.name,
-        "network": config.model.model + ("-attention" if config.model.attention else ""),
+        "network": config.model.full_name,
         "split": record["split"]["scheme"],
         "data": record["data"]["fingerprint"],
         **{name: record[name] for name in kept if name in record},
     }
-    return describe(record["classes"], clip_shape(config.data), about)
+    return describe(record["class_names"], clip_shape(config.data), about)
 
 
 def predict(

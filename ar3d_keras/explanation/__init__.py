@@ -1,1 +1,1 @@
-"""Where a network looks: attention maps and Grad-CAM."""
+"""Shows where a network looks: attention maps and Grad-CAM."""

@@ -1,6 +1,7 @@
-"""Where a network with a gate looks: the gate's mean over channels, laid over the clip."""
+"""The attention map of a network with a gate: the gate's mean over channels, at clip size."""
 
 import functools
+from typing import Any
 
 import keras
 from keras import ops
@@ -9,28 +10,28 @@ from ar3d_keras.models.layers import AttentionGate
 
 
 def find_gate(network: keras.Model) -> AttentionGate | None:
-    """The network's gate, the last where it has several; None where it has none."""
+    """Returns the gate of a network, the last if it has several, None if it has none."""
     gates = [layer for layer in network.layers if isinstance(layer, AttentionGate)]
     return gates[-1] if gates else None
 
 
-@functools.lru_cache(maxsize=1)  # each one made stays tied to the network's layers for good
+@functools.lru_cache(maxsize=1)  # the layers of `network` keep a reference to each new model
 def attention_network(network: keras.Model) -> keras.Model | None:
-    """The same network with its attention map as a second output; None where it has no gate.
+    """Adds the attention map to a network as a second output.
 
-    It shares the network's weights and runs the network once.
+    The new model shares the weights of `network` and computes each layer once.
 
     Returns:
         A model from `clip` (batch, T, H, W, C) to a dict of `probabilities` float32 (batch,
         classes) and `attention` float32 (batch, T, H, W), in 0..1: the mean of the gate's
-        sigmoids over its channels. Where the gate sees fewer positions than the clip has, its
-        map is enlarged to the clip's: bilinearly in space, to the nearest in time.
+        sigmoids over its channels. A map smaller than the clip is enlarged to the size of the
+        clip: bilinear in space, nearest in time. None if the network has no gate.
     """
     gate = find_gate(network)
     if gate is None:
         return None
     features, values = gate.input, gate.attention_map(gate.input)
-    # From the gate's values on, so that its convolution, half of the network, runs once.
+    # Starts from the gate's values, so that its convolution, half of the cost, runs once.
     behind = keras.Model(gate.output, network.output, name="behind_the_gate")
     _, frames, height, width, _ = network.input_shape
     attention = ops.mean(ops.cast(values, "float32"), axis=-1)
@@ -44,17 +45,17 @@ def attention_network(network: keras.Model) -> keras.Model | None:
     )
 
 
-def enlarged(maps, frames: int, height: int, width: int):
-    """A map of fewer positions, laid over a clip.
+def enlarged(maps: Any, frames: int, height: int, width: int) -> Any:
+    """Enlarges maps to the size of a clip.
 
     Args:
-        maps: float (batch, t, h, w), array or tensor of the backend.
-        frames: of the clip.
-        height: of the clip, pixels.
-        width: likewise.
+        maps: float (batch, t, h, w), an array or a tensor of the backend.
+        frames: T of the clip.
+        height: H of the clip, in pixels.
+        width: W of the clip, in pixels.
 
     Returns:
-        (batch, frames, height, width); bilinear in space, the nearest in time.
+        (batch, frames, height, width); bilinear in space, nearest in time.
     """
     _, time, *size = maps.shape
     if size != [height, width]:

@@ -1,4 +1,4 @@
-"""Where a network looks in a clip: its own attention where it has a gate, else Grad-CAM."""
+"""Explains clips by the network's attention map if it has a gate, else by Grad-CAM."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,14 +13,14 @@ from ar3d_keras.explanation.grad_cam import grad_cam
 
 @dataclass(frozen=True)
 class Explanation:
-    """Maps over clips, the larger the more.
+    """Maps over clips; larger values matter more.
 
     Attributes:
-        kind: "attention", the gate's mean over channels, which has no regard to any class; or
-            "Grad-CAM", what speaks for a class.
-        maps: float32 (batch, T, H, W), in 0..1. Attention keeps the gate's own values, which may
-            lie close together (`heat_map.stretched` spreads them); of Grad-CAM each clip's
-            largest is 1.
+        kind: "attention", the gate's mean over channels, which does not depend on a class; or
+            "Grad-CAM", the evidence for a class.
+        maps: float32 (batch, T, H, W), in 0..1. Attention maps are the gate's own values, which
+            may lie close together (`heat_map.stretched` spreads them). The largest value of a
+            Grad-CAM map is 1 in each clip.
     """
 
     kind: Literal["attention", "Grad-CAM"]
@@ -30,11 +30,12 @@ class Explanation:
 def explain(
     network: keras.Model, clips: np.ndarray, targets: np.ndarray | None = None
 ) -> Explanation:
-    """Where `network` looks in each of some clips.
+    """Explains where `network` looks in each clip.
 
     Args:
         network: a Keras model from clips to class probabilities.
-        clips: uint8 or float (batch, T, H, W, C), 0..255; a clip of the paper's size takes 0.2 GB.
+        clips: uint8 or float (batch, T, H, W, C), 0..255. The paper's network takes 0.2 GB of
+            memory a clip.
         targets: int (batch,), the classes that Grad-CAM explains; None: the likeliest.
     """
     attention = attention_network(network)
@@ -47,20 +48,20 @@ def explain(
 def responsive_channels(
     network: keras.Model, clips: np.ndarray, count: int = 3
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The gate's channels that respond most to what happens in each of some clips.
+    """Finds the channels of the gate that respond most to the events in each clip.
 
-    Those whose values vary most over time, on the mean of all positions, the first and the last
-    time left out: there the convolutions see black beyond the clip's ends, and all changes. Where
-    the gate sees a single time, those that vary most over positions.
+    These are the channels whose values vary most over time, averaged over all positions. The first
+    and the last time step do not count: there the zero padding of the convolutions changes all
+    values. If the gate has one time step only, the variance over positions counts.
 
     Args:
         network: a Keras model with a gate.
         clips: uint8 or float (batch, T, H, W, C), 0..255.
-        count: of channels; a gate with fewer gives all.
+        count: number of channels; a gate with fewer channels returns all of them.
 
     Returns:
-        The channels' numbers, int (batch, count), the most responsive first, and the gate's
-        values, float32 (batch, count, T, H, W), in 0..1.
+        The channel numbers, int (batch, count), the most responsive first, and the values of the
+        gate, float32 (batch, count, T, H, W), in 0..1.
 
     Raises:
         ValueError: the network has no gate.
@@ -78,7 +79,7 @@ def responsive_channels(
 
 
 def _response(values: np.ndarray) -> np.ndarray:
-    """Of (batch, channels, t, h, w): how much each channel varies, (batch, channels)."""
+    """Maps values (batch, channels, t, h, w) to the variance of each channel (batch, channels)."""
     times = values.shape[2]
     if times == 1:
         return values.var(axis=(2, 3, 4))

@@ -1,4 +1,4 @@
-"""Grad-CAM: what in a clip speaks for a class, for every network and on every backend.
+"""Grad-CAM: the evidence for a class in a clip, for every network and on every backend.
 
 Source: Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra: *Grad-CAM: Visual Explanations from Deep
 Networks via Gradient-based Localization*, ICCV 2017, section 3.
@@ -20,16 +20,16 @@ POOLINGS = layers.AveragePooling3D | layers.MaxPooling3D | layers.MaxPooling2D
 def grad_cam(
     network: keras.Model, clips: np.ndarray, targets: np.ndarray | None = None
 ) -> np.ndarray:
-    """Where a clip holds what raises the score of a class.
+    """Maps the regions of each clip that raise the score of a class.
 
-    The network's last feature maps are summed, each weighted with the mean of its gradient over
-    time and space, and what is negative is set to 0: equations 1 and 2 of the publication, with
-    time as a third axis. The gradient is that of the class's score before softmax (the mean of
-    its scores where the network answers for each frame), for a sure network's probability has
-    none. Of two streams the last is looked at, the one that sees motion.
+    The map is the sum of the network's last feature maps, each weighted with the mean of its
+    gradient over time and space, with negative values set to 0: equations 1 and 2 of the paper,
+    with time as a third axis. The gradient is that of the class score before softmax (averaged over
+    frames if the network scores each frame), because the probability of a confident network has a
+    gradient near 0. Of two streams the last one is explained, which sees motion.
 
-    A clip takes the memory of the network's last features some times over; of the paper's network
-    that is 0.2 GB.
+    A clip takes a few times the memory of the network's last features: 0.2 GB for the paper's
+    network.
 
     Args:
         network: made of Keras layers, with feature maps (batch, [time,] rows, columns, channels).
@@ -37,9 +37,9 @@ def grad_cam(
         targets: int (batch,), the class of each clip; None: the likeliest.
 
     Returns:
-        float32 (batch, T, H, W), each clip's from 0 to 1, its own largest value: maps of two
-        clips are not to be compared. Enlarged from the feature maps' size, bilinearly in space,
-        to the nearest in time. All 0 where nothing in the clip speaks for the class.
+        float32 (batch, T, H, W), in 0..1, enlarged from the size of the feature maps: bilinear in
+        space, nearest in time. The largest value in each clip is 1, so maps of two clips cannot be
+        compared. A map is all 0 if nothing in the clip raises the score of the class.
 
     Raises:
         ValueError: the network has no feature maps, or no softmax.
@@ -54,26 +54,28 @@ def grad_cam(
     weights = ops.mean(gradient, axis=positions, keepdims=True)
     maps = ops.relu(ops.sum(ops.stop_gradient(maps) * weights, axis=-1))
     if len(positions) == 2:
-        maps = maps[:, None]  # the same at all times
+        maps = maps[:, None]  # 2D features: the same map at all times
     maps = ops.convert_to_numpy(enlarged(maps, *clips.shape[1:4]))
     largest = maps.max(axis=(1, 2, 3), keepdims=True)
     return np.divide(maps, largest, out=np.zeros_like(maps), where=largest > 0)
 
 
-@functools.lru_cache(maxsize=1)  # each one made stays tied to the network's layers for good
+@functools.lru_cache(maxsize=1)  # the layers of `network` keep a reference to each new model
 def _cut(network: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """The network in two parts, which share its layers.
+    """Cuts a network behind its last feature maps and their pooling; both parts share its layers.
+
+    The gradient is taken behind the pooling. The mean over the outputs of a pooling gives the same
+    weights as the mean over its inputs, up to a factor. TensorFlow's gradient of MaxPooling3D would
+    reach every maximum of a window, such as all zeros behind a ReLU.
 
     Returns:
-        Clips to (last feature maps, the same behind their pooling, probabilities), and what is
-        behind the pooling to the classes' scores. A pooling hands each gradient on whole, so the
-        mean over its outputs gives the same weights, but for a factor, as that over its inputs;
-        TensorFlow's for MaxPooling3D goes to every maximum instead, all zeros behind a ReLU.
+        A model from clips to (last feature maps, pooled feature maps, probabilities), and a model
+        from pooled feature maps to class scores.
     """
     for layer in reversed(network.layers):
         if isinstance(layer, keras.Model):
             below, above = _cut(layer)
-            # A model's own `input` is its inside's; an operation's is what it was called on.
+            # `Model.input` is the input inside; `Operation.input` is what the model was called on.
             maps, pooled, _ = below(keras.Operation.input.fget(layer))
             return keras.Model(network.input, (maps, pooled, network.output)), above
         pooled = layer.output
@@ -84,8 +86,8 @@ def _cut(network: keras.Model) -> tuple[keras.Model, keras.Model]:
     raise ValueError(f"{network.name} has no feature maps.")
 
 
-def _scores(network: keras.Model):
-    """Of the classes, before the last softmax; the mean over frames where each has its own."""
+def _scores(network: keras.Model) -> Any:
+    """Returns the class scores before the last softmax, averaged over frames if there are many."""
     for layer in reversed(network.layers):
         if isinstance(layer, layers.Softmax):
             scores = layer.input
@@ -97,8 +99,8 @@ def _scores(network: keras.Model):
     raise ValueError(f"{network.name} has no softmax.")
 
 
-def _gradient(function: Callable[[Any], Any], at):
-    """The gradient of `function`, from a tensor of the backend to a scalar, at a tensor."""
+def _gradient(function: Callable[[Any], Any], at: Any) -> Any:
+    """Returns the gradient of `function`, from a tensor of the backend to a scalar, at `at`."""
     match keras.backend.backend():
         case "tensorflow":
             import tensorflow as tf

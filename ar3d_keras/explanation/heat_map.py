@@ -1,45 +1,45 @@
-"""Maps laid over frames as colour: cold parts show the video itself."""
+"""Draws maps over frames as colors; where a map is 0 the frame stays as it is."""
 
 import numpy as np
 
 from ar3d_keras.videos.reader import load_cv2
 
-OPAQUE = 0.75  # of the hottest colour: what is below it can still be made out
+OPAQUE = 0.75  # opacity of the hottest color; the frame below stays visible
 ENDS = (1, 99)  # percentiles that become 0 and 1
 
 
 def blend(frames: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Lays maps over frames, the more opaque the larger their values.
+    """Blends maps into frames; larger values are more opaque.
 
-    The colours are inferno (matplotlib's, van der Walt and Smith 2015): from black over purple
-    and orange to yellow, evenly in what the eye sees, and in lightness alone for who sees no red
-    or green.
+    The color map is inferno (matplotlib; van der Walt and Smith 2015), from black over purple and
+    orange to yellow. It is perceptually uniform, and its lightness alone shows the order of values
+    to color-blind people.
 
     Args:
         frames: uint8 (..., H, W, 3), RGB.
-        maps: float (..., H, W), in 0..1; what lies outside counts as the nearer end.
+        maps: float (..., H, W), clipped to 0..1.
 
     Returns:
-        uint8, the shape of `frames`, which are left as they are; equal to them where a map is 0.
+        uint8, a new array of the shape of `frames`; equal to `frames` where a map is 0.
     """
     maps = np.clip(maps, 0, 1)
-    colours = _inferno()[np.rint(255 * maps).astype(np.uint8)]
+    colors = _inferno()[np.rint(255 * maps).astype(np.uint8)]
     share = (OPAQUE * maps)[..., None].astype(np.float32)
-    return np.rint(frames + share * (colours - frames)).astype(np.uint8)
+    return np.rint(frames + share * (colors - frames)).astype(np.uint8)
 
 
 def stretched(
     maps: np.ndarray, like: np.ndarray | None = None
 ) -> tuple[np.ndarray, tuple[float, float]]:
-    """Spreads values that lie close together over 0..1, for the eye.
+    """Spreads values that lie close together over 0..1, to make them visible.
 
     Args:
-        maps: float, of any shape: what is to be compared is handed in together.
-        like: the part of them that the ends are taken from; None: all.
+        maps: float, of any shape. Maps that will be compared must be stretched in one call.
+        like: the values whose percentiles become 0 and 1; None: `maps`.
 
     Returns:
         float32 of the same shape in 0..1, and the values that 0 and 1 stand for: the 1st and the
-        99th percentile. All 0 where those are equal.
+        99th percentile. All 0 if both are equal.
     """
     low, high = map(float, np.percentile(maps if like is None else like, ENDS))
     if low == high:
@@ -48,7 +48,7 @@ def stretched(
 
 
 def _inferno() -> np.ndarray:
-    """RGB, float32 (256, 3), in 0..255."""
+    """Returns the inferno color map: RGB, float32 (256, 3), in 0..255."""
     cv2 = load_cv2()
     steps = np.arange(256, dtype=np.uint8)[:, None]
     return cv2.applyColorMap(steps, cv2.COLORMAP_INFERNO)[:, 0, ::-1].astype(np.float32)

@@ -1,1 +1,1 @@
-"""What a trained network says of clips and videos, labelled or not, and why."""
+"""Predicts labeled and unlabeled videos with a trained network."""

@@ -1,28 +1,33 @@
-"""A trained network with what belongs to it: class names, and how a video becomes a clip."""
+"""A trained network with its class names and its clip geometry."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from ar3d_keras.errors import UserError
 from ar3d_keras.videos.sampling import ClipShape, protocol
 
-# In the folder of a SavedModel's version: {"classes": [...], "shape": {a ClipShape's fields},
-# "protocol": "...", "about": {...}}. The server ignores it.
+# In a version folder of a SavedModel. TensorFlow Serving ignores this file.
 DESCRIPTION = "assets.extra/preprocessor.json"
+# Version 0.1.0 wrote this name and these keys.
+OLD_DESCRIPTION = "assets.extra/recogniser.json"
+OLD_KEYS = {"classes": "class_names", "shape": "clip_shape"}
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """What is needed to name the action in any video.
+    """A network and what it takes to predict any video with it.
 
     Attributes:
-        network: anything with `predict_on_batch`, from clips uint8 (batch, T, H, W, C) to class
-            probabilities (batch, classes).
-        class_names: the names of its outputs.
+        network: anything with `predict_on_batch`, which maps clips, uint8 (batch, T, H, W, C), to
+            class probabilities, float32 (batch, classes).
+        class_names: one for each output of the network.
         shape: how a clip is cut out of a video.
-        origin: the run or SavedModel it came from, for the record.
-        batch_size: clips a step, as evaluation takes them; in batches of another size the same
-            clip's probabilities differ in the seventh digit.
+        origin: the run or the SavedModel that the network comes from, for the record.
+        batch_size: clips a step. The default is that of evaluation; with another batch size the
+            probabilities of a clip differ in the seventh digit.
     """
 
     network: Any
@@ -33,18 +38,49 @@ class Classifier:
 
 
 def describe(
-    class_names: Sequence[str], shape: ClipShape, about: Mapping[str, Any] | None = None
+    class_names: Sequence[str], clip_shape: ClipShape, about: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What DESCRIPTION holds.
+    """Returns the content of preprocessor.json.
 
     Args:
-        class_names: the names of the network's outputs.
-        shape: how a clip is cut out of a video.
-        about: where the network comes from: anything that JSON can hold.
+        class_names: one for each output of the network.
+        clip_shape: how a clip is cut out of a video.
+        about: where the network comes from; anything that JSON can hold.
+
+    Returns:
+        {"class_names": [...], "clip_shape": {the fields of ClipShape}, "protocol": "...",
+        "about": {...}}.
     """
     return {
-        "classes": list(class_names),
-        "shape": asdict(shape),
-        "protocol": protocol(shape, clips=1, crops=1),
+        "class_names": list(class_names),
+        "clip_shape": asdict(clip_shape),
+        "protocol": protocol(clip_shape, clips=1, crops=1),
         "about": dict(about or {}),
     }
+
+
+def read_description(version: Path) -> tuple[tuple[str, ...], ClipShape]:
+    """Reads the class names and the clip geometry of a SavedModel.
+
+    Args:
+        version: the folder of a version.
+
+    Raises:
+        UserError: the description is missing or damaged.
+    """
+    file = version / DESCRIPTION
+    if not file.exists() and (version / OLD_DESCRIPTION).exists():
+        file = version / OLD_DESCRIPTION
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        content = {OLD_KEYS.get(key, key): value for key, value in content.items()}
+        class_names, shape = tuple(content["class_names"]), ClipShape(**content["clip_shape"])
+        if not class_names:
+            raise ValueError("it names no classes")
+        return class_names, shape
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(
+            f"{file} cannot be used ({reason}): only a SavedModel that `ar3d export` wrote "
+            "describes its clips; export the run again"
+        ) from None

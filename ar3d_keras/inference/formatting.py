@@ -1,4 +1,4 @@
-"""Predictions as one JSON document, or one CSV table, for the program that reads them."""
+"""Predictions as one JSON document or one CSV table."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,16 @@ from ar3d_keras.inference.predictor import Prediction, likeliest
 def as_json(
     classifier: Classifier, predictions: Sequence[Prediction], *, settings: Mapping[str, Any]
 ) -> bytes:
-    r"""One object, UTF-8: `model`, `settings`, `class_names`, `videos` and `failures`.
+    r"""Formats predictions as one JSON object in UTF-8.
 
-    Probabilities are float32, with every digit. A path that is no UTF-8
-    has \udcNN for each byte that is none, which Python's json and os.fsencode read back.
+    Its keys are `model`, those of `settings`, `classes` (the class names), `videos` and `failures`.
+    Probabilities are float32 with every digit. Each byte of a path that is not UTF-8 becomes
+    \udcNN; Python's json and os.fsencode turn it back into the byte.
+
+    Args:
+        classifier: the network that made the predictions.
+        predictions: in the order of the output.
+        settings: of the prediction, such as its protocol; anything that JSON can hold.
     """
     document = {
         "model": classifier.origin,
@@ -31,21 +37,23 @@ def as_json(
 
 
 def _video(prediction: Prediction) -> dict[str, Any]:
-    said = {"path": prediction.path, **_said(prediction.class_names, prediction.probabilities)}
+    assert prediction.probabilities is not None
+    entry: dict[str, Any] = {"path": prediction.path}
+    entry |= _classes(prediction.class_names, prediction.probabilities)
     if prediction.segments:
-        said["windows"] = [
+        entry["windows"] = [
             {"start": _seconds(segment.start), "end": _seconds(segment.end)}
-            | _said(prediction.class_names, segment.probabilities)
+            | _classes(prediction.class_names, segment.probabilities)
             for segment in prediction.segments
         ]
-    return said
+    return entry
 
 
-def _said(class_names: Sequence[str], probabilities: np.ndarray) -> dict[str, Any]:
+def _classes(class_names: Sequence[str], probabilities: np.ndarray) -> dict[str, Any]:
     return {
         "top": [
-            {"class": name, "probability": share}
-            for name, share in likeliest(class_names, probabilities)
+            {"class": name, "probability": probability}
+            for name, probability in likeliest(class_names, probabilities)
         ],
         "probabilities": probabilities.tolist(),
     }
@@ -56,19 +64,25 @@ def _seconds(time: float) -> float:
 
 
 def as_csv(predictions: Sequence[Prediction]) -> bytes:
-    """A row for each of the five likeliest classes of a video, or of each of its windows.
+    """Formats predictions as CSV: one row for each of the five likeliest classes.
 
-    The columns are path, start and end (seconds; empty where the video was looked at as a whole),
-    rank, class, probability; in UTF-8, but a path that is none keeps its bytes.
+    A video has five rows, or five rows for each of its windows. The columns are path, start and end
+    (seconds; empty where the video was predicted as a whole), rank, class and probability. The
+    text is UTF-8; a path that is not UTF-8 keeps its bytes.
     """
-    rows = []
+    rows: list[tuple] = []
     for p in predictions:
-        said = [(_seconds(m.start), _seconds(m.end), m.probabilities) for m in p.segments]
-        if not p.failure:
-            for start, end, probabilities in said or [("", "", p.probabilities)]:
-                for rank, (name, share) in enumerate(
-                    likeliest(p.class_names, probabilities), start=1
-                ):
-                    rows.append((p.path, start, end, rank, name, share))
+        if p.probabilities is None:
+            continue
+        outputs: list[tuple] = [
+            (_seconds(segment.start), _seconds(segment.end), segment.probabilities)
+            for segment in p.segments
+        ]
+        for start, end, probabilities in outputs or [("", "", p.probabilities)]:
+            top = likeliest(p.class_names, probabilities)
+            rows += [
+                (p.path, start, end, rank, name, probability)
+                for rank, (name, probability) in enumerate(top, start=1)
+            ]
     header = ["path", "start", "end", "rank", "class", "probability"]
     return csv_text(header, rows).encode("utf-8", "surrogateescape")

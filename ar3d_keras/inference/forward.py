@@ -1,6 +1,6 @@
-"""What a network says of videos: the ONE path for val, test, the curves and prediction."""
+"""The one path from clips to probabilities: for val, test, the curves and prediction."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,12 @@ from ar3d_keras.videos.sources import ClipSource
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a network said of the videos of a source, in their order.
+    """The outputs of a network for the videos of a source, in the order of the source.
 
     Attributes:
-        probabilities: float32 (videos, classes), averaged over a video's views; of a video that
-            could not be read they mean nothing.
-        readable: bool (videos,); the reasons of the others are in the source's `failures`.
+        probabilities: float32 (videos, classes), the mean over the clips of a video. The rows of
+            videos that could not be read have no meaning.
+        readable: bool (videos,). The source's `failures` hold the reasons for the others.
     """
 
     probabilities: np.ndarray
@@ -35,19 +35,19 @@ def predict_clips(
     reporter: Reporter | None = None,
     description: str = "predicting",
 ) -> Predictions:
-    """Asks a network about every view of every video of `source`.
+    """Predicts every clip of every video of `source`.
 
     Args:
         network: anything with `predict_on_batch`, from clips to class probabilities.
-        source: clips of the videos; nothing about it may be random.
+        source: the clips; it must be deterministic.
         batch_size: clips a step.
-        workers: threads that decode.
-        reporter: draws the progress bar.
-        description: of the bar.
+        workers: decoding threads.
+        reporter: shows the progress bar.
+        description: label of the progress bar.
     """
     with (reporter or Reporter()).bar(description, len(source), "clips") as update:
 
-        def watched():
+        def watched() -> Iterator[tuple[np.ndarray, ...]]:
             done = 0
             for batch in Batches(source, batch_size, workers=workers):
                 yield batch
@@ -55,51 +55,55 @@ def predict_clips(
                 update(done)
 
         probabilities, _, weights = predict_batches(network, watched(), batch_size)
-    views = source.clips_per_video
+    clips = source.clips_per_video
     return Predictions(
-        probabilities=probabilities.reshape(-1, views, probabilities.shape[1]).mean(axis=1),
-        readable=weights.reshape(-1, views).all(axis=1),
+        probabilities=probabilities.reshape(-1, clips, probabilities.shape[1]).mean(axis=1),
+        readable=np.all(weights.reshape(-1, clips), axis=1),
     )
 
 
 def check_finite(probabilities: np.ndarray, name: str) -> None:
-    """Refuses probabilities, of any shape, that are none.
+    """Raises if any probability is NaN or infinite.
+
+    Args:
+        probabilities: of any shape.
+        name: of the video or the camera, for the message.
 
     Raises:
-        UserError: says that of the video, or the camera, `name`.
+        UserError: a probability is NaN or infinite.
     """
     if not np.isfinite(probabilities).all():
         raise UserError(
-            f"the network's answer to {name!r} is not a number: its training diverged, so train "
+            f"the output of the network for {name!r} is not a number: its training diverged; train "
             "again with a lower learning rate or in float32"
         )
 
 
 def predict_batches(
-    network: Any, data: Iterable, batch_size: int = 0
+    network: Any, batches: Iterable, batch_size: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Runs a network over batches and keeps the order.
+    """Predicts batches of clips and keeps their order.
 
     Args:
         network: anything with `predict_on_batch`, from clips to class probabilities.
-        data: batches (clips, labels) or (clips, labels, weights), as arrays or tensors.
-        batch_size: a batch of fewer clips is filled up to this, so that a video's numbers are
-            the same, bit for bit, whatever stands beside it; 0: up to the largest before it.
+        batches: (clips, labels) or (clips, labels, weights), as arrays or tensors.
+        batch_size: a smaller batch is padded to this size, so that the other videos in a batch do
+            not change a single bit of a video's probabilities. 0: the largest size so far.
 
     Returns:
         probabilities float32 (clips, classes), labels int64 (clips,), weights float32 (clips,).
     """
     probabilities, labels, weights = [], [], []
     full = batch_size
-    for clips, label, *weight in data:
+    for clips, label, *weight in batches:
         clips, label = np.asarray(clips), np.asarray(label)
         count = len(clips)
         full = max(full, count)
         if count < full:
-            # No backend must compile for a second shape, nor sum in another order.
+            # A second batch shape would compile again, and sum in another order.
             clips = np.concatenate([clips, np.zeros((full - count, *clips.shape[1:]), clips.dtype)])
-        said = network.predict_on_batch(clips)[:count]
-        probabilities.append(np.asarray(said, np.float32))
+        outputs = network.predict_on_batch(clips)[:count]
+        probabilities.append(np.asarray(outputs, np.float32))
         labels.append(label.astype(np.int64))
         weights.append(np.asarray(weight[0] if weight else np.ones(count), np.float32))
     return np.concatenate(probabilities), np.concatenate(labels), np.concatenate(weights)

@@ -1,4 +1,4 @@
-"""What prediction may be asked for: refused before any network is loaded."""
+"""Checks the options of a prediction before a network is loaded."""
 
 from ar3d_keras.errors import UserError
 
@@ -14,28 +14,30 @@ def check_options(
     hop_seconds: float | None = None,
     live: bool = False,
 ) -> None:
-    """Refuses numbers that cannot be meant; None stands for a default.
+    """Raises if an option of a prediction is out of range; None stands for a default.
 
     Args:
-        clips: a video or window.
-        crops: a clip.
+        clips: clips of a video or window.
+        crops: crops of a clip.
         batch_size: clips a step.
-        window_seconds: of a window.
-        hop_seconds: from one to the next.
-        live: whether it is of a camera, whose windows have a length of their own.
+        window_seconds: length of a window.
+        hop_seconds: seconds from the start of one window to the start of the next.
+        live: whether the video is a camera, whose windows have a default length.
 
     Raises:
-        UserError: says which.
+        UserError: names the option.
     """
-    for flag, count in (("clips", clips), ("batch-size", batch_size)):
+    for option, count in (("clips", clips), ("batch_size", batch_size)):
         if count is not None and count < 1:
-            raise UserError(f"--{flag} {count} must be at least 1")
+            raise UserError(f"`{option}` must be at least 1, not {count}")
     if crops not in (1, 3):
-        raise UserError(f"--crops {crops} must be 1 or 3")
-    for flag, seconds in (("window", window_seconds), ("hop", hop_seconds)):
+        raise UserError(f"`crops` must be 1 or 3, not {crops}")
+    for option, seconds in (("window_seconds", window_seconds), ("hop_seconds", hop_seconds)):
         if seconds is not None and not SHORTEST <= seconds <= LONGEST:
             raise UserError(
-                f"--{flag}-seconds {seconds:g} must be at least {SHORTEST}, and at most {LONGEST:g}"
+                f"`{option}` must be at least {SHORTEST} and at most {LONGEST:g}, not {seconds:g}"
             )
     if hop_seconds and not window_seconds and not live:
-        raise UserError("--hop-seconds needs --window-seconds: from one window to the next")
+        raise UserError(
+            "`hop_seconds` needs `window_seconds`: it is the time from one window to the next"
+        )

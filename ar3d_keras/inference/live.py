@@ -1,4 +1,4 @@
-"""What a network says of a camera's last seconds, again and again."""
+"""Predicts the last seconds of a camera again and again."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from ar3d_keras.videos.sampling import full_span
 
 
 @dataclass(frozen=True)
-class Sighting:
-    """What a network said of the newest window of a camera.
+class LivePrediction:
+    """The prediction for the newest window of a camera.
 
     Attributes:
-        probabilities: float32 (classes,), averaged over the window's views.
-        frames: in the window.
-        rate: frames a second that came since the sighting before.
+        probabilities: float32 (classes,), the mean over the clips of the window.
+        frames: number of frames in the window.
+        rate: frames a second that arrived since the prediction before; 0 for the first.
     """
 
     probabilities: np.ndarray
@@ -38,26 +38,26 @@ def watch(
     clips: int = 1,
     crops: int = 1,
     batch_size: int | None = None,
-) -> Iterator[Sighting]:
-    """Looks at the newest frames of a camera until its stream ends.
+) -> Iterator[LivePrediction]:
+    """Predicts the newest frames of a camera until its stream ends.
 
-    What comes while the network works is looked at next where it is still among the newest, and
-    dropped otherwise: an answer is never about an old picture.
+    A prediction is always about the newest window. Frames that arrive while the network computes
+    belong to the next window if they are still among the newest, and are dropped otherwise.
 
     Args:
-        classifier: the network, its classes and its clips.
-        camera: open.
-        seconds: of the window, by the camera's own rate; None: what a clip spans at its widest
-            stride (68 frames of the paper's).
-        hop: seconds from a window to the next; None: one follows the other. A network that is
-            slower than that answers as often as it can.
-        clips: clips a window.
-        crops: crops a clip, 1 or 3.
-        batch_size: clips a step; None: all of a window.
+        classifier: the network, its class names and its clip geometry.
+        camera: an open camera.
+        seconds: length of a window, at the camera's frame rate; None: the span of a clip at its
+            widest stride (68 frames with the paper's sizes).
+        hop: seconds from the start of one window to the start of the next; None: windows follow
+            each other. A network that is slower predicts as often as it can.
+        clips: clips of a window.
+        crops: crops of a clip, 1 or 3.
+        batch_size: clips a step; None: all clips of a window.
 
     Raises:
-        UserError: a window would fill the memory, a number cannot be meant, or the stream ended
-            before anything of it was seen.
+        UserError: a window would not fit into memory, an option is out of range, or the stream
+            ended before its first frame.
     """
     check_options(
         clips=clips,
@@ -74,23 +74,19 @@ def watch(
     step = max(1, round(hop * camera.rate)) if hop else length
     batch_size = batch_size or clips * crops
     camera.hold(length, (shape.resize_height, shape.resize_width))
-    seen, time, wanted = 0, None, length
+    seen, time, wanted = 0, 0.0, length
     while latest := camera.latest(wanted, seen=seen):
-        views = np.stack(list(clips_of(latest.frames, shape, clips=clips, crops=crops)))
-        batches = (
-            (views[place : place + batch_size], np.full(len(views[place : place + batch_size]), -1))
-            for place in range(0, len(views), batch_size)
-        )
-        said, _, _ = predict_batches(classifier.network, batches, batch_size)
-        check_finite(said, camera.name)
-        passed = latest.time - time if time else 0
-        yield Sighting(
-            said.mean(axis=0), len(latest.frames), (latest.number - seen) / passed if passed else 0
-        )
+        window = np.stack(list(clips_of(latest.frames, shape, clips=clips, crops=crops)))
+        parts = (window[at : at + batch_size] for at in range(0, len(window), batch_size))
+        batches = ((part, np.full(len(part), -1)) for part in parts)
+        outputs, _, _ = predict_batches(classifier.network, batches, batch_size)
+        check_finite(outputs, camera.name)
+        passed = latest.time - time if seen else 0
+        rate = (latest.number - seen) / passed if passed else 0
+        yield LivePrediction(outputs.mean(axis=0), len(latest.frames), rate)
         seen, time = latest.number, latest.time
         wanted = seen + step
     if not seen:
         raise UserError(
-            f"--camera {camera.name} ended before anything of it was seen: is it a file? Then give "
-            "it as PATH"
+            f"`camera` {camera.name} ended before its first frame: if it is a file, give it as PATH"
         )

@@ -1,6 +1,5 @@
-"""Which action is it? Any video, from a run or a SavedModel: the front door of prediction."""
+"""Predicts the actions in any video, with the network of a run or of a SavedModel."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.forward import check_finite, predict_clips
 from ar3d_keras.inference.limits import check_options
-from ar3d_keras.inference.timeline import SegmentPrediction, timeline
+from ar3d_keras.inference.timeline import ROUNDING, SegmentPrediction, timeline
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.flow import check as check_flow
@@ -22,15 +21,15 @@ from ar3d_keras.videos.sources import UniformSampler, VideoSource
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network said of one video.
+    """The prediction for one video.
 
     Attributes:
-        path: as it was given, or found in a folder that was given.
-        class_names: the names.
-        probabilities: float32 (classes,), the mean over the video's views, or over its windows;
-            None where it cannot be decoded.
-        segments: with `window_seconds` what was said of each window, in order; else empty.
-        failure: the reason why it cannot be decoded, else None.
+        path: as it was given, or as it was found in a given folder.
+        class_names: one for each probability.
+        probabilities: float32 (classes,), the mean over the clips of the video, or over its
+            windows; None after a failure.
+        segments: with `window_seconds` the prediction for each window, in order; else empty.
+        failure: the reason why the video could not be predicted, else None.
     """
 
     path: str
@@ -40,34 +39,49 @@ class Prediction:
     failure: str | None = None
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
-        """The likeliest classes with their probabilities, best first; empty after a failure."""
-        return [] if self.failure else likeliest(self.class_names, self.probabilities, count)
+        """Returns the likeliest classes and their probabilities, best first; [] after a failure."""
+        if self.probabilities is None:
+            return []
+        return likeliest(self.class_names, self.probabilities, count)
 
 
 def likeliest(
     class_names: Sequence[str], probabilities: np.ndarray, count: int = 5
 ) -> list[tuple[str, float]]:
-    """The names of the highest probabilities, best first; of equal ones the first class."""
+    """Returns the likeliest classes and their probabilities, best first.
+
+    Classes with equal probabilities keep their order.
+    """
     best = np.argsort(-probabilities, kind="stable")[:count]
     return [(class_names[place], float(probabilities[place])) for place in best]
 
 
 def merged(prediction: Prediction) -> list[tuple[float, float, str, float]]:
-    """The timeline of a video, where neighbouring windows with one likeliest class are one.
+    """Returns the timeline of a video: adjoining windows of the same likeliest class are merged.
+
+    Windows with time between them, such as a pause of the recording, are not merged.
 
     Returns:
-        start and end in seconds, the class, and the mean of its probability.
+        For each stretch: start and end in seconds, the class, and its mean probability.
     """
-    rows: list[tuple[float, float, str, float]] = []
-    for place, group in itertools.groupby(
-        prediction.segments, lambda segment: int(segment.probabilities.argmax())
-    ):
-        segments = list(group)
-        share = np.mean([segment.probabilities[place] for segment in segments])
-        rows.append(
-            (segments[0].start, segments[-1].end, prediction.class_names[place], float(share))
+    stretches: list[tuple[int, list[SegmentPrediction]]] = []
+    for segment in prediction.segments:
+        best = int(segment.probabilities.argmax())
+        if stretches:
+            previous, segments = stretches[-1]
+            if best == previous and segment.start <= segments[-1].end + ROUNDING:
+                segments.append(segment)
+                continue
+        stretches.append((best, [segment]))
+    return [
+        (
+            segments[0].start,
+            segments[-1].end,
+            prediction.class_names[best],
+            float(np.mean([segment.probabilities[best] for segment in segments])),
         )
-    return rows
+        for best, segments in stretches
+    ]
 
 
 def predict_videos(
@@ -82,7 +96,29 @@ def predict_videos(
     batch_size: int | None = None,
     reporter: Reporter | None = None,
 ) -> list[Prediction]:
-    """`predict` of a network that is loaded, and videos that were found."""
+    """Predicts every video of a catalog; see `ar3d_keras.predict`.
+
+    A video that cannot be predicted does not stop the others: it is logged, and its Prediction has
+    the reason as its `failure`.
+
+    Args:
+        classifier: the network, its class names and its clip geometry.
+        catalog: the videos; their labels are ignored.
+        clips: clips of a video or window.
+        crops: crops of a clip, 1 or 3.
+        window_seconds: length of a window; None: each video is predicted as a whole.
+        hop_seconds: seconds from one window to the next; None: windows follow each other.
+        workers: decoding threads; None: one per core.
+        batch_size: clips a step; None: that of the classifier.
+        reporter: shows the progress bar and logs what is wrong with a video.
+
+    Returns:
+        One Prediction for each video, in the order of the catalog.
+
+    Raises:
+        UserError: an option is out of range, no video could be predicted, or the network's output
+            is not a number.
+    """
     check_options(
         clips=clips,
         crops=crops,
@@ -94,42 +130,61 @@ def predict_videos(
     shape = classifier.shape
     if shape.flow:
         check_flow(shape.flow, (shape.resize_height, shape.resize_width))
-    rest = {
-        "clips": clips,
-        "crops": crops,
-        "workers": decoding_threads(workers),
-        "batch_size": batch_size or classifier.batch_size,
-        "reporter": reporter,
-    }
+    workers = decoding_threads(workers)
+    batch_size = batch_size or classifier.batch_size
     if window_seconds is None:
-        predictions = _whole(classifier, catalog, **rest)
+        predictions = _whole(
+            classifier,
+            catalog,
+            clips=clips,
+            crops=crops,
+            workers=workers,
+            batch_size=batch_size,
+            reporter=reporter,
+        )
     else:
-        hop = hop_seconds or window_seconds
-        predictions = _windows(classifier, catalog, seconds=window_seconds, hop=hop, **rest)
+        predictions = _windows(
+            classifier,
+            catalog,
+            seconds=window_seconds,
+            hop=hop_seconds or window_seconds,
+            clips=clips,
+            crops=crops,
+            workers=workers,
+            batch_size=batch_size,
+            reporter=reporter,
+        )
     for prediction in predictions:
-        if not prediction.failure:
+        if prediction.probabilities is not None:
             check_finite(prediction.probabilities, prediction.path)
     failures = [prediction for prediction in predictions if prediction.failure]
+    if len(failures) == len(predictions) == 1:
+        raise UserError(f"{failures[0].path!r} cannot be predicted: {failures[0].failure}")
     for prediction in failures:
         reporter.log(f"skipped: {prediction.path!r}: {prediction.failure}")
     if len(failures) == len(predictions):
-        first = failures[0]
         raise UserError(
-            f"{first.path!r} cannot be decoded ({first.failure})"
-            if len(failures) == 1
-            else f"none of the {len(failures)} videos can be decoded; the reasons are named above"
+            f"none of the {len(failures)} videos can be predicted; the reasons are named above"
         )
     return predictions
 
 
 def _whole(
-    classifier: Classifier, catalog: Catalog, *, clips, crops, workers, batch_size, reporter
+    classifier: Classifier,
+    catalog: Catalog,
+    *,
+    clips: int,
+    crops: int,
+    workers: int,
+    batch_size: int,
+    reporter: Reporter,
 ) -> list[Prediction]:
-    """Each video as evaluation looks at it."""
+    """Predicts each video as evaluation does."""
     with reporter.bar("checking", len(catalog), "videos") as update:
         scanned = scan(catalog, workers=workers, progress=update)
     videos = [video for video in catalog.videos if video.path in scanned.frames]
-    said, failures = {}, dict(scanned.unreadable)
+    outputs: dict[str, np.ndarray] = {}
+    failures = dict(scanned.unreadable)
     if videos:
         source = VideoSource(
             catalog.root,
@@ -141,15 +196,15 @@ def _whole(
         )
         for video in videos:
             _log_damage(video.path, scanned.damaged.get(video.path), reporter)
-        answers = predict_clips(
+        predicted = predict_clips(
             classifier.network, source, batch_size=batch_size, workers=workers, reporter=reporter
         )
-        said = dict(zip((v.path for v in videos), answers.probabilities, strict=True))
+        outputs = dict(zip((v.path for v in videos), predicted.probabilities, strict=True))
         failures |= source.failures
     return [
         Prediction(video.path, classifier.class_names, None, failure=failures[video.path])
         if video.path in failures
-        else Prediction(video.path, classifier.class_names, said[video.path])
+        else Prediction(video.path, classifier.class_names, outputs[video.path])
         for video in catalog.videos
     ]
 
@@ -163,23 +218,23 @@ def _windows(
     classifier: Classifier,
     catalog: Catalog,
     *,
-    seconds,
-    hop,
-    clips,
-    crops,
-    workers,
-    batch_size,
-    reporter,
+    seconds: float,
+    hop: float,
+    clips: int,
+    crops: int,
+    workers: int,
+    batch_size: int,
+    reporter: Reporter,
 ) -> list[Prediction]:
-    """Each video window by window, one video after the other."""
+    """Predicts each video window by window, one video after the other."""
     predictions = []
     for number, video in enumerate(catalog.videos, start=1):
         path = catalog.root / video.path
         try:
             if read_header(path).rate is None:
                 reporter.log(
-                    f"{video.path!r} tells no frame rate: {ASSUMED_RATE:g} frames a second are "
-                    "assumed where its frames have no times"
+                    f"{video.path!r} has no frame rate: {ASSUMED_RATE:g} frames a second are "
+                    "assumed where its frames have no time stamps"
                 )
             segments = timeline(
                 classifier,
@@ -193,7 +248,7 @@ def _windows(
                 reporter=reporter,
                 description="predicting" if len(catalog) == 1 else f"{number}/{len(catalog)}",
             )
-        except ReadError as error:
+        except (ReadError, UserError) as error:  # UserError: a window of this video is too large
             prediction = Prediction(video.path, classifier.class_names, None, failure=str(error))
         else:
             mean = np.mean([segment.probabilities for segment in segments], axis=0)

@@ -1,25 +1,19 @@
-"""A SavedModel that `ar3d export` wrote, as a Recogniser: asked as TF Serving would be."""
+"""A SavedModel that `ar3d export` wrote, as a Classifier: called as TF Serving calls it."""
 
-from __future__ import annotations
-
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.videos.sampling import ClipShape
-
-if TYPE_CHECKING:
-    from ar3d_keras.inference.classifier import Classifier
+from ar3d_keras.inference.classifier import Classifier, read_description
 
 
 class SavedModelNetwork:
     """Calls the signatures of a SavedModel.
 
     Attributes:
-        has_attention: whether it was exported with its attention map.
+        has_attention: whether the SavedModel has a signature for its attention map.
     """
 
     def __init__(self, loaded: Any):
@@ -27,11 +21,11 @@ class SavedModelNetwork:
         self.has_attention = "attention" in loaded.signatures
 
     def predict_on_batch(self, clips: np.ndarray) -> np.ndarray:
-        """Clips uint8 (batch, T, H, W, C) to class probabilities float32 (batch, classes)."""
+        """Maps clips, uint8 (batch, T, H, W, C), to probabilities, float32 (batch, classes)."""
         return self._call("serving_default", clips)["probabilities"].numpy()
 
     def attention(self, clips: np.ndarray) -> np.ndarray:
-        """Clips to attention maps, float32 (batch, T, H, W) in 0..1; see `attention_map`."""
+        """Maps clips to attention maps, float32 (batch, T, H, W) in 0..1; see `attention_map`."""
         return self._call("attention", clips)["attention"].numpy()
 
     def _call(self, signature: str, clips: np.ndarray) -> dict[str, Any]:
@@ -41,25 +35,22 @@ class SavedModelNetwork:
 
 
 def from_saved_model(folder: Path) -> Classifier:
-    """The network of a SavedModel.
+    """Loads a SavedModel.
 
     Args:
-        folder: of a version, or of the versions, of which the highest is taken.
+        folder: of a version, or of the versions; of those the highest is loaded.
 
     Raises:
-        UserError: none of ours is there, or TensorFlow is not.
+        UserError: the folder holds no SavedModel of `ar3d export`, or TensorFlow is not installed.
     """
-    # It brings Keras, which `find_version` must do without.
-    from ar3d_keras.inference.classifier import DESCRIPTION, Classifier
-
     version = find_version(folder)
-    description = _read(version / DESCRIPTION)
+    class_names, shape = read_description(version)
     try:
         import tensorflow as tf
     except ImportError:
         raise UserError(
-            "a SavedModel is read by TensorFlow, which is not installed: "
-            "`pip install ar3d-keras[tensorflow]`, or ask the run itself with --run"
+            "TensorFlow reads a SavedModel, and is not installed: "
+            "`pip install ar3d-keras[tensorflow]`, or give `run` in place of `saved_model`"
         ) from None
     tf.config.experimental.enable_tensor_float_32_execution(False)  # float32 on GPUs too
     try:
@@ -67,19 +58,14 @@ def from_saved_model(folder: Path) -> Classifier:
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{version} cannot be loaded ({reason}): export the run again") from None
-    return Classifier(
-        SavedModelNetwork(loaded),
-        tuple(description["classes"]),
-        ClipShape(**description["shape"]),
-        str(version),
-    )
+    return Classifier(SavedModelNetwork(loaded), class_names, shape, str(version))
 
 
 def find_version(folder: Path) -> Path:
-    """The folder itself where it is a version, else the highest version in it.
+    """Returns `folder` if it is a version, else the highest version in it; loads nothing.
 
     Raises:
-        UserError: neither; nothing is loaded to find out.
+        UserError: there is no version.
     """
     if (folder / "saved_model.pb").is_file():
         return folder
@@ -87,20 +73,7 @@ def find_version(folder: Path) -> Path:
     versions = [path for path in versions if (path / "saved_model.pb").is_file()]
     if not versions:
         raise UserError(
-            f"no SavedModel at {folder} (no saved_model.pb there, nor in a folder with a version's "
-            "number): write one with `ar3d export`"
+            f"no SavedModel at {folder} (neither saved_model.pb nor a numbered version folder with "
+            "one): write one with `ar3d export`"
         )
     return max(versions, key=lambda path: int(path.name))
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        description = json.loads(file.read_text(encoding="utf-8"))
-        ClipShape(**description["shape"]).array, description["classes"][0]
-        return description
-    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(
-            f"{file} cannot be used ({reason}): only a SavedModel that `ar3d export` wrote says "
-            "which clips it wants; export the run again"
-        ) from None

@@ -1,4 +1,4 @@
-"""A video of any length as a row of windows, each looked at as if it were a video of its own."""
+"""Predicts a long video window by window, each window as if it were a video of its own."""
 
 import math
 from collections import deque
@@ -19,10 +19,11 @@ from ar3d_keras.videos.reader import ASSUMED_RATE, load_cv2, read_header, timed_
 from ar3d_keras.videos.sampling import ClipShape, ClipSpec, uniform_clip
 
 Frame = TypeVar("Frame")
+Item = TypeVar("Item")
 
 # Containers round the time of a frame to a millisecond.
 ROUNDING = 0.0005  # seconds
-LARGEST = 4e9  # bytes of a window's frames; at 25 a second of 128x171, 40 minutes
+LARGEST = 4e9  # bytes of the frames of a window; 40 minutes of 128x171 at 25 a second
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,12 @@ class Window(Generic[Frame]):
 
 @dataclass(frozen=True)
 class SegmentPrediction:
-    """What a network said of a window.
+    """The prediction for a window of a video.
 
     Attributes:
         start: seconds.
         end: seconds.
-        probabilities: float32 (classes,), averaged over the window's views.
+        probabilities: float32 (classes,), the mean over the clips of the window.
     """
 
     start: float
@@ -60,17 +61,17 @@ class SegmentPrediction:
 def windows(
     timed: Iterable[tuple[float, Frame]], *, seconds: float, hop: float, period: float
 ) -> Iterator[Window[Frame]]:
-    """Cuts a stream of frames into windows, and holds no more of it than one.
+    """Cuts a stream of frames into windows, and holds no more than one window of it.
 
-    Window k has the frames from k * hop seconds on, to just before k * hop + seconds. The last one
-    has what is left, however short; windows without a frame are left out.
+    Window k has the frames with k * hop <= time < k * hop + seconds. The last window has the frames
+    that are left, however few. Windows without a frame are left out.
 
     Args:
         timed: times in seconds, rising, and frames.
-        seconds: of a window.
-        hop: seconds from a window to the next: fewer than `seconds`, and they overlap; more, and
-            what lies between them is not looked at.
-        period: seconds that the last frame lasts.
+        seconds: length of a window.
+        hop: seconds from the start of one window to the start of the next. If it is below
+            `seconds`, windows overlap; if it is above, the frames between them are skipped.
+        period: seconds that the last frame is shown.
     """
     held: deque[tuple[float, Frame]] = deque()
     window = first = 0
@@ -98,32 +99,37 @@ def windows(
 
 
 def check_window_memory(seconds: float, frames: float, shape: ClipShape) -> None:
-    """Refuses a window of so many seconds that its frames would fill the memory.
+    """Raises if the frames of a window would not fit into memory.
+
+    Args:
+        seconds: length of the window.
+        frames: number of frames in the window.
+        shape: the clip geometry, whose resized frames the window holds.
 
     Raises:
-        UserError: says how much it would be.
+        UserError: they take more than LARGEST bytes.
     """
     size = frames * shape.resize_height * shape.resize_width * 3
     if size > LARGEST:
         raise UserError(
-            f"a window of {seconds:g} seconds would hold {size / 1e9:.0f} GB of frames: give a "
-            "shorter --window-seconds, or leave it out to look at a video as a whole"
+            f"a window of {seconds:g} seconds would hold {size / 1e9:.0f} GB of frames: choose a "
+            "smaller `window_seconds`, or leave it out to predict each video as a whole"
         )
 
 
 def clips_of(
     frames: Sequence[np.ndarray], shape: ClipShape, *, clips: int = 1, crops: int = 1
 ) -> Iterator[np.ndarray]:
-    """What evaluation would cut out of a video of just these frames.
+    """Yields the clips that evaluation would cut out of a video of these frames.
 
     Args:
         frames: each uint8 (resize_height, resize_width, 3) of `shape`, BGR.
-        shape: the clips' geometry.
-        clips: windows, evenly spread.
-        crops: 1 (centre) or 3.
+        shape: the clip geometry.
+        clips: number of clips, evenly spread in time.
+        crops: crops of a clip, 1 (center) or 3.
 
     Yields:
-        clips x crops times uint8 (T, H, W, C).
+        clips x crops arrays, uint8 (T, H, W, C).
     """
     for index in range(clips * crops):
         yield cut(
@@ -131,32 +137,39 @@ def clips_of(
         )
 
 
-def cut(frames: Sequence[np.ndarray], view: ClipSpec, shape: ClipShape) -> np.ndarray:
-    """The clip of a view: uint8 (T, H, W, C); see `clips_of`."""
+def cut(frames: Sequence[np.ndarray], spec: ClipSpec, shape: ClipShape) -> np.ndarray:
+    """Cuts one clip, uint8 (T, H, W, C), out of `frames`; see `clips_of`."""
     cv2 = load_cv2()
-    rows = slice(view.top, view.top + shape.height)
-    columns = slice(view.left, view.left + shape.width)
+    rows = slice(spec.top, spec.top + shape.height)
+    columns = slice(spec.left, spec.left + shape.width)
 
-    def read(wanted) -> np.ndarray:
-        return np.stack([cv2.cvtColor(frames[n], cv2.COLOR_BGR2RGB) for n in wanted])
+    def read(indices: Iterable[int]) -> np.ndarray:
+        return np.stack([cv2.cvtColor(frames[n], cv2.COLOR_BGR2RGB) for n in indices])
 
     if not shape.flow:
-        return read(view.window)[:, rows, columns]
-    pictures, flow = with_flow(read, view.window, available=len(frames), name=shape.flow)
+        return read(spec.window)[:, rows, columns]
+    pictures, flow = with_flow(read, spec.window, available=len(frames), name=shape.flow)
     return np.concatenate([pictures, flow], axis=-1)[:, rows, columns]
 
 
 def small_windows(
     path: Path, shape: ClipShape, *, seconds: float, hop: float, threads: int = 1
 ) -> Iterator[Window[np.ndarray]]:
-    """The windows of a video file or a folder of frames, decoded once, from front to back.
+    """Decodes a video once, from front to back, and yields its windows.
 
-    Frames are resized as clips need them: uint8 (resize_height, resize_width, 3), BGR. A window
-    of ten seconds at 25 frames a second of 128x171 holds 16 MB.
+    Frames are resized to what the clips need, uint8 (resize_height, resize_width, 3), BGR. A window
+    of ten seconds of 128x171 at 25 frames a second takes 16 MB.
+
+    Args:
+        path: a video file or a folder of frames.
+        shape: the clip geometry.
+        seconds: length of a window; see `windows`.
+        hop: seconds from the start of one window to the start of the next.
+        threads: decoding threads.
 
     Raises:
-        ReadError: it cannot be decoded.
-        UserError: a window would fill the memory.
+        ReadError: the video cannot be decoded.
+        UserError: a window would not fit into memory.
     """
     cv2 = load_cv2()
     header = read_header(path)
@@ -183,28 +196,30 @@ def timeline(
     reporter: Reporter | None = None,
     description: str = "predicting",
 ) -> tuple[SegmentPrediction, ...]:
-    """What a network says of each window of a video, in memory that does not grow with it.
+    """Predicts each window of a video. The memory it takes does not grow with the video.
 
     Args:
-        classifier: the network, its classes and its clips.
+        classifier: the network, its class names and its clip geometry.
         path: a video file or a folder of frames.
-        seconds: of a window; see `windows`.
-        hop: seconds from a window to the next.
-        clips: clips a window.
-        crops: crops a clip, 1 or 3.
+        seconds: length of a window; see `windows`.
+        hop: seconds from the start of one window to the start of the next.
+        clips: clips of a window.
+        crops: crops of a clip, 1 or 3.
         batch_size: clips a step.
-        threads: that decode.
-        reporter: draws the bar.
-        description: of the bar.
+        threads: decoding threads.
+        reporter: shows the progress bar.
+        description: label of the progress bar.
 
     Raises:
-        ReadError: it cannot be decoded.
+        ReadError: the video cannot be decoded.
+        UserError: a window would not fit into memory.
     """
-    shape, times = classifier.shape, []
+    shape = classifier.shape
+    times: list[tuple[float, float]] = []
     frames = read_header(path).frames
     with (reporter or Reporter()).bar(description, max(1, frames), "frames") as update:
 
-        def batches():
+        def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             waiting: list[np.ndarray] = []
             for window in small_windows(path, shape, seconds=seconds, hop=hop, threads=threads):
                 times.append((window.start, window.end))
@@ -217,16 +232,16 @@ def timeline(
             if waiting:
                 yield np.stack(waiting), np.full(len(waiting), -1)
 
-        said, _, _ = predict_batches(classifier.network, ahead(batches()), batch_size)
-    said = said.reshape(len(times), clips * crops, -1).mean(axis=1)
+        outputs, _, _ = predict_batches(classifier.network, ahead(batches()), batch_size)
+    outputs = outputs.reshape(len(times), clips * crops, -1).mean(axis=1)
     return tuple(
         SegmentPrediction(start, end, probabilities)
-        for (start, end), probabilities in zip(times, said, strict=True)
+        for (start, end), probabilities in zip(times, outputs, strict=True)
     )
 
 
-def ahead(items: Iterator) -> Iterator:
-    """The same, each made in another thread while the one before is worked on."""
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Yields `items`; a thread makes the next item while the caller works on the last one."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, None)
         while (item := coming.result()) is not None:

@@ -1,11 +1,12 @@
-"""C3D: eight 3x3x3 convolutions, five poolings, two hidden dense layers.
+"""C3D: eight 3x3x3 convolutions, five poolings and two hidden dense layers.
 
 Source: Tran, Bourdev, Fergus, Torresani, Paluri: *Learning Spatiotemporal Features with 3D
-Convolutional Networks*, ICCV 2015, section 3.2 and figure 3 (the network called "3D-ConvNet"
-where it is compared with).
+Convolutional Networks*, ICCV 2015, section 3.2 and figure 3. Comparisons also call this network
+"3D-ConvNet".
 """
 
 import itertools
+from typing import Any, ClassVar
 
 import keras
 from keras import layers
@@ -14,16 +15,15 @@ from ar3d_keras.models.classifier import (
     Sizes3D,
     VideoClassifier,
     arguments,
-    centred,
-    check_sizes,
+    centered,
     clip_input,
     scaled,
     seeded_dropout,
-    three,
+    triple,
 )
 from ar3d_keras.models.layers import PACKAGE, AttentionGate
 
-# (name, channels, the pooling after it)
+# (name, channels, window of the pooling that follows)
 CONVOLUTIONS = (
     ("conv1a", 64, (1, 2, 2)),
     ("conv2a", 128, (2, 2, 2)),
@@ -41,40 +41,55 @@ class C3D(VideoClassifier):
     """Clips in 0..255 to class probabilities.
 
         clip    (batch, 16, 112, 112, 3)     uint8 or float, 0..255; scaled to -1..1 inside
-        conv1a  (batch, 16, 112, 112, 64)    3x3x3, ReLU, as every convolution
-        pool1   (batch, 16, 56, 56, 64)      1x2x2: the first pooling leaves time alone
+        conv1a  (batch, 16, 112, 112, 64)    3x3x3, ReLU, like every convolution
+        pool1   (batch, 16, 56, 56, 64)      1x2x2: the first pooling keeps all frames
         conv2a  (batch, 16, 56, 56, 128)
-        pool2   (batch, 8, 28, 28, 128)      2x2x2, as the poolings below
-        conv3b  (batch, 8, 28, 28, 256)      after conv3a of the same shape
+        pool2   (batch, 8, 28, 28, 128)      2x2x2, like the poolings below
+        conv3b  (batch, 8, 28, 28, 256)      conv3a before it has the same shape
         pool3   (batch, 4, 14, 14, 256)
         conv4b  (batch, 4, 14, 14, 512)      after conv4a
         pool4   (batch, 2, 7, 7, 512)
-        conv5b  (batch, 2, 7, 7, 512)        after conv5a; then the gate, where `attention`
+        conv5b  (batch, 2, 7, 7, 512)        after conv5a; then the gate, with `attention`
         pool5   (batch, 1, 4, 4, 512)
         fc6     (batch, 4096)                ReLU, dropout 0.5
         fc7     (batch, 4096)                ReLU, dropout 0.5
-        output  (batch, classes)             softmax, float32 under every precision
+        output  (batch, classes)             softmax, float32 under every dtype policy
 
-    78,409,573 parameters with 101 classes. Poolings round up (pool5 makes 4 of 7, as the
-    published weights of fc6 have it), so a clip of any size passes.
+    78,409,573 parameters with 101 classes. Poolings round sizes up (pool5 makes 4 of 7, which the
+    published weights of fc6 need), so the network accepts clips of any size.
 
-    Different from the publication: colour is scaled to -1..1, where it subtracts the mean clip of
-    its data; weights start from He et al.'s normal distribution, for it has no normalisation.
+    Different from the publication: color is scaled to -1..1 (the publication subtracts the mean
+    clip of its data), and weights are initialized from He et al.'s normal distribution, because the
+    network has no normalization layers.
 
     Args:
         num_classes: number of classes, at least 2.
-        attention: whether conv5b's features are multiplied with the sigmoid gate.
-        frames: T of a clip.
-        height: of a clip, pixels.
-        width: of a clip, pixels.
-        gate_kernel: of the gate's convolution, one integer or (time, height, width).
+        attention: whether conv5b's features are multiplied by the sigmoid gate.
+        frames: frames of a clip.
+        height: height of a clip, pixels.
+        width: width of a clip, pixels.
+        gate_kernel: kernel of the gate's convolution, one integer or (time, height, width).
         dense: units of fc6 and of fc7.
-        dropout: the share of their units that training drops.
-        width_multiplier: of the convolutions' channels; 1 is the publication.
+        dropout: dropout rate after fc6 and fc7.
+        width_multiplier: multiplies the channels of the convolutions; 1 is the publication.
+        **kwargs: see VideoClassifier.
 
     Raises:
-        UserError: a size that makes no network.
+        UserError: an option is unknown or out of range.
     """
+
+    search_space: ClassVar[dict[str, dict[str, Any]]] = {
+        "width_multiplier": {"choice": [0.25, 0.5, 1.0]},
+        "gate_kernel": {"choice": [[1, 1, 1], [3, 3, 3]]},
+        "dense": {"choice": [512, 1024, 2048, 4096]},
+        "dropout": {"float": [0.2, 0.7]},
+    }
+    presets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {
+        "demo": {
+            "model": {"width_multiplier": 0.25, "dense": 256},
+            "recipe": {"epochs": 20, "learning_rate": 3e-4},
+        },
+    }
 
     def __init__(
         self,
@@ -88,17 +103,16 @@ class C3D(VideoClassifier):
         dense: int = 4096,
         dropout: float = 0.5,
         width_multiplier: float = 1.0,
-        **kwargs,
+        **kwargs: Any,
     ):
-        gate_kernel = three(gate_kernel)
+        gate_kernel = triple(gate_kernel)
         sizes = arguments(locals())
-        check_sizes(sizes)
-        dtype = kwargs.pop("dtype", None)
+        dtype = kwargs.pop("dtype", None) or "float32"
         layer = {"padding": "same", "data_format": "channels_last", "dtype": dtype}
         relu = {"activation": "relu", "kernel_initializer": "he_normal"}
 
         clip = clip_input(frames, height, width)
-        x = centred(clip)
+        x = centered(clip)
         poolings = itertools.count(1)
         for name, channels, pool in CONVOLUTIONS:
             filters = scaled(channels, width_multiplier)
@@ -107,7 +121,7 @@ class C3D(VideoClassifier):
                 x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
             if pool:
                 x = layers.MaxPooling3D(pool, **layer, name=f"pool{next(poolings)}")(x)
-        x = layers.Flatten(dtype=dtype, name="flatten")(x)
+        x = layers.Flatten("channels_last", dtype=dtype, name="flatten")(x)
         for name in ("fc6", "fc7"):
             x = layers.Dense(dense, **relu, dtype=dtype, name=name)(x)
             x = seeded_dropout(dropout, dtype, f"dropout_{name}")(x)

@@ -1,52 +1,308 @@
-"""What the networks share: how they are saved, which sizes they refuse, what is in a clip."""
+"""What all networks share: options and their checks, clip input, class names and clip geometry."""
 
+import dataclasses
+import math
+import os
 import random
-from collections.abc import Mapping
-from typing import Any
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import keras
+import typeguard
 from keras import layers
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.inference.classifier import Classifier
+from ar3d_keras.inference.predictor import Prediction, predict_videos
+from ar3d_keras.progress import Reporter
+from ar3d_keras.videos.sampling import ClipShape
+from ar3d_keras.videos.unlabelled import find_videos
 
 Sizes3D = int | tuple[int, int, int]
+
+# Keyword arguments of every network, besides its options.
+COMMON = ("name", "dtype", "trainable", "class_names", "clip_shape")
+# Options of .keras files that version 0.1 wrote, and their names today.
+RENAMED = {
+    "classes": "num_classes",
+    "shrink": "spatial_downsample",
+    "log_features": "log_pooling",
+    "frames_network": "backbone",
+}
 
 
 class VideoClassifier(keras.Model):
     """Clips in 0..255 to class probabilities: the base of every network.
 
-    A subclass builds its graph in `__init__`, whose keyword arguments are the options that the
-    command line may give it, with its own defaults.
+    A subclass declares a network. Its `__init__` builds the graph; the keyword arguments of
+    `__init__` are the network's options, with their defaults. The class attributes are the rest of
+    the declaration.
+
+    The dtype policy is float32 unless `dtype` is given: Keras's global settings (keras.json, or
+    `keras.config`) change nothing.
 
     Attributes:
-        needs_flow: whether a clip has five channels, red, green, blue and the optical flow dx
-            and dy, instead of three. Flow is quantised like colour: 128 is no motion,
-            128 + 127 d / 20 a motion of d pixels.
-        sizes: the constructor's arguments.
+        needs_flow: whether a clip has five channels (red, green, blue, and the optical flow dx and
+            dy) instead of three. Flow is quantized like color: 128 is no motion, 128 + 127 d / 20
+            is a motion of d pixels.
+        search_space: the options that `tune` searches: option -> {"choice": [...]} or
+            {"float": [low, high]}.
+        presets: what the network adds to a preset of `config.PRESETS`: preset -> section -> option
+            -> value.
+        sizes: the options that this network was built with, and `num_classes`.
+
+    Args:
+        clip: the symbolic input, from `clip_input`.
+        output: the symbolic class probabilities, (batch, num_classes).
+        sizes: the constructor's arguments, from `arguments`.
+        class_names: the names of the classes, in the order of the outputs; None if unknown.
+        clip_shape: how a video becomes a clip: a ClipShape or a mapping of its fields; None if
+            unknown.
+        **kwargs: `name` and `trainable`, for keras.Model.
+
+    Raises:
+        UserError: `class_names` or `clip_shape` does not fit the network.
     """
 
-    needs_flow = False
+    needs_flow: ClassVar[bool] = False
+    search_space: ClassVar[dict[str, dict[str, Any]]] = {}
+    presets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {}
 
-    def __init__(self, clip, output, sizes: Mapping[str, Any], **kwargs):
+    def __init__(
+        self,
+        clip: Any,
+        output: Any,
+        sizes: Mapping[str, Any],
+        *,
+        class_names: Sequence[str] | None = None,
+        clip_shape: ClipShape | Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(clip, output, **kwargs)
         self.sizes = dict(sizes)
+        self.class_names = class_names
+        self.clip_shape = clip_shape
 
-    def get_config(self):
-        # No dtype policy: weights are float32 under every precision, and a network that is
-        # loaded computes in float32.
-        return {**self.sizes, "name": self.name}
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the classes, in the order of the outputs; None if unknown.
+
+        Raises:
+            UserError: when set: there are not `num_classes` different names.
+        """
+        return self._class_names
+
+    @class_names.setter
+    def class_names(self, names: Sequence[str] | None) -> None:
+        self._class_names = None if names is None else _checked_names(names, self.sizes)
+
+    @property
+    def clip_shape(self) -> ClipShape | None:
+        """How a video becomes a clip of this network; None if unknown.
+
+        Raises:
+            UserError: when set: it describes other clips than the network takes.
+        """
+        return self._clip_shape
+
+    @clip_shape.setter
+    def clip_shape(self, shape: ClipShape | Mapping[str, Any] | None) -> None:
+        if shape is not None:
+            shape = _checked_shape(shape, self.sizes, self.needs_flow)
+        self._clip_shape = shape
+
+    def as_classifier(self) -> Classifier:
+        """This network in float32 with its class names and clip geometry, ready to predict videos.
+
+        Raises:
+            UserError: the network knows no class names or no clip geometry.
+        """
+        for name in ("class_names", "clip_shape"):
+            if getattr(self, name) is None:
+                raise UserError(
+                    f"the network {self.name!r} has no `{name}`: load it from a run, or set it"
+                )
+        return Classifier(self._in_float32(), self.class_names, self.clip_shape, self.name)
+
+    def predict_videos(
+        self,
+        paths: str | os.PathLike | Sequence[str | os.PathLike],
+        *,
+        clips: int = 1,
+        crops: int = 1,
+        window_seconds: float | None = None,
+        hop_seconds: float | None = None,
+        workers: int | None = None,
+        batch_size: int = 8,
+        reporter: Reporter | None = None,
+    ) -> list[Prediction]:
+        """Predicts the action in videos, in float32.
+
+        Args:
+            paths: a video file, a folder of frames, a folder of videos at any depth, or several.
+            clips: clips of a video (or of a window of `window_seconds`); their probabilities are
+                averaged.
+            crops: crops of a clip, 1 (center) or 3.
+            window_seconds: predicts each window of so many seconds; None: the whole video.
+            hop_seconds: from the start of a window to the start of the next; None:
+                `window_seconds`.
+            workers: threads that decode; None: one per core.
+            batch_size: clips a step.
+            reporter: shows progress and the videos that cannot be decoded.
+
+        Returns:
+            One Prediction a video, in the order of `paths`.
+
+        Raises:
+            UserError: the network knows no class names or no clip geometry, a path does not exist,
+                a number is out of range, or no video can be decoded.
+        """
+        paths = [paths] if isinstance(paths, str | os.PathLike) else paths
+        return predict_videos(
+            self.as_classifier(),
+            find_videos(paths),
+            clips=clips,
+            crops=crops,
+            window_seconds=window_seconds,
+            hop_seconds=hop_seconds,
+            workers=workers,
+            batch_size=batch_size,
+            reporter=reporter,
+        )
+
+    def _in_float32(self) -> "VideoClassifier":
+        """This network, or a copy of it if it computes in another precision."""
+        if all(layer.compute_dtype == "float32" for layer in self._flatten_layers()):
+            return self
+        copy = type(self).from_config(self.get_config())
+        copy.set_weights(self.get_weights())
+        return copy
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, as JSON values.
+
+        The dtype policy is not among them: weights are float32 under every policy, and a loaded
+        network computes in float32.
+        """
+        config = {**self.sizes, "name": self.name}
+        if self.class_names is not None:
+            config["class_names"] = list(self.class_names)
+        if self.clip_shape is not None:
+            config["clip_shape"] = dataclasses.asdict(self.clip_shape)
+        return config
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config, dtype="float32")
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Any:
+        """The network of a config, also of one that version 0.1 wrote, with new weights.
+
+        Raises:
+            UserError: an option is unknown or out of range.
+        """
+        return cls(**{RENAMED.get(k, k): v for k, v in config.items()}, dtype="float32")
+
+
+def _checked_names(names: Sequence[str], sizes: Mapping[str, Any]) -> tuple[str, ...]:
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"`class_names` must be a list of names, not {names!r}")
+    if len(names) != sizes["num_classes"]:
+        raise UserError(
+            f"`class_names` must have {sizes['num_classes']} names, one for each class, not "
+            f"{len(names)}"
+        )
+    if len(set(names)) < len(names):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise UserError(f"`class_names` has {twice!r} twice: each class needs its own name")
+    return tuple(names)
+
+
+def _checked_shape(
+    shape: ClipShape | Mapping[str, Any], sizes: Mapping[str, Any], needs_flow: bool
+) -> ClipShape:
+    try:
+        if not isinstance(shape, ClipShape):
+            shape = ClipShape(**shape)
+        for name, kind in typing.get_type_hints(ClipShape).items():
+            typeguard.check_type(getattr(shape, name), kind)
+    except (TypeError, typeguard.TypeCheckError) as error:
+        raise UserError(f"`clip_shape` does not describe a clip: {error}") from None
+    for name in ("frames", "height", "width"):
+        if getattr(shape, name) != sizes[name]:
+            raise UserError(
+                f"`clip_shape` has {name} {getattr(shape, name)}, but the network takes clips of "
+                f"{name} {sizes[name]}"
+            )
+    if shape.resize_height < shape.height or shape.resize_width < shape.width or shape.stride < 1:
+        raise UserError(
+            "`clip_shape` must have a resize of at least the clip's size and a stride of at least 1"
+        )
+    if needs_flow != (shape.flow is not None):
+        need = "needs" if needs_flow else "takes no"
+        raise UserError(f"`clip_shape` has flow {shape.flow}, but the network {need} optical flow")
+    return shape
 
 
 def arguments(scope: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a constructor, from its `locals()` before it made others."""
-    return {k: v for k, v in scope.items() if k not in ("self", "kwargs", "__class__")}
+    """The checked arguments of a constructor.
+
+    Args:
+        scope: its `locals()`, before other variables are assigned.
+
+    Returns:
+        All arguments but `self` and `kwargs`, by name.
+
+    Raises:
+        UserError: an unknown keyword, a value of another type, a number out of range, or fewer
+            than 2 classes.
+    """
+    network, kwargs = scope["__class__"], scope["kwargs"]
+    sizes = {k: v for k, v in scope.items() if k not in ("self", "kwargs", "__class__")}
+    for name in kwargs:
+        if name not in COMMON:
+            known = ", ".join(f"`{each}`" for each in (*sizes, *COMMON))
+            raise UserError(f"{network.__name__} has no option `{name}`: it has {known}")
+    hints = typing.get_type_hints(network.__init__)
+    for name, value in sizes.items():
+        _check_value(name, value, hints[name])
+    if sizes["num_classes"] < 2:
+        raise UserError(f"`num_classes` must be at least 2, not {sizes['num_classes']}")
+    return sizes
 
 
-def clip_input(frames: int, height: int, width: int, channels: int = 3):
+def _check_value(name: str, value: Any, hint: Any) -> None:
+    try:
+        typeguard.check_type(value, hint)
+    except typeguard.TypeCheckError:
+        kind = {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}.get(
+            hint, "one whole number or three (time, height, width)"
+        )
+        words = [
+            word
+            for part in typing.get_args(hint)
+            if typing.get_origin(part) is typing.Literal
+            for word in typing.get_args(part)
+        ]
+        raise UserError(f"`{name}` must be {' or '.join([kind, *words])}, not {value!r}") from None
+    if name == "dropout":
+        if not 0 <= value < 1:
+            raise UserError(f"`dropout` must be at least 0 and below 1, not {value}")
+    elif hint is float:
+        if not 0 < value < math.inf:
+            raise UserError(f"`{name}` must be above 0, not {value}")
+    elif not isinstance(value, bool | str) and min(triple(value)) < 1:
+        raise UserError(f"`{name}` must be at least 1, not {value}")
+
+
+def check_min_size(what: str, least: int, height: int, width: int) -> None:
+    """Raises UserError if a frame is smaller than `least` x `least` pixels."""
+    if min(height, width) < least:
+        raise UserError(
+            f"{what} needs frames of at least {least}x{least}, not {height}x{width}: "
+            "give a larger `height` and `width`"
+        )
+
+
+def clip_input(frames: int, height: int, width: int, channels: int = 3) -> Any:
     """The clip: float32 (batch, frames, height, width, channels), 0..255.
 
     float32, because a uint8 Input would cut the fraction off float clips; uint8 arrays are cast
@@ -55,71 +311,31 @@ def clip_input(frames: int, height: int, width: int, channels: int = 3):
     return keras.Input((frames, height, width, channels), dtype="float32", name="clip")
 
 
-def centred(colour):
-    """Colour in 0..255 to -1..1."""
-    return layers.Rescaling(1 / 127.5, offset=-1, dtype="float32", name="rescaling")(colour)
+def centered(color: Any) -> Any:
+    """Scales color from 0..255 to -1..1."""
+    return layers.Rescaling(1 / 127.5, offset=-1, dtype="float32", name="rescaling")(color)
 
 
-def centred_flow(flow):
-    """Quantised flow to -1..1, 0 being no motion and 1 a motion of 20 pixels."""
+def centered_flow(flow: Any) -> Any:
+    """Scales quantized flow to -1..1: 0 is no motion, 1 is a motion of 20 pixels."""
     scale = layers.Rescaling(1 / 127, offset=-128 / 127, dtype="float32", name="flow_rescaling")
     return scale(flow)
 
 
-def seeded_dropout(rate: float, dtype=None, name: str = "dropout") -> layers.Dropout:
-    """Dropout whose state a checkpoint holds.
+def seeded_dropout(rate: float, dtype: Any, name: str = "dropout") -> layers.Dropout:
+    """Dropout whose random state is saved in checkpoints.
 
-    Without a seed, Keras on torch drops by torch's global generator, which no checkpoint holds;
-    with one, what was drawn is counted in a variable on every backend.
+    Without a seed, Keras on torch draws from torch's global generator, which no checkpoint saves.
+    With a seed, a variable of the layer counts the draws on every backend.
     """
     return layers.Dropout(rate, seed=random.randint(1, 10**9), dtype=dtype, name=name)
 
 
-def three(sizes: Sizes3D) -> tuple[int, int, int]:
-    """One integer, or (time, height, width), as three."""
+def triple(sizes: Sizes3D) -> tuple[int, int, int]:
+    """(time, height, width) from one integer for all three, or from three."""
     return tuple(sizes) if isinstance(sizes, list | tuple) else (sizes,) * 3
 
 
 def scaled(channels: int, width_multiplier: float) -> int:
-    """So many channels, at least one."""
+    """`channels` times `width_multiplier`, rounded, at least 1."""
     return max(1, round(channels * width_multiplier))
-
-
-def check_sizes(sizes: Mapping[str, Any]) -> None:
-    """Refuses what is a size of no network at all; names it by its flag.
-
-    Raises:
-        UserError: a count that is no whole number of at least 1, a dropout that is no share, a
-            width multiplier that is not above 0, fewer than 2 classes.
-    """
-    for name, value in sizes.items():
-        flag = "--" + name.replace("_", "-")
-        if name == "dropout":
-            if not 0 <= value < 1:
-                raise UserError(f"{flag} {value} must lie in 0 <= dropout < 1")
-        elif name == "width_multiplier":
-            if not 0 < value < float("inf"):
-                raise UserError(f"{flag} {value} must be above 0")
-        elif not isinstance(value, bool | str):
-            _check_count(flag, value)
-    if sizes["num_classes"] < 2:
-        raise UserError(f"a classifier needs at least 2 classes, not {sizes['classes']}")
-
-
-def _check_count(flag: str, value: Any) -> None:
-    numbers = value if isinstance(value, tuple) else (value,)
-    if not all(isinstance(number, int) for number in numbers):
-        raise UserError(f"{flag} {value} must be of whole numbers")
-    if isinstance(value, tuple) and len(value) != 3:
-        raise UserError(f"{flag} {value} must be one integer or three (time, height, width)")
-    if min(numbers) < 1:
-        raise UserError(f"{flag} {value} must be at least 1")
-
-
-def check_min_size(what: str, least: int, height: int, width: int) -> None:
-    """Raises UserError where a frame is smaller than `least` x `least`."""
-    if min(height, width) < least:
-        raise UserError(
-            f"{what} needs frames of at least {least}x{least}, not {height}x{width}: "
-            "give a larger --height and --width"
-        )

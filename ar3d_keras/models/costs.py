@@ -1,6 +1,7 @@
-"""What a network costs: multiply-adds of one clip, counted layer by layer."""
+"""Counts the multiply-adds of a network for one clip, layer by layer."""
 
 import math
+from typing import Any
 
 import keras
 
@@ -9,16 +10,16 @@ from ar3d_keras.models.layers import AttentionGate
 
 
 def gflops(network: keras.Model) -> float:
-    """Floating point operations of one clip through `network`, in 1e9, two a multiply-add.
+    """Floating point operations for one clip, in 1e9; a multiply-add counts as two.
 
-    Counted are convolutions, dense layers and LSTMs, as the literature does; poolings,
-    normalisations and activations are not.
+    Like the literature, this counts convolutions, dense layers and LSTMs, but no poolings,
+    normalizations or activations.
     """
     return 2 * multiply_adds(network) / 1e9
 
 
 def multiply_adds(network: keras.Model) -> int:
-    """Multiply-adds of one input of a built functional model, nested ones included."""
+    """Multiply-adds of a built functional model, including nested models, for one input."""
     return sum(map(_of_layer, network.layers))
 
 
@@ -32,15 +33,15 @@ def _of_layer(layer: keras.layers.Layer) -> int:
             _size(weight) for weight in (layer.cell.kernel, layer.cell.recurrent_kernel)
         )
     if isinstance(layer, AttentionGate):
-        # Each position: the convolution, then one product a channel.
+        # At each position: the convolution, then one product for each channel.
         positions = math.prod(layer.output.shape[1:-1])
         return positions * (_size(layer.convolution.kernel) + layer.output.shape[-1])
-    # Every kernel is used once a position; a separable convolution has two of them.
+    # Each kernel is applied once at each position; a separable convolution has two kernels.
     kernels = [
         getattr(layer, name, None) for name in ("kernel", "depthwise_kernel", "pointwise_kernel")
     ]
     return math.prod(layer.output.shape[1:-1]) * sum(_size(k) for k in kernels if k is not None)
 
 
-def _size(weight) -> int:
+def _size(weight: Any) -> int:
     return math.prod(weight.shape)

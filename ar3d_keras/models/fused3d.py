@@ -1,9 +1,11 @@
-"""3D-Fused: networks of single frames for colour and for flow, fused by a 3D convolution.
+"""3D-Fused: image networks for color and for optical flow, fused by a 3D convolution.
 
 Source: Carreira, Zisserman: *Quo Vadis, Action Recognition? A New Model and the Kinetics
 Dataset*, CVPR 2017, section 2.3 and figure 2(d), after Feichtenhofer, Pinz, Zisserman:
 *Convolutional Two-Stream Network Fusion for Video Action Recognition*, CVPR 2016.
 """
+
+from typing import Any, ClassVar
 
 import keras
 from keras import layers, ops
@@ -12,12 +14,11 @@ from ar3d_keras.models.classifier import (
     Sizes3D,
     VideoClassifier,
     arguments,
-    centred,
-    centred_flow,
-    check_sizes,
+    centered,
+    centered_flow,
     clip_input,
     seeded_dropout,
-    three,
+    triple,
 )
 from ar3d_keras.models.frames import FrameByFrame, open_network
 from ar3d_keras.models.layers import PACKAGE, AttentionGate
@@ -29,40 +30,59 @@ MOMENTS = 5
 class Fused3D(VideoClassifier):
     """Clips with flow, in 0..255, to class probabilities.
 
-    The clip is cut into five moments of equal length, its middle 15 of 16 frames into moments of
-    three. Of each, the colour stream sees the middle frame and the flow stream the flow of all.
+    The clip is cut into five moments of equal length: the first 15 of 16 frames into moments of
+    three frames. The color stream sees the middle frame of each moment, the flow stream the flow of
+    all its frames.
 
         clip      (batch, 16, 112, 112, 5)   uint8 or float, 0..255; scaled to -1..1 inside
-        colour    (batch, 5, 112, 112, 3)    the middle frame of each moment
-        flow      (batch, 5, 112, 112, 6)    dx, dy of its frames in turn
+        color     (batch, 5, 112, 112, 3)    the middle frame of each moment
+        flow      (batch, 5, 112, 112, 6)    dx, dy of its frames, one after the other
         rgb       (batch, 5, 4, 4, 1280)     MobileNetV2's last features
-        motion    (batch, 5, 4, 4, 1280)     those of another one
-        fusion    (batch, 5, 4, 4, 512)      both in one 3x3x3 convolution, ReLU; then the gate, where `attention`
-        pool      (batch, 2, 2, 2, 512)      maxima of 3x3x3
-        output    (batch, classes)           dropout 0.5, Dense, softmax, float32 under every precision
+        motion    (batch, 5, 4, 4, 1280)     likewise, with weights of its own
+        fusion    (batch, 5, 4, 4, 512)      3x3x3 convolution of both, ReLU; then the gate, with `attention`
+        pool      (batch, 2, 2, 2, 512)      max pooling 3x3x3
+        output    (batch, classes)           dropout 0.5, Dense, softmax, float32 under every dtype policy
 
     40,320,581 parameters with 101 classes (the publication: 39 million).
 
-    Different from the publication: its clip is 50 frames, five moments of ten at 224x224, and its
-    two networks are Inception-v1 (5x7x7x1024 each).
+    Different from the publication, which takes 50 frames (five moments of ten) of 224x224 and two
+    Inception-v1 networks (5x7x7x1024 each).
 
     Args:
         num_classes: number of classes, at least 2.
-        attention: whether the fused features are multiplied with the sigmoid gate.
-        frames: T of a clip; below five, there is a moment a frame.
-        height: of a clip, pixels.
-        width: of a clip, pixels.
-        backbone: the network of single frames, a name of keras.applications.
-        backbone_weights: "none", or "imagenet" to start both streams from. Not part of what is saved.
+        attention: whether the fused features are multiplied by the sigmoid gate.
+        frames: frames of a clip; below five, each frame is a moment.
+        height: height of a clip, pixels.
+        width: width of a clip, pixels.
+        backbone: the image network of both streams, a name of `config.Backbone`.
+        backbone_weights: initial weights of both streams: "none" or "imagenet". Not saved with the
+            network.
         filters: channels of the fusion.
-        gate_kernel: of the gate's convolution, one integer or (time, height, width).
-        dropout: the share of the fused features that training drops.
+        gate_kernel: kernel of the gate's convolution, one integer or (time, height, width).
+        dropout: dropout rate of the fused features.
+        **kwargs: see VideoClassifier.
 
     Raises:
-        UserError: a size that makes no network, or weights that cannot be had.
+        UserError: an option is unknown or out of range, or the weights cannot be downloaded.
     """
 
     needs_flow = True
+    search_space: ClassVar[dict[str, dict[str, Any]]] = {
+        "filters": {"choice": [128, 256, 512]},
+        "gate_kernel": {"choice": [[1, 1, 1], [3, 3, 3]]},
+        "dropout": {"float": [0.2, 0.7]},
+    }
+    presets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {
+        "demo": {
+            "model": {"backbone": "MobileNet", "filters": 128, "dropout": 0.0},
+            "recipe": {
+                "epochs": 10,
+                "learning_rate": 3e-4,
+                "weight_decay": 0.0,
+                "precision": "float32",
+            },
+        },
+    }
 
     def __init__(
         self,
@@ -77,15 +97,14 @@ class Fused3D(VideoClassifier):
         filters: int = 512,
         gate_kernel: Sizes3D = 3,
         dropout: float = 0.5,
-        **kwargs,
+        **kwargs: Any,
     ):
-        gate_kernel = three(gate_kernel)
+        gate_kernel = triple(gate_kernel)
         sizes = arguments(locals())
-        check_sizes(sizes)
         del sizes["backbone_weights"]
-        dtype = kwargs.pop("dtype", None)
+        dtype = kwargs.pop("dtype", None) or "float32"
 
-        def stream(x, name):
+        def stream(x: Any, name: str) -> Any:
             network = open_network(
                 backbone,
                 backbone_weights,
@@ -97,23 +116,31 @@ class Fused3D(VideoClassifier):
             return FrameByFrame(network, dtype=dtype, name=name)(x)
 
         clip = clip_input(frames, height, width, channels=5)
-        colour, flow = cut_moments(clip)
-        streams = [stream(centred(colour), "rgb"), stream(centred_flow(flow), "motion")]
+        color, flow = cut_moments(clip)
+        streams = [stream(centered(color), "rgb"), stream(centered_flow(flow), "motion")]
         x = layers.Concatenate(axis=-1, dtype=dtype, name="both")(streams)
         layer = {"padding": "same", "data_format": "channels_last", "dtype": dtype}
         x = layers.Conv3D(filters, 3, activation="relu", **layer, name="fusion")(x)
         if attention:
             x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
         x = layers.MaxPooling3D(3, **layer, name="pool")(x)
-        x = layers.Flatten(dtype=dtype, name="flatten")(x)
+        x = layers.Flatten("channels_last", dtype=dtype, name="flatten")(x)
         x = seeded_dropout(dropout, dtype)(x)
         output = layers.Dense(num_classes, activation="softmax", dtype="float32", name="output")(x)
         kwargs.setdefault("name", "fused3d_attention" if attention else "fused3d")
         super().__init__(clip, output, sizes, **kwargs)
 
 
-def cut_moments(clip):
-    """The clip's moments: (batch, moments, height, width, 3) and (..., 2 x frames of a moment)."""
+def cut_moments(clip: Any) -> tuple[Any, Any]:
+    """The color and the flow of a clip's moments.
+
+    Args:
+        clip: (batch, frames, height, width, 5).
+
+    Returns:
+        color (batch, moments, height, width, 3), flow (batch, moments, height, width, 2 x frames of
+        a moment).
+    """
     _, frames, height, width, _ = clip.shape
     moments = min(MOMENTS, frames)
     length = frames // moments

@@ -1,34 +1,39 @@
-"""features * sigmoid(logits + bias): the gate's arithmetic, in one pass over memory each way.
+"""The gate's arithmetic, features * sigmoid(logits + bias), in one pass over memory.
 
-It is cheap to compute and dear to move: one clip of the paper's size has 12.8 million features.
-TensorFlow makes a pass for every operation, and for a bias's gradient a slow one; XLA compiles
-them into one, but with the whole network in it is ten times slower on a CPU, because of its
-convolutions. So only this product is compiled. A training step of the default network then takes
-0.80 of the time (benchmarks/step.py, 2 cores with AMX, batch 16, mixed_bfloat16: 122 ms a clip
-against 152).
+Memory traffic dominates its cost: one clip of the paper's size has 12.8 million features.
+TensorFlow makes one pass for each operation, and a slow one for the gradient of a bias. XLA fuses
+them, but compiling the whole network with XLA makes it ten times slower on a CPU, because of the
+convolutions. So only this product is compiled. It reduces the time of a training step of the
+default network to 0.80 (benchmarks/step.py, 2 cores with AMX, batch 16, mixed_bfloat16: 122 ms a
+clip instead of 152).
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
 
 
-def gated(features, logits, bias):
-    """The product, from operations that every backend and every runtime has.
+def gated(features: Any, logits: Any, bias: Any) -> Any:
+    """The product, from operations that every backend and every model server supports.
 
     Args:
         features: float (..., channels).
-        logits: the same shape and type.
-        bias: (channels,), of the same type.
+        logits: the same shape and dtype.
+        bias: (channels,), the same dtype.
+
+    Returns:
+        The shape and dtype of `features`.
     """
     return features * ops.sigmoid(logits + bias)
 
 
-def gated_in_one_pass(features, logits, bias):
-    """The same for training. Not for export: a model server has no XLA for CPUs.
+def gated_in_one_pass(features: Any, logits: Any, bias: Any) -> Any:
+    """The same as `gated`, faster in training. Not for export: model servers have no XLA for CPUs.
 
-    JAX and `torch.compile` fuse operations by themselves.
+    JAX and `torch.compile` fuse the operations of `gated` by themselves.
     """
     if keras.backend.backend() != "tensorflow":
         return gated(features, logits, bias)
@@ -36,7 +41,7 @@ def gated_in_one_pass(features, logits, bias):
 
 
 @functools.cache
-def _on_tensorflow():
+def _on_tensorflow() -> Callable[[Any, Any, Any], Any]:
     import tensorflow as tf
 
     one_pass = tf.function(jit_compile=True, autograph=False)
@@ -60,14 +65,15 @@ def _on_tensorflow():
     @tf.custom_gradient
     def with_gradients(features, logits, bias):
         def backward(upstream):
-            # The gate is computed again: that is cheaper than to keep and load it.
+            # Computing the gate again is cheaper than storing and loading it.
             to_features, to_logits = gradients(features, logits, bias, upstream)
             rows = tf.reshape(to_logits, (-1, to_logits.shape[-1]))
-            # Their sum, as a matrix product: two to three times as fast as any reduction.
+            # Their sum as a matrix product: two to three times as fast as a reduction.
             ones = tf.ones((1, tf.shape(rows)[0]), rows.dtype)
             return to_features, to_logits, (ones @ rows)[0]
 
         return product(features, logits, bias), backward
 
-    # Eagerly, it would ask for the gradients of variables; an identity makes the bias none.
+    # In eager mode a variable as an argument makes custom_gradient expect a gradient for variables;
+    # the identity turns the bias into a tensor.
     return lambda features, logits, bias: with_gradients(features, logits, tf.identity(bias))

@@ -1,9 +1,12 @@
-"""I3D: Inception-v1 with every filter inflated to three dimensions, on RGB, from scratch.
+"""I3D: Inception-v1 with three-dimensional filters, on RGB, without pretrained weights.
 
 Source: Carreira, Zisserman: *Quo Vadis, Action Recognition? A New Model and the Kinetics
-Dataset*, CVPR 2017, figure 3; sizes and layer names from its code,
-github.com/google-deepmind/kinetics-i3d, i3d.py.
+Dataset*, CVPR 2017, figure 3; sizes and layer names from the authors'
+code, github.com/google-deepmind/kinetics-i3d, i3d.py.
 """
+
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import keras
 from keras import layers, ops
@@ -12,17 +15,16 @@ from ar3d_keras.models.classifier import (
     Sizes3D,
     VideoClassifier,
     arguments,
-    centred,
-    check_sizes,
+    centered,
     clip_input,
     scaled,
     seeded_dropout,
-    three,
+    triple,
 )
 from ar3d_keras.models.layers import PACKAGE, AttentionGate
 
-# Channels of a module's branches: 1x1x1; 1x1x1 then 3x3x3; likewise, thinner; pooling then 1x1x1.
-# Between them, poolings: (name, window, strides).
+# Channels of a module's four branches: 1x1x1; 1x1x1 and 3x3x3; again 1x1x1 and 3x3x3; pooling and
+# 1x1x1. Poolings between the modules: (name, window, strides).
 TRUNK = (
     ("Mixed_3b", 64, (96, 128), (16, 32), 32),
     ("Mixed_3c", 128, (128, 192), (32, 96), 64),
@@ -43,40 +45,47 @@ class I3D(VideoClassifier):
     """Clips in 0..255 to class probabilities.
 
         clip              (batch, 16, 112, 112, 3)   uint8 or float, 0..255; scaled to -1..1 inside
-        Conv3d_1a_7x7     (batch, 8, 56, 56, 64)     stride 2; batch norm, ReLU, as every convolution
-        MaxPool3d_2a_3x3  (batch, 8, 28, 28, 64)     the first two poolings leave time alone
+        Conv3d_1a_7x7     (batch, 8, 56, 56, 64)     stride 2; batch norm, ReLU, like every convolution
+        MaxPool3d_2a_3x3  (batch, 8, 28, 28, 64)     the first two poolings keep all frames
         Conv3d_2c_3x3     (batch, 8, 28, 28, 192)    after Conv3d_2b_1x1 of 64 channels
         MaxPool3d_3a_3x3  (batch, 8, 14, 14, 192)
         Mixed_3c          (batch, 8, 14, 14, 480)    after Mixed_3b of 256 channels
         MaxPool3d_4a_3x3  (batch, 4, 7, 7, 480)
         Mixed_4f          (batch, 4, 7, 7, 832)      after Mixed_4b, 4c, 4d (512) and 4e (528)
         MaxPool3d_5a_2x2  (batch, 2, 4, 4, 832)
-        Mixed_5c          (batch, 2, 4, 4, 1024)     after Mixed_5b (832); then the gate, where `attention`
-        AvgPool           (batch, 1, 1024)           over all positions, and over pairs of times
+        Mixed_5c          (batch, 2, 4, 4, 1024)     after Mixed_5b (832); then the gate, with `attention`
+        AvgPool           (batch, 1, 1024)           over all positions, and over pairs of time steps
         Logits            (batch, 1, classes)        dropout 0.5, then 1x1x1; mean over time
-        output            (batch, classes)           softmax, float32 under every precision
+        output            (batch, classes)           softmax, float32 under every dtype policy
 
-    12,398,069 parameters with 101 classes; 12,704,544 with Kinetics' 400, of which 14,560 are the
-    batch norms' moving statistics (the 12.69 M that Open Model Zoo counts in the published
-    weights are the rest). Batch norm has an offset and no scale. Poolings round up, so a clip of
-    any size passes. The publication's clips are 64 x 224 x 224.
+    12,398,069 parameters with 101 classes; 12,704,544 with the 400 of Kinetics, including 14,560
+    moving statistics of batch norms (Open Model Zoo counts 12.69 M in the published weights,
+    without them). Batch norm has an offset and no scale. Poolings round sizes up, so the network
+    accepts clips of any size. The publication's clips are 64 x 224 x 224.
 
-    Different from the publication: the batch norms' moving statistics forget faster (momentum 0.9,
-    there 0.999), so that short trainings are evaluated with statistics of their own.
+    Different from the publication: the momentum of batch norms is 0.9 instead of 0.999, so that the
+    moving statistics of a short training no longer depend on their initial values.
 
     Args:
         num_classes: number of classes, at least 2.
-        attention: whether Mixed_5c's features are multiplied with the sigmoid gate.
-        frames: T of a clip.
-        height: of a clip, pixels.
-        width: of a clip, pixels.
-        gate_kernel: of the gate's convolution, one integer or (time, height, width).
-        dropout: the share of the pooled features that training drops.
-        width_multiplier: of all channels; 1 is the publication.
+        attention: whether Mixed_5c's features are multiplied by the sigmoid gate.
+        frames: frames of a clip.
+        height: height of a clip, pixels.
+        width: width of a clip, pixels.
+        gate_kernel: kernel of the gate's convolution, one integer or (time, height, width).
+        dropout: dropout rate of the pooled features.
+        width_multiplier: multiplies all channels; 1 is the publication.
+        **kwargs: see VideoClassifier.
 
     Raises:
-        UserError: a size that makes no network.
+        UserError: an option is unknown or out of range.
     """
+
+    search_space: ClassVar[dict[str, dict[str, Any]]] = {
+        "width_multiplier": {"choice": [0.25, 0.5, 1.0]},
+        "gate_kernel": {"choice": [[1, 1, 1], [3, 3, 3]]},
+        "dropout": {"float": [0.2, 0.7]},
+    }
 
     def __init__(
         self,
@@ -89,19 +98,18 @@ class I3D(VideoClassifier):
         gate_kernel: Sizes3D = 3,
         dropout: float = 0.5,
         width_multiplier: float = 1.0,
-        **kwargs,
+        **kwargs: Any,
     ):
-        gate_kernel = three(gate_kernel)
+        gate_kernel = triple(gate_kernel)
         sizes = arguments(locals())
-        check_sizes(sizes)
-        dtype = kwargs.pop("dtype", None)
+        dtype = kwargs.pop("dtype", None) or "float32"
 
-        def unit(x, channels, kernel, name, strides=1):
+        def unit(x: Any, channels: int, kernel: int, name: str, strides: int = 1) -> Any:
             channels = scaled(channels, width_multiplier)
             return _unit(x, channels, kernel, name, strides, dtype)
 
         clip = clip_input(frames, height, width)
-        x = unit(centred(clip), 64, 7, "Conv3d_1a_7x7", strides=2)
+        x = unit(centered(clip), 64, 7, "Conv3d_1a_7x7", strides=2)
         x = _pool(x, (1, 3, 3), (1, 2, 2), "MaxPool3d_2a_3x3", dtype)
         x = unit(x, 64, 1, "Conv3d_2b_1x1")
         x = unit(x, 192, 3, "Conv3d_2c_3x3")
@@ -113,7 +121,7 @@ class I3D(VideoClassifier):
                 x = _pool(x, *parts, name, dtype)
         if attention:
             x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
-        # Average pooling over the whole map as a mean: pooling is very slow there on a CPU.
+        # A mean over the whole map: AveragePooling3D with so large a window is slow on a CPU.
         x = ops.mean(ops.cast(x, "float32"), axis=(2, 3))
         if x.shape[1] > 1:
             x = (x[:, 1:] + x[:, :-1]) / 2
@@ -125,8 +133,8 @@ class I3D(VideoClassifier):
         super().__init__(clip, output, sizes, **kwargs)
 
 
-def _unit(x, channels: int, kernel: int, name: str, strides: int, dtype):
-    """Convolution, batch norm without scale, ReLU: the code's Unit3D."""
+def _unit(x: Any, channels: int, kernel: int, name: str, strides: int, dtype: Any) -> Any:
+    """Convolution, batch norm without scale, ReLU: Unit3D of the authors' code."""
     x = layers.Conv3D(
         channels,
         kernel,
@@ -143,8 +151,17 @@ def _unit(x, channels: int, kernel: int, name: str, strides: int, dtype):
     return layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)
 
 
-def _mixed(x, narrow, middle, thin, pooled, name: str, unit, dtype):
-    """An Inception module: four branches over the same positions, side by side in channels."""
+def _mixed(
+    x: Any,
+    narrow: int,
+    middle: tuple[int, int],
+    thin: tuple[int, int],
+    pooled: int,
+    name: str,
+    unit: Callable[..., Any],
+    dtype: Any,
+) -> Any:
+    """An Inception module: four branches over the same input, their channels concatenated."""
     branches = [
         unit(x, narrow, 1, f"{name}_0_1x1"),
         unit(unit(x, middle[0], 1, f"{name}_1_1x1"), middle[1], 3, f"{name}_1_3x3"),
@@ -154,7 +171,9 @@ def _mixed(x, narrow, middle, thin, pooled, name: str, unit, dtype):
     return layers.Concatenate(axis=-1, dtype=dtype, name=name)(branches)
 
 
-def _pool(x, window, strides, name: str, dtype):
+def _pool(
+    x: Any, window: tuple[int, int, int], strides: tuple[int, int, int], name: str, dtype: Any
+) -> Any:
     return layers.MaxPooling3D(
         window, strides, padding="same", data_format="channels_last", dtype=dtype, name=name
     )(x)

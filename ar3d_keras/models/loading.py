@@ -1,33 +1,71 @@
-"""From a .keras file back to a network."""
+"""Loads a network from a .keras file."""
 
+import json
 import os
+import textwrap
+import zipfile
 from pathlib import Path
 
 import keras
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.models import NETWORKS, network
+from ar3d_keras.models.classifier import VideoClassifier
 
 
-def load_model(path: str | os.PathLike) -> keras.Model:
+def load_model(path: str | os.PathLike) -> VideoClassifier:
     """Loads a network that this package saved, computing in float32.
 
-    Keras finds our layers only after they were imported, so `keras.models.load_model` alone
+    Keras finds our layers only after their modules are imported, so `keras.models.load_model` alone
     fails in a fresh process; this imports them first.
 
     Args:
         path: a .keras file, such as runs/NAME/checkpoints/best.keras.
 
     Raises:
-        UserError: no such file, or none that Keras can read.
+        UserError: the file does not exist, is damaged, or holds something else or a network of a
+            newer version.
     """
     for name in NETWORKS:
         network(name)  # importing a network registers its layers
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"no network at {path}: name a .keras file")
+        raise UserError(f"no network at {path}: give a .keras file")
+    saved_by = _check_archive(path)
     try:
-        return keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path} is not a network that Keras can load: {reason}") from None
+        loaded = keras.saving.load_model(path, compile=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # Keras raises almost anything for a config that it cannot read
+        reason = str(error) if isinstance(error, UserError) else _first_sentence(error)
+        if saved_by != keras.__version__:
+            reason += f"; Keras {saved_by} saved it, and this is Keras {keras.__version__}"
+        raise UserError(f"{path} cannot be loaded as a network: {reason}") from error
+    if not isinstance(loaded, VideoClassifier):
+        kind = type(loaded).__name__
+        raise UserError(f"{path} holds a {kind}, not a network that this package saved")
+    return loaded
+
+
+def _first_sentence(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return textwrap.shorten(lines[0].split(". ")[0], 200, placeholder=" ...")
+
+
+def _check_archive(path: Path) -> str:
+    """The version of Keras that saved a .keras file.
+
+    Raises:
+        UserError: the file is no archive, or the checksum of a part is wrong.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            if damaged is None:
+                return str(json.loads(archive.read("metadata.json"))["keras_version"])
+            reason = f"the checksum of {damaged} is wrong"
+    except MemoryError:
+        raise
+    except Exception as error:  # zipfile raises almost anything for a damaged header
+        reason = _first_sentence(error)
+    raise UserError(f"{path} is damaged or is no .keras file: {reason}")

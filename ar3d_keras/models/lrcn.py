@@ -1,8 +1,10 @@
-"""LRCN: a network of single frames, then an LSTM over them (the "CNN+LSTM" of comparisons).
+"""LRCN: an image network on each frame, then an LSTM over the frames ("CNN+LSTM").
 
 Source: Donahue, Hendricks, Guadarrama, Rohrbach, Venugopalan, Saenko, Darrell: *Long-term
 Recurrent Convolutional Networks for Visual Recognition and Description*, CVPR 2015, section 4.
 """
+
+from typing import Any, ClassVar
 
 import keras
 from keras import layers
@@ -10,16 +12,15 @@ from keras import layers
 from ar3d_keras.models.classifier import (
     VideoClassifier,
     arguments,
-    centred,
-    check_sizes,
+    centered,
     clip_input,
     seeded_dropout,
 )
 from ar3d_keras.models.frames import FrameByFrame, open_network
 from ar3d_keras.models.layers import PACKAGE
 
-# Rows and columns of a frame's features, at least: CaffeNet's pool5 has 6x6. Of small frames a
-# network's last features are too few (2x2 at 48x48) to say where something is and where it goes.
+# A frame's features have at least so many rows and columns, like CaffeNet's pool5 (6x6). On small
+# frames the last features of an image network (2x2 at 48x48) are too coarse to locate a motion.
 GRID = 6
 
 
@@ -28,33 +29,51 @@ class LRCN(VideoClassifier):
     """Clips in 0..255 to class probabilities.
 
         clip      (batch, 16, 112, 112, 3)   uint8 or float, 0..255; scaled to -1..1 inside
-        frames    (batch, 16, 7, 7, 576)     MobileNetV2's features of each frame, to the last of at least 6x6
-        fc6       (batch, 16, 512)           Dense, ReLU, dropout 0.5, of each frame
+        frames    (batch, 16, 7, 7, 576)     MobileNetV2's last features of at least 6x6 of each frame
+        fc6       (batch, 16, 512)           Dense, ReLU, dropout 0.5, for each frame
         lstm      (batch, 16, 256)           LSTM, dropout 0.5
-        scores    (batch, 16, classes)       softmax of each frame
-        output    (batch, classes)           their mean, float32 under every precision
+        scores    (batch, 16, classes)       softmax for each frame
+        output    (batch, classes)           their mean, float32 under every dtype policy
 
     15,880,869 parameters with 101 classes.
 
-    Different from the publication: the frame network is MobileNetV2 where it has CaffeNet, so
-    fc6 has 512 units over 7x7x576 features where it has 4096 over 6x6x256; the mean over frames
-    is taken in training too, where it sums each frame's loss. As in the publication, features
-    keep their places: after pooling over positions no LSTM could tell left from right.
+    Different from the publication: the image network is MobileNetV2 instead of CaffeNet, so fc6 has
+    512 units on 7x7x576 features instead of 4096 on 6x6x256; training takes the loss of the mean
+    score instead of the sum of each frame's loss. As in the publication, the features keep their
+    positions: after pooling over positions an LSTM could not tell left from right.
 
     Args:
         num_classes: number of classes, at least 2.
-        frames: T of a clip.
-        height: of a clip, pixels.
-        width: of a clip, pixels.
-        backbone: the network of single frames, a name of keras.applications.
-        backbone_weights: "none", or "imagenet" to start from. Not part of what is saved.
+        frames: frames of a clip.
+        height: height of a clip, pixels.
+        width: width of a clip, pixels.
+        backbone: the image network, a name of `config.Backbone`.
+        backbone_weights: its initial weights: "none" or "imagenet". Not saved with the network.
         dense: units of fc6.
-        units: of the LSTM (256, as in the publication for RGB).
-        dropout: the share of fc6's and of the LSTM's units that training drops.
+        units: units of the LSTM (256 in the publication, for RGB).
+        dropout: dropout rate after fc6 and after the LSTM.
+        **kwargs: see VideoClassifier.
 
     Raises:
-        UserError: a size that makes no network, or weights that cannot be had.
+        UserError: an option is unknown or out of range, or the weights cannot be downloaded.
     """
+
+    search_space: ClassVar[dict[str, dict[str, Any]]] = {
+        "units": {"choice": [128, 256, 512]},
+        "dense": {"choice": [128, 256, 512]},
+        "dropout": {"float": [0.2, 0.7]},
+    }
+    presets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {
+        "demo": {
+            "model": {"backbone": "MobileNet", "dropout": 0.0},
+            "recipe": {
+                "epochs": 25,
+                "learning_rate": 2e-4,
+                "weight_decay": 0.0,
+                "precision": "float32",
+            },
+        },
+    }
 
     def __init__(
         self,
@@ -68,18 +87,17 @@ class LRCN(VideoClassifier):
         dense: int = 512,
         units: int = 256,
         dropout: float = 0.5,
-        **kwargs,
+        **kwargs: Any,
     ):
         sizes = arguments(locals())
-        check_sizes(sizes)
         del sizes["backbone_weights"]
-        dtype = kwargs.pop("dtype", None)
+        dtype = kwargs.pop("dtype", None) or "float32"
 
         clip = clip_input(frames, height, width)
         network = open_network(
             backbone, backbone_weights, height=height, width=width, least=GRID, dtype=dtype
         )
-        x = FrameByFrame(network, dtype=dtype, name="frames")(centred(clip))
+        x = FrameByFrame(network, dtype=dtype, name="frames")(centered(clip))
         x = layers.Reshape((frames, -1), dtype=dtype, name="flatten")(x)
         x = layers.Dense(dense, activation="relu", dtype=dtype, name="fc6")(x)
         x = seeded_dropout(dropout, dtype, "dropout_fc6")(x)

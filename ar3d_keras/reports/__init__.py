@@ -1,1 +1,1 @@
-"""Figures, HTML pages and the callbacks that draw them."""
+"""Pictures, HTML pages and overlays; their numbers come from evaluation."""

@@ -1,23 +1,24 @@
-"""The paper's Figure 1, drawn from the network itself: its layers, their shapes, the gate's branch."""
+"""The paper's Figure 1, drawn from the network: its layers, their shapes, the gate's branch."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ar3d_keras.models.layers import AttentionGate
-from ar3d_keras.reports import drawing
+from ar3d_keras.reports import drawing, fonts
 
 if TYPE_CHECKING:
     import keras
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Above so many blocks, branches that meet again and repeated layers are drawn as one block.
+# With more blocks than this, branches that meet again and repeated layers are drawn as one block.
 READABLE = 18
-INLINE = 24  # a nested network with no more layers than these is drawn as part of the whole
+INLINE = 24  # a nested network with at most this many layers is drawn layer by layer
+ACROSS = 8  # lanes beside each other; further networks are drawn below
 QUIET = {
     "Activation", "BatchNormalization", "Dropout", "LayerNormalization", "LeakyReLU",
     "LocalResponseNormalization", "ReLU", "Rescaling", "Softmax", "SpatialDropout3D",
@@ -40,13 +41,13 @@ class Block:
     """One box of the drawing.
 
     Attributes:
-        name: of the layer.
+        name: the layer's name.
         kind: a key of COLOURS, or of SIGNS for a small circle.
-        text: what it does.
-        shape: of its output, without the batch.
-        parameters: of all that is in it.
-        parents: places of the blocks that it takes its input from; all stand before it.
-        layers: how many layers it stands for.
+        text: what the layer does.
+        shape: the shape of its output, without the batch.
+        parameters: the number of parameters of all its layers.
+        parents: indices of the blocks that it takes its input from; all are smaller than its own.
+        layers: the number of layers that it stands for.
     """
 
     name: str
@@ -59,10 +60,10 @@ class Block:
 
 
 def blocks(network: keras.Model) -> list[Block]:
-    """The blocks of a functional network, in an order in which inputs come first.
+    """Returns the blocks of a functional network, inputs first.
 
-    Reshaping, slicing and arithmetic with constants are left out; normalisations, activations
-    and dropout are told in the block before them.
+    Reshaping, slicing and arithmetic with constants are left out; normalization, activation and
+    dropout layers are named in the block before them.
     """
     found = _absorb_quiet(_layers(network))
     if len(found) > READABLE:
@@ -73,37 +74,68 @@ def blocks(network: keras.Model) -> list[Block]:
 
 
 def draw(networks: Mapping[str, Sequence[Block]]) -> Figure:
-    """Draws networks side by side, from top to bottom.
+    """Draws networks side by side, each from top to bottom.
 
     Args:
         networks: title -> its blocks.
     """
-    placed = {title: _place(found) for title, found in networks.items()}
-    lanes = [1 + max(lane for lane, _ in places) for places in placed.values()]
-    rows = max(1 + max(row for _, row in places) for places in placed.values())
-    width, height = LANE * sum(lanes) + 0.3 * len(lanes), ROW * rows + 0.5
-    figure = drawing.new_figure(width, height)
+    shelves = _shelves(networks)
+    width = max(sum(LANE * drawn.lanes + 0.3 for drawn in shelf) for shelf in shelves)
+    heights = [ROW * max(drawn.rows for drawn in shelf) + 0.5 for shelf in shelves]
+    figure = drawing.new_figure(width, sum(heights))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
-    left = 0.3
-    for count, (title, found) in zip(lanes, networks.items(), strict=True):
-        axes.text(left, 0.25, drawing.clean(title, 44 * count), size=12, weight="bold", va="center")
-        _draw_one(axes, found, placed[title], left)
-        left += LANE * count + 0.3
+    axes.set_ylim(sum(heights), 0)
+    top = 0.0
+    for shelf, height in zip(shelves, heights, strict=True):
+        left = 0.3
+        for drawn in shelf:
+            title = fonts.clean(drawn.title, 44 * drawn.lanes)
+            axes.text(left, top + 0.25, title, size=12, weight="bold", va="center")
+            _draw_one(axes, drawn.blocks, drawn.places, left, top)
+            left += LANE * drawn.lanes + 0.3
+        top += height
     return drawing.finish(figure)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A network whose blocks have a (lane, row) each."""
+
+    title: str
+    blocks: Sequence[Block]
+    places: Sequence[tuple[int, int]]
+
+    @property
+    def lanes(self) -> int:
+        return 1 + max(lane for lane, _ in self.places)
+
+    @property
+    def rows(self) -> int:
+        return 1 + max(row for _, row in self.places)
+
+
+def _shelves(networks: Mapping[str, Sequence[Block]]) -> list[list[_Placed]]:
+    """The networks in rows of at most ACROSS lanes, each row with at least one network."""
+    shelves: list[list[_Placed]] = []
+    for title, found in networks.items():
+        drawn = _Placed(title, found, _place(found))
+        if not shelves or sum(d.lanes for d in shelves[-1]) + drawn.lanes > ACROSS:
+            shelves.append([])
+        shelves[-1].append(drawn)
+    return shelves
 
 
 # From the network to blocks
 
 
 def _layers(network: keras.Model) -> list[Block]:
-    """A block for every layer, and for every operation that joins what several layers gave."""
+    """A block for every layer, and for every operation that joins the outputs of several layers."""
     found: list[Block] = []
 
     def source(tensor: Any, known: dict) -> tuple[int, ...]:
-        """The blocks that a tensor comes from."""
+        """The indices of the blocks that a tensor comes from."""
         history = tensor._keras_history
         key = id(history.operation), history.node_index
         if key not in known:
@@ -122,7 +154,7 @@ def _layers(network: keras.Model) -> list[Block]:
             }
             return _unique(place for out in operation.outputs for place in source(out, inside))
         if not hasattr(operation, "weights") and len(parents) < 2:
-            return parents  # an operation that is no layer: slicing, reshaping, arithmetic
+            return parents  # slicing, reshaping or arithmetic with a constant
         output = operation._inbound_nodes[node_index].output_tensors[0]
         found.append(_block(operation, tuple(output.shape[1:]), parents))
         return (len(found) - 1,)
@@ -137,7 +169,7 @@ def _is_network(operation: Any) -> bool:
     return hasattr(operation, "layers") and hasattr(operation, "outputs")
 
 
-def _unique(places) -> tuple[int, ...]:
+def _unique(places: Iterable[int]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(places))
 
 
@@ -167,7 +199,7 @@ def _block(layer: Any, shape: tuple, parents: tuple[int, ...]) -> Block:
 
 
 def _text(layer: Any) -> str:
-    """What a layer is, in a few words: Conv3D 3×3×3, relu."""
+    """Describes a layer in a few words: Conv3D 3×3×3, relu."""
     words = type(layer).__name__
     size = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     if size is not None:
@@ -183,7 +215,7 @@ def _text(layer: Any) -> str:
 
 
 def _short(text: str) -> str:
-    """The name of a layer that is told beside another."""
+    """Shortens the description of a layer that is named beside another."""
     for long, short in (("BatchNormalization", "norm"), ("Activation, ", ""), ("ReLU", "relu")):
         text = text.replace(long, short)
     return text[:1].lower() + text[1:]
@@ -193,7 +225,7 @@ def _short(text: str) -> str:
 
 
 def _fuse(found: list[Block], members: Sequence[int], **changes: Any) -> list[Block]:
-    """The blocks with `members` as one, at the place of the last; nothing else feeds on the others."""
+    """Joins `members` into one block at the place of the last; no other block takes their outputs."""
     last, inside = max(members), set(members)
     outside = _unique(p for m in sorted(inside) for p in found[m].parents if p not in inside)
     parts = [found[m] for m in sorted(inside)]
@@ -238,7 +270,7 @@ def _absorb_quiet(found: list[Block]) -> list[Block]:
 
 
 def _fold_branches(found: list[Block]) -> list[Block]:
-    """A fork whose branches all meet again becomes one block, unless that is half the network."""
+    """Joins a fork whose branches all meet again, unless that is more than half the network."""
     place = 0
     while place < len(found):
         members = _meeting(found, place)
@@ -257,7 +289,7 @@ def _fold_branches(found: list[Block]) -> list[Block]:
 
 
 def _common_start(names: Sequence[str]) -> str:
-    """Mixed_3b of Mixed_3b_a, Mixed_3b_b; the one name where there is one."""
+    """The common start of names: Mixed_3b for Mixed_3b_a and Mixed_3b_b."""
     if len(names) < 2:
         return "".join(names)
     first, last = min(names), max(names)
@@ -268,7 +300,7 @@ def _common_start(names: Sequence[str]) -> str:
 
 
 def _meeting(found: Sequence[Block], fork: int) -> list[int]:
-    """The blocks from a fork to where all of its branches meet, that block included."""
+    """The blocks after a fork up to the one where all its branches meet; none if they do not."""
     children = _children(found)
     if len(children[fork]) < 2:
         return []
@@ -276,9 +308,9 @@ def _meeting(found: Sequence[Block], fork: int) -> list[int]:
     for place in range(fork + 1, len(found)):
         block = found[place]
         if not set(block.parents) & (inside | {fork}):
-            continue  # of elsewhere
+            continue  # of another branch of the network
         if not set(block.parents) <= inside | {fork}:
-            return []  # something else comes in
+            return []  # it has an input from outside the fork
         inside.add(place)
         ways = set(children[fork]).union(*(children[m] for m in inside - {place}))
         if len(block.parents) > 1 and ways <= inside:
@@ -287,7 +319,7 @@ def _meeting(found: Sequence[Block], fork: int) -> list[int]:
 
 
 def _fold_repeats(found: list[Block]) -> list[Block]:
-    """A block after one of the same kind and shape joins it."""
+    """Joins each block with the one before, where both have the same kind and shape."""
     place = 0
     while place < len(found):
         block, children = found[place], _children(found)
@@ -313,7 +345,7 @@ def _fold_repeats(found: list[Block]) -> list[Block]:
 
 
 def _open_gates(found: list[Block]) -> list[Block]:
-    """A gate is drawn as what it is: a branch from the features, and a multiplication with them."""
+    """Draws a gate as a branch from the features and a multiplication with them."""
     opened: list[Block] = []
     new: dict[int, int] = {}
     for place, block in enumerate(found):
@@ -326,14 +358,14 @@ def _open_gates(found: list[Block]) -> list[Block]:
     return opened
 
 
-# Onto paper
+# From blocks to the figure
 
 
 def _place(found: Sequence[Block]) -> list[tuple[int, int]]:
     """(lane, row) of each block: a row below all of its parents, in the first parent's lane.
 
-    Where a block feeds the meeting of its own branches directly, as features feed their product
-    with the gate, the branches stand aside, so that the direct way is a straight line.
+    Where a block is itself an input of the block that joins its branches, as the features are of
+    their product with the gate, the branches are set aside, so that the direct line is straight.
     """
     children, places, taken = _children(found), [], set()
     for place, block in enumerate(found):
@@ -355,13 +387,13 @@ def _place(found: Sequence[Block]) -> list[tuple[int, int]]:
 
 
 def _draw_one(
-    axes: Axes, found: Sequence[Block], places: Sequence[tuple[int, int]], left: float
+    axes: Axes, found: Sequence[Block], places: Sequence[tuple[int, int]], left: float, top: float
 ) -> None:
     from matplotlib.patches import Circle, FancyBboxPatch
 
     def centre(place: int) -> tuple[float, float]:
         lane, row = places[place]
-        return left + lane * LANE + BOX / 2, 0.85 + row * ROW
+        return left + lane * LANE + BOX / 2, top + 0.85 + row * ROW
 
     def half(place: int) -> float:
         return 0.16 if found[place].kind in SIGNS else TALL / 2
@@ -376,7 +408,7 @@ def _draw_one(
                     q for q, (lane, row) in enumerate(places)
                     if lane == places[place][0] and places[parent][1] < row < places[place][1]
                 }  # fmt: skip
-                if between:  # around what stands in the way
+                if between:  # around the blocks between them
                     side = x - BOX / 2 - 0.12
                     way = [(px - BOX / 2, py), (side, py), (side, y), (x - _wide(block), y)]
                 else:
@@ -414,9 +446,9 @@ def _draw_one(
         shape = " × ".join("?" if n is None else str(n) for n in block.shape)
         first, last, up, down = x - BOX / 2 + 0.1, x + BOX / 2 - 0.1, y - 0.1, y + 0.12
         room = int((BOX - 0.35) * 72 / 5.6)
-        name = drawing.clean(block.name, room - len(shape))
+        name = fonts.clean(block.name, room - len(shape))
         counted = f"{block.parameters:,}" if block.parameters else ""
-        text = drawing.clean(block.text, int((BOX - 0.3) * 72 / 4.6) - len(counted))
+        text = fonts.clean(block.text, int((BOX - 0.3) * 72 / 4.6) - len(counted))
         line = {"va": "center", "zorder": 4}
         axes.text(first, up, name, size=9.5, weight="bold", color=drawing.INK, **line)
         axes.text(last, up, shape, size=8.5, ha="right", color=drawing.INK, **line)

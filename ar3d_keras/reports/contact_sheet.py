@@ -1,4 +1,4 @@
-"""A contact sheet: clips as the network is fed them, one a row, frames from left to right."""
+"""Draws a contact sheet: clips as the network gets them, one per row, frames from left to right."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ar3d_keras.reports import drawing
+from ar3d_keras.reports import drawing, fonts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FRAMES = 8  # shown of each clip, the first and the last among them
-FRAME = 110  # pixels that a frame is about as wide as; small clips are shown enlarged
-ABOVE, BELOW, BESIDE = 34, 32, 12  # pixels, for the words and the margin
+FRAMES = 8  # per clip, including the first and the last
+FRAME = 110  # approximate width of a frame in pixels; small clips are enlarged
+ABOVE, BELOW, BESIDE = 34, 32, 12  # pixels, for the text and the margin
 
 
 @dataclass(frozen=True)
 class Row:
-    """A clip and what stands beside it.
+    """A clip and its captions.
 
     Attributes:
         clip: (T, H, W, 3) uint8 RGB.
         label: the class, or the classes of a mixed clip.
         path: the video's name.
-        view: how the clip was cut out of it, and changed.
+        view: how the clip was cut out of the video and augmented.
     """
 
     clip: np.ndarray
@@ -36,7 +36,7 @@ class Row:
 
 
 def draw_clips(rows: Sequence[Row]) -> Figure:
-    """Draws at least one row; all clips have one shape. Every pixel is shown as it is."""
+    """Draws one or more rows; all clips have one shape. Pixels are shown without interpolation."""
     strips = [_strip(row.clip) for row in rows]
     height, width = strips[0].shape[:2]
     pitch = ABOVE + height + BELOW
@@ -49,14 +49,14 @@ def draw_clips(rows: Sequence[Row]) -> Figure:
         )
         axes.set_axis_off()
         axes.imshow(strip, interpolation="nearest", aspect="auto")
-        letters = width / 6.9  # of the view
-        label = drawing.clean(row.label, int(letters / 2))
+        letters = width / 6.9  # the letters of `view` that fit
+        label = fonts.clean(row.label, int(letters / 2))
         axes.set_title(label, loc="left", fontsize=10, fontweight="bold", color=drawing.INK, pad=4)
-        room = int(letters * 1.07 - 1.6 * drawing.display_width(label))
-        path = drawing.clean(row.path, max(room, 12), keep_end=True)
+        room = int(letters * 1.07 - 1.6 * fonts.display_width(label))
+        path = fonts.clean(row.path, max(room, 12), keep_end=True)
         axes.set_title(path, loc="right", fontsize=7, color=drawing.PALE, pad=4)
-        view = drawing.clean(row.view, int(letters))
-        below = 1 + 7 / height  # in shares of the picture's height, from its top
+        view = fonts.clean(row.view, int(letters))
+        below = 1 + 7 / height  # in fractions of the picture's height, from its top
         axes.text(
             0, 1 - below, view, transform=axes.transAxes, fontsize=7.5, color=drawing.PALE, va="top"
         )

@@ -1,4 +1,4 @@
-"""Frames of some videos, and below them the same frames with the maps that explain the network."""
+"""Draws frames of some videos, and below them the maps that explain the network's predictions."""
 
 from __future__ import annotations
 
@@ -14,30 +14,34 @@ from ar3d_keras.reports.examples import title
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FRAME, GAP = 84, 3  # pixels: a frame's width, and what lies between frames
-NAMES, ABOVE, BELOW, BESIDE = 104, 32, 14, 12  # pixels, for the words and the margins
+FRAME, TALL, GAP = (
+    84,
+    168,
+    3,
+)  # pixels: a frame's largest width and height, and the gap between frames
+NAMES, ABOVE, BELOW, BESIDE = 104, 32, 14, 12  # pixels, for the text and the margins
 
 CAPTIONS = {
     "attention": (
-        "Attention is the gate's mean over its channels; below it stand the channels that change "
-        "most in time, then what Grad-CAM finds to speak for the first answer. "
+        "Attention is the gate's mean over its channels; below it are the channels that change "
+        "most in time, then the Grad-CAM map of the predicted class. "
     ),
-    "Grad-CAM": "Below each video what Grad-CAM finds to speak for the first answer. ",
+    "Grad-CAM": "Below each video is the Grad-CAM map of the predicted class. ",
 }
 READING = (
-    "The hotter, the more; where a map is cold, the video shows. Beside it are the values that cold "
-    "and hot stand for, its 1st and 99th percentile. A map says where the network responds, not "
-    "why: what is bright or has edges draws it too, even an untrained network's."
+    "Hot colors are high values; where a map is cold, the video is visible. The numbers beside a map "
+    "are the values of cold and hot, its 1st and 99th percentile. A map shows where the network "
+    "responds, not why: bright areas and edges attract even an untrained network."
 )
 
 
 @dataclass(frozen=True)
 class Explanations:
-    """What explains a network's answers to some videos.
+    """The maps that explain a network's predictions for some videos.
 
     Attributes:
-        kind: of the first map, as `inference.explanation` names it.
-        rows: of each video, the name of each row and its frames, uint8 (n, H, W, 3); the video
+        kind: the kind of the first map.
+        rows: for each video, the name of each row and its frames, uint8 (n, H, W, 3); the video
             itself comes first.
     """
 
@@ -46,7 +50,7 @@ class Explanations:
 
     @property
     def caption(self) -> str:
-        """What is shown and how to read it."""
+        """What the maps are and how to read them."""
         return CAPTIONS[self.kind] + READING
 
 
@@ -57,27 +61,28 @@ def draw_explanations(
     probabilities: np.ndarray,
     class_names: Sequence[str],
 ) -> Figure:
-    """Draws them, a block a video, in two columns.
+    """Draws one block per video, in two columns.
 
     Args:
-        explanations: of n videos, all of one frame size.
+        explanations: those of n videos, all of one frame size.
         paths: (n,) names of the videos.
         labels: (n,) indices into `class_names`.
         probabilities: (n, classes) in 0..1.
-        class_names: the names.
+        class_names: the class names.
     """
     blocks = explanations.rows
     across = min(2, len(blocks))
     down = -(-len(blocks) // across)
     rows = max(map(len, blocks))
     count, height, width = blocks[0][0][1].shape[:3]
-    high = round(FRAME * height / width)
-    wide = count * (FRAME + GAP) - GAP
+    scale = min(FRAME / width, TALL / height)
+    high = max(8, round(height * scale))
+    wide = count * (max(8, round(width * scale)) + GAP) - GAP
     pitch = BESIDE + NAMES + wide, ABOVE + rows * (high + GAP) + BELOW
     whole = across * pitch[0] + BESIDE, down * pitch[1]
     figure = drawing.new_figure(whole[0] / 120, whole[1] / 120)
     for place, block in enumerate(blocks):
-        # Down the columns, as the examples stand: the right ones left, the wrong ones right.
+        # Column by column, as in the examples: right predictions left, wrong ones right.
         left = place // down * pitch[0] + BESIDE + NAMES
         top = place % down * pitch[1] + ABOVE
         for row, (name, frames) in enumerate(block):

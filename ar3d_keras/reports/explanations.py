@@ -1,4 +1,4 @@
-"""What explains a network's answers to some videos, as frames to be looked at."""
+"""Computes the maps that explain a network's predictions, as frames for a picture."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,41 +9,41 @@ from ar3d_keras.explanation.attention_map import find_gate
 from ar3d_keras.explanation.explain import explain, responsive_channels
 from ar3d_keras.explanation.grad_cam import grad_cam
 from ar3d_keras.explanation.heat_map import blend, stretched
-from ar3d_keras.reports import drawing
+from ar3d_keras.reports import fonts
 from ar3d_keras.reports.explanation_sheet import Explanations
 
-FRAMES = 6  # shown of each clip
-ENDS = 2  # frames at each end that are not: there a gate sees what lies beyond the clip, black
-CHANNELS = 2  # of the gate, shown beside its mean
+FRAMES = 6  # per clip
+ENDS = 2  # frames left out at each end: there a gate sees the zero padding beyond the clip
+CHANNELS = 2  # of the gate, below its mean
 
 
 def explain_videos(
-    network: keras.Model, clips: np.ndarray, answers: np.ndarray, class_names: Sequence[str]
+    network: keras.Model, clips: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]
 ) -> Explanations:
-    """Explains a network's answers, one clip at a time.
+    """Explains a network's predictions, one clip at a time.
 
     Args:
         network: from clips to class probabilities.
-        clips: uint8 (n, T, H, W, C), n >= 1; of channels beyond RGB nothing is shown.
-        answers: int (n,), the classes that Grad-CAM explains.
+        clips: uint8 (n, T, H, W, C), n >= 1; channels beyond RGB are not shown.
+        predicted: int (n,), the classes that Grad-CAM explains.
         class_names: the names of the network's outputs.
     """
     kind = "Grad-CAM" if find_gate(network) is None else "attention"
     return Explanations(
         kind,
         tuple(
-            tuple(_rows(network, clip, answer, drawing.clean(class_names[answer], 14)))
-            for clip, answer in zip(clips, answers, strict=True)
+            tuple(_rows(network, clip, int(c), fonts.clean(fonts.class_label(class_names, c), 14)))
+            for clip, c in zip(clips, predicted, strict=True)
         ),
     )
 
 
 def _rows(
-    network: keras.Model, clip: np.ndarray, answer: int, name: str
+    network: keras.Model, clip: np.ndarray, predicted: int, name: str
 ) -> Iterator[tuple[str, np.ndarray]]:
     inner = np.arange(len(clip))[ENDS:-ENDS] if len(clip) > 2 * ENDS + 1 else np.arange(len(clip))
     middles = (2 * np.arange(FRAMES) + 1) * len(inner) // (2 * FRAMES)
-    shown = inner[np.unique(middles)]  # of a shorter clip, every frame
+    shown = inner[np.unique(middles)]  # every frame of a shorter clip
     frames, batch = clip[shown, ..., :3], clip[None]
 
     def spread(name: str, values: np.ndarray) -> tuple[str, np.ndarray]:
@@ -56,4 +56,4 @@ def _rows(
         channels, maps = responsive_channels(network, batch, CHANNELS)
         for channel, values in zip(channels[0], maps[0], strict=True):
             yield spread(f"channel {channel}", values)
-    yield spread(f"Grad-CAM of\n{name}", grad_cam(network, batch, np.array([answer]))[0])
+    yield spread(f"Grad-CAM of\n{name}", grad_cam(network, batch, np.array([predicted]))[0])

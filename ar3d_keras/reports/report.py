@@ -1,13 +1,16 @@
-"""The folder a person opens: figures as JSON and CSV, pictures, and one page that tells it all.
+"""Writes the report of a split: metrics as JSON and CSV, pictures, and report.html.
 
-`report.html` needs nothing beside it (pictures inside, no script, no network), so it can be
-mailed. metrics.json is written last: where it stands, the rest is there.
+report.html needs nothing beside it (pictures and script are inside), so it can be mailed.
+metrics.json is written last: a folder with it is complete.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,15 +22,18 @@ from ar3d_keras.evaluation.metrics import (
     per_class,
     top_k,
 )
-from ar3d_keras.reports import drawing, examples, page, plots
+from ar3d_keras.reports import drawing, examples, plots, report_page
 from ar3d_keras.reports.explanation_sheet import Explanations, draw_explanations
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def write_report(
     folder: str | os.PathLike,
     evaluation: Evaluation,
     *,
-    about: Mapping[str, str],
+    about: Mapping[str, object],
     title: str,
     history: plots.History | None = None,
     leak: Sequence[str] | None = None,
@@ -39,27 +45,26 @@ def write_report(
 
     Args:
         folder: made if it is missing; an older report in it is replaced.
-        evaluation: what the network said.
+        evaluation: the predictions of the network.
         about: where the numbers come from (dataset, split, split_scheme, protocol, backend,
             precision, seed, run, command, ...); goes into metrics.json and the page.
         title: the page's heading.
-        history: the run's learning curves, see `plots.curves`.
-        leak: sentences on source recordings that stand in two splits, the headline first.
-        has_leakage: whether that box is red.
-        example_clips: (indices (n,) of videos, their clips (n, T, H, W, C) uint8), see
+        history: the run's learning curves; see `plots.curves`.
+        leak: sentences on source recordings that are in two splits, the headline first.
+        has_leakage: whether these sentences are a warning.
+        example_clips: (indices (n,) of videos, their clips (n, T, H, W, C) uint8); see
             `examples.choose_examples`.
-        explanations: of the answers to these videos.
+        explanations: those of the predictions for these videos.
 
     Returns:
         The content of metrics.json: `metrics(evaluation)`, `about`, leak, skipped_videos.
 
     Raises:
-        UserError: there is no video to judge, or the answers are not numbers; nothing is
-            written then.
-        ValueError: an entry of `about` has the name of a figure.
+        UserError: There is no video, or a probability is NaN or infinite; nothing is written.
+        ValueError: An entry of `about` has the name of a metric.
     """
     folder, evaluation = Path(folder), _writable(evaluation)
-    figures = metrics(evaluation) | {
+    computed = metrics(evaluation) | {
         "leak": [_utf8(sentence) for sentence in leak or ()],
         "skipped_videos": [{"path": path, "reason": why} for path, why in evaluation.skipped],
     }
@@ -68,17 +73,16 @@ def write_report(
         for key, value in about.items()
         if value is not None
     }
-    if clash := sorted(about.keys() & figures.keys()):
-        raise ValueError(f"about may not hold {clash}: figures have these names.")
-    written = figures | about
+    if clash := sorted(about.keys() & computed.keys()):
+        raise ValueError(f"about may not hold {clash}: metrics have these names.")
+    written = computed | about
     drawn = _draw(evaluation, title, history, example_clips, explanations)
     pictures = {name: drawing.png_bytes(figure) for name, figure in drawn.items()}
-    read = explanations.caption if explanations else ""
-    built = page.build(evaluation, figures, about, title, has_leakage, pictures, read)
-    # All is made before anything is written, the largest first: where it fails, an older report
-    # is still there as it was.
+    caption = explanations.caption if explanations else ""
+    built = report_page.build(evaluation, computed, about, title, has_leakage, pictures, caption)
+    # Everything is made before anything is written: if that fails, an older report is unchanged.
     write_text(folder / "report.html", built)
-    for name in pictures.keys() - {"curves"}:  # the run folder has those already
+    for name in pictures.keys() - {"curves"}:  # the run folder has them
         with replacing(folder / f"{name}.png") as temporary:
             temporary.write_bytes(pictures[name])
     for name in {"examples", "explanation"} - pictures.keys():
@@ -89,7 +93,7 @@ def write_report(
 
 
 def _writable(evaluation: Evaluation) -> Evaluation:
-    """The same evaluation with names that UTF-8 can hold (a file name can be any bytes)."""
+    """The same evaluation with invalid UTF-8 in names escaped (a file name can be any bytes)."""
     return dataclasses.replace(
         evaluation,
         class_names=tuple(map(_utf8, evaluation.class_names)),
@@ -141,22 +145,22 @@ def _draw(
     history: plots.History | None,
     example_clips: tuple[np.ndarray, np.ndarray] | None,
     explanations: Explanations | None,
-) -> dict:
-    """Returns the figures there is something to draw for."""
-    figures = {}
+) -> dict[str, Figure]:
+    """Draws the pictures for which there is something to draw."""
+    figures: dict[str, Figure] = {}
     if plots.drawable(history):
         figures["curves"] = plots.curves({title: history})
     if example_clips is not None and len(example_clips[0]):
         chosen, clips = example_clips
-        told = (
+        shown = (
             [evaluation.paths[i] for i in chosen],
             evaluation.labels[chosen],
             evaluation.probabilities[chosen],
             evaluation.class_names,
         )
-        figures["examples"] = examples.draw_examples(clips, *told)
+        figures["examples"] = examples.draw_examples(clips, *shown)
         if explanations is not None:
-            figures["explanation"] = draw_explanations(explanations, *told)
+            figures["explanation"] = draw_explanations(explanations, *shown)
     figures["confusion"] = plots.confusion(
         confusion_matrix(evaluation), evaluation.class_names, f"Confusion · {title}"
     )

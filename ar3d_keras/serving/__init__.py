@@ -1,1 +1,1 @@
-"""From a trained network to a folder that TF Serving loads."""
+"""Exports a network as a SavedModel, ONNX, OpenVINO or LiteRT file."""

@@ -1,7 +1,7 @@
-"""The SavedModel: what TF Serving loads, and what needs nothing of this package to be loaded.
+"""Exports a network as a SavedModel, which TensorFlow Serving loads without this package.
 
-One route for every backend: the float32 .keras file is loaded in a process whose Keras runs on
-TensorFlow, and exported there (torch cannot export a SavedModel at all; see DESIGN, section 7).
+All backends use one route: a process whose Keras runs on TensorFlow loads the float32 .keras file
+and exports it. Keras on torch cannot export a SavedModel itself.
 """
 
 import json
@@ -12,13 +12,12 @@ from typing import Any
 import keras
 
 from ar3d_keras import atomic
-from ar3d_keras.errors import UserError
 from ar3d_keras.inference.classifier import DESCRIPTION
 from ar3d_keras.serving import warmup
+from ar3d_keras.serving.full_disk import writing
 from ar3d_keras.serving.signatures import signatures
 from ar3d_keras.serving.tensorflow_process import run_in_tensorflow_subprocess
 from ar3d_keras.serving.versions import free_version
-from ar3d_keras.videos.sampling import ClipShape
 
 
 def export_saved_model(
@@ -28,66 +27,58 @@ def export_saved_model(
     *,
     version: int | None = None,
 ) -> Path:
-    """Writes a version of a SavedModel, whole or not at all: the server may be watching.
+    """Writes a version of a SavedModel atomically, because a server may watch the folder.
 
-    It answers to the signatures of `signatures.signatures`, and holds its description
-    (`inference.recogniser.DESCRIPTION`) and, where the package tensorflow-serving-api is
-    installed, requests that warm the server up (`warmup.WARMUP`).
+    The version has the signatures of `signatures.signatures` and contains its description
+    (`classifier.DESCRIPTION`). If the package tensorflow-serving-api is installed, it also contains
+    requests that warm the server up (`warmup.WARMUP`).
 
     Args:
         network: a .keras file.
         folder: of the versions.
-        description: made by `inference.recogniser.describe`.
-        version: at least 1; None: the highest in `folder` plus 1.
+        description: made by `inference.classifier.describe`.
+        version: at least 1; None: the highest version in `folder` plus 1.
 
     Returns:
         The folder of the version.
 
     Raises:
-        UserError: the version exists or is none, the network cannot be loaded, there is no TensorFlow
-            to export with, or no room on the disk.
+        ExporterNotInstalled: TensorFlow is not installed.
+        UserError: the version exists or is invalid, the network cannot be loaded, or the disk is
+            full.
     """
     target = free_version(folder, version)
-    # The temporary folder's name is no number, so the server does not take it for a version.
+    # The name of the temporary folder is not a number, so a server does not load it.
     try:
         with atomic.replacing(target) as temporary:
             atomic.write_json(temporary / DESCRIPTION, description)
             if keras.backend.backend() == "tensorflow":
-                _write(network, temporary)
+                write(network, temporary)
             else:
-                _write_elsewhere(network, temporary)
-    except FileExistsError:  # another export was quicker
+                run_in_tensorflow_subprocess(write, network=network, folder=temporary)
+    except FileExistsError:  # another process wrote the same version meanwhile
         free_version(folder, int(target.name))
         raise
     return target
 
 
-def _write_elsewhere(network: Path, folder: Path) -> None:
-    run_in_tensorflow_subprocess(_write, network=network, folder=folder)
+def write(network: str | Path, folder: str | Path) -> None:
+    """Writes the SavedModel into a folder that contains its description; needs TensorFlow.
 
-
-def _write(network: str | Path, folder: str | Path) -> None:
-    """Writes the SavedModel into a folder that holds its description, with TensorFlow."""
-    import tensorflow as tf
-
+    Args:
+        network: a .keras file.
+        folder: of the version.
+    """
     from ar3d_keras import load_model
 
     model, folder = load_model(network), Path(folder)
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    shape = ClipShape(**description["shape"])
-    found = signatures(model, description["classes"], shape)
+    found = signatures(model, description)
     archive = keras.export.ExportArchive()
     archive.track(model)
     for name, signature in found.items():
         archive.add_endpoint(name, signature.function, input_signature=[signature.input])
-    try:
+    with writing("the SavedModel"):
         archive.write_out(str(folder), verbose=False)
-    except (tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError) as error:
-        # It stands behind the name of an operation and a path, and before another name.
-        reason = error.message.split(";")[-1].split("[")[0].strip()
-        raise UserError(
-            f"the SavedModel could not be written ({reason}); nothing of it is left: make room, or "
-            "name another place with --to"
-        ) from None
-    if warmup.can_write():
-        warmup.write_warmup(folder, found, frames=2 * shape.frames)
+        if warmup.can_write():
+            warmup.write_warmup(folder, found, frames=2 * description["clip_shape"]["frames"])

@@ -1,7 +1,7 @@
-"""A network as one file of ONNX, OpenVINO or LiteRT, each written by Keras's own export.
+"""Exports a network as an ONNX, OpenVINO or LiteRT file with Keras's own export.
 
-As the SavedModel, it is written in a process whose Keras runs on TensorFlow, whatever backend
-trained it. There the converters may print, warn and change NumPy as they do.
+A process whose Keras runs on TensorFlow writes the file, whatever backend trained the network. The
+converters print, warn and patch NumPy, and do that in a process of their own.
 """
 
 import importlib.util
@@ -13,12 +13,17 @@ from typing import Any, Literal
 
 from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
-from ar3d_keras.serving.tensorflow_process import run_in_tensorflow_subprocess
+from ar3d_keras.inference.classifier import DESCRIPTION
+from ar3d_keras.serving.full_disk import writing
+from ar3d_keras.serving.tensorflow_process import (
+    ExporterNotInstalled,
+    run_in_tensorflow_subprocess,
+)
 
 Format = Literal["onnx", "openvino", "litert"]
 
 FILES = {"onnx": "network.onnx", "openvino": "network.xml", "litert": "network.tflite"}
-# The package that writes a format, besides TensorFlow.
+# The package that writes a format, in addition to TensorFlow.
 WRITERS = {"onnx": "tf2onnx", "openvino": "openvino", "litert": "tensorflow"}
 
 
@@ -30,27 +35,25 @@ def export_file(
     *,
     int8: bool = False,
 ) -> Path:
-    """Writes a folder with a network's file and its description, whole or not at all.
+    """Writes a folder with the network and its description atomically.
 
-    The file takes `clip` uint8 (batch, T, H, W, C) of the network's size, for any batch, and
-    gives `probabilities` float32 (batch, classes). The description beside it, preprocessor.json,
-    is that of a SavedModel (`inference.recogniser.DESCRIPTION`).
+    The network maps `clip`, uint8 (batch, T, H, W, C) with any batch size, to `probabilities`,
+    float32 (batch, classes). The description, preprocessor.json, is that of a SavedModel.
 
     Args:
         network: a .keras file.
-        folder: to make.
-        description: made by `inference.recogniser.describe`.
+        folder: to create.
+        description: made by `inference.classifier.describe`.
         format: of the file.
-        int8: LiteRT alone: whether weights are int8, with one scale for each output channel.
+        int8: LiteRT only: whether weights are int8, with one scale for each output channel.
 
     Returns:
-        The network's file: network.onnx, network.xml (network.bin beside it) or network.tflite.
+        The network's file: network.onnx, network.xml (with network.bin) or network.tflite.
 
     Raises:
-        UserError: as `check` does, or the network cannot be loaded.
+        ExporterNotInstalled: a package that writes the format is not installed.
+        UserError: see `check`; or the network cannot be loaded, or the disk is full.
     """
-    from ar3d_keras.inference.classifier import DESCRIPTION
-
     check(folder, format, int8=int8)
     try:
         with atomic.replacing(folder) as temporary:
@@ -58,39 +61,40 @@ def export_file(
             run_in_tensorflow_subprocess(
                 write, network=network, file=temporary / FILES[format], format=format, int8=int8
             )
-    except FileExistsError:  # another export was quicker
+    except FileExistsError:  # another process wrote the same folder meanwhile
         check(folder, format, int8=int8)
         raise
     return folder / FILES[format]
 
 
 def check(folder: Path, format: Format, *, int8: bool = False) -> None:
-    """Refuses an export that cannot be, before Keras starts.
+    """Checks an export before Keras starts.
 
     Raises:
-        UserError: int8 of another format than LiteRT, a package is missing, or `folder` exists or
-            lies below a file.
+        ExporterNotInstalled: a package that writes the format is not installed.
+        UserError: `int8` is given for another format than LiteRT, or `folder` exists or lies below
+            a file.
     """
     if int8 and format != "litert":
-        raise UserError(f"--int8 belongs to --format litert, not to {format}")
+        raise UserError(f"`int8` needs the `format` litert, not {format}")
     for package, extra in (("tensorflow", "tensorflow"), (WRITERS[format], "export")):
         if importlib.util.find_spec(package) is None:
-            raise UserError(
-                f"--format {format} is written by {package}, which is not installed: "
+            raise ExporterNotInstalled(
+                f"{package} writes the `format` {format}, and is not installed: "
                 f"`pip install ar3d-keras[{extra}]`"
             )
     if there := atomic.in_the_way(folder) or (folder.exists() and folder):
-        raise UserError(f"{there} exists: remove it, or name another folder with --to")
+        raise UserError(f"{there} exists: remove it, or choose another folder with `to`")
 
 
 def write(network: str | Path, file: str | Path, format: Format, *, int8: bool = False) -> None:
-    """Writes a network's file, where Keras runs on TensorFlow.
+    """Writes the network's file; Keras must run on TensorFlow.
 
     Args:
         network: a .keras file.
         file: with the suffix of its format.
         format: of the file.
-        int8: LiteRT alone: whether weights are int8.
+        int8: LiteRT only: whether weights are int8.
     """
     import keras
 
@@ -101,11 +105,11 @@ def write(network: str | Path, file: str | Path, format: Format, *, int8: bool =
     model = keras.Model(model.input, {"probabilities": model.output})
     options: dict[str, Any] = {}
     if format == "onnx":
-        # Earlier ones make a wrong graph of i3d over few frames.
+        # Earlier opsets make a wrong graph of i3d over few frames.
         options = {"opset_version": 18}
     elif format == "openvino":
-        # It would tell Intel that it is imported; without its telemetry it runs as well.
-        sys.modules.setdefault("openvino_telemetry", None)
+        # Keeps OpenVINO from reporting its import to Intel.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     else:
         import tensorflow as tf
 
@@ -116,7 +120,7 @@ def write(network: str | Path, file: str | Path, format: Format, *, int8: bool =
             "target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},  # Flex: an error
             "optimizations": [tf.lite.Optimize.DEFAULT] if int8 else [],
         }
-    with warnings.catch_warnings():
-        # keras 3.15 patches tf2onnx for NumPy 2.
+    with warnings.catch_warnings(), writing(f"the `format` {format}"):
+        # Keras 3.15 patches tf2onnx for NumPy 2.
         warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
         model.export(str(file), format=format, input_signature=[clip], verbose=False, **options)

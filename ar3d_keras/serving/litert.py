@@ -1,10 +1,13 @@
-"""A network as LiteRT runs it: in layers over space alone, and without loops.
+"""Rewrites a network for LiteRT: 2D layers in place of 3D layers, and no loops.
 
-LiteRT's interpreter has no pooling over time and space ("FlexAvgPool3D", which the stock one
-refuses), and its convolution over both is slow and has no int8 weights. Frames that are laid into
-the batch make two-dimensional layers of both, which it runs on XNNPACK: the paper's network takes
-half the time, and a fifth of it with int8 weights (docs/formats.md).
+The stock LiteRT interpreter has no 3D pooling ("FlexAvgPool3D"), and its 3D convolution is slow and
+has no int8 weights. With frames moved into the batch dimension both become 2D layers, which run on
+XNNPACK: the paper's network takes half the time, and a fifth of it with int8 weights
+(docs/formats.md).
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -14,11 +17,11 @@ from ar3d_keras.models.layers import AttentionGate
 
 
 def for_litert(network: keras.Model) -> keras.Model:
-    """A network that computes the same, of layers that LiteRT has; it shares the weights."""
+    """Returns an equal network made of layers that LiteRT has; it shares the weights."""
     return keras.models.clone_model(network, clone_function=_replaced)
 
 
-def _replaced(layer):
+def _replaced(layer: layers.Layer) -> layers.Layer:
     if isinstance(layer, layers.Conv3D):
         return Convolution(layer, name=layer.name)
     if isinstance(layer, AttentionGate):
@@ -31,25 +34,25 @@ def _replaced(layer):
 
 
 class Convolution(layers.Layer):
-    """A Conv3D as one Conv2D: the frames that its kernel spans lie side by side in channels.
+    """A Conv3D as one Conv2D: the frames under its kernel are stacked in the channels.
 
-    Input: float (batch, time, height, width, channels); output: the convolution's.
+    Input: float (batch, time, height, width, channels). Output: that of the convolution.
 
     Args:
-        convolution: the layer whose weights it uses, built.
+        convolution: a built layer, whose weights are shared.
     """
 
-    def __init__(self, convolution: layers.Conv3D, **kwargs):
+    def __init__(self, convolution: layers.Conv3D, **kwargs: Any):
         super().__init__(**kwargs)
         self.convolution = convolution
 
-    def call(self, clips):
+    def call(self, clips: Any) -> Any:
         layer = self.convolution
         window, *size = layer.kernel_size
         stride, *strides = layer.strides
         time, height, width, channels = clips.shape[1:]
         segments = -(-(time if layer.padding == "same" else time - window + 1) // stride)
-        last = (segments - 1) * stride + 1  # where the last window begins, and one
+        last = (segments - 1) * stride + 1  # one past the first frame of the last window
         missing = max(last - 1 + window - time, 0)
         clips = ops.pad(clips, [(0, 0), (missing // 2, missing - missing // 2), *[(0, 0)] * 3])
         seen = [clips[:, step : step + last : stride] for step in range(window)]
@@ -64,53 +67,53 @@ class Gate(layers.Layer):
     """An AttentionGate whose convolution is a `Convolution`.
 
     Args:
-        gate: the layer whose weights it uses, built.
+        gate: a built layer, whose weights are shared.
     """
 
-    def __init__(self, gate: AttentionGate, **kwargs):
+    def __init__(self, gate: AttentionGate, **kwargs: Any):
         super().__init__(**kwargs)
         self.gate = gate
         self.convolution = Convolution(gate.convolution)
 
-    def call(self, features):
+    def call(self, features: Any) -> Any:
         return gated(features, self.convolution(features), self.gate.bias)
 
 
 class Pooling(layers.Layer):
-    """An AveragePooling3D or MaxPooling3D as two in 2D: over space, then over time.
+    """An AveragePooling3D or MaxPooling3D as two 2D poolings: over space, then over time.
 
-    Equal for averages too: at a border they count what is there, and what is there is a box.
+    Averages are equal at a border too: Keras does not count the padding there.
 
-    Input: float (batch, time, height, width, channels); output: the pooling's.
+    Input: float (batch, time, height, width, channels). Output: that of the pooling.
 
     Args:
-        pooling: the layer that it replaces.
+        pooling: the layer to replace.
     """
 
-    def __init__(self, pooling: layers.AveragePooling3D | layers.MaxPooling3D, **kwargs):
+    def __init__(self, pooling: layers.AveragePooling3D | layers.MaxPooling3D, **kwargs: Any):
         super().__init__(**kwargs)
         self.pooling = pooling
         largest = isinstance(pooling, layers.MaxPooling3D)
         self.pool = ops.max_pool if largest else ops.average_pool
 
-    def call(self, clips):
+    def call(self, clips: Any) -> Any:
         window, *size = self.pooling.pool_size
         stride, *strides = self.pooling.strides
         time, height, width, channels = clips.shape[1:]
 
-        def pool(images, size, strides):
+        def pool(images: Any, size: Sequence[int], strides: Sequence[int]) -> Any:
             return self.pool(images, size, strides, self.pooling.padding, "channels_last")
 
         frames = pool(ops.reshape(clips, (-1, height, width, channels)), size, strides)
         _, height, width, _ = frames.shape
-        # Time as rows, positions as columns.
+        # Time becomes rows, positions become columns.
         places = ops.reshape(frames, (-1, time, height * width, channels))
         segments = pool(places, (window, 1), (stride, 1))
         return ops.reshape(segments, (-1, segments.shape[1], height, width, channels))
 
 
 def _unrolled(lstm: layers.LSTM) -> layers.LSTM:
-    """An LSTM that is written out step by step: a loop needs a batch of known size."""
+    """Unrolls an LSTM, because a loop in LiteRT needs a fixed batch size."""
     unrolled = layers.LSTM.from_config({**lstm.get_config(), "unroll": True})
     unrolled.build(lstm.input.shape)
     unrolled.set_weights(lstm.get_weights())

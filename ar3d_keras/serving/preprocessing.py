@@ -1,17 +1,19 @@
-"""From frames to a clip inside a TensorFlow graph: what evaluation does with OpenCV and NumPy.
+"""From frames to a clip inside a TensorFlow graph, as evaluation does with OpenCV and NumPy.
 
-Operations of TensorFlow's core alone, so that TF Serving can run them.
+Only core operations of TensorFlow are used, so that TF Serving can run them.
 """
+
+from typing import Any
 
 from ar3d_keras.videos.sampling import ClipShape
 
 
-def centre_window(available, shape: ClipShape):
-    """The window of `sampling.grid_view` for one clip, of each of many videos.
+def centre_window(available: Any, shape: ClipShape) -> Any:
+    """Returns the window of the one center clip of each video; see `sampling.uniform_clip`.
 
     Args:
-        available: int32 (...), frames of each video, at least 1.
-        shape: the clip's geometry.
+        available: int32 (...), the number of frames of each video, at least 1.
+        shape: the clip geometry.
 
     Returns:
         int32 (..., T), the indices of the clip's frames.
@@ -26,12 +28,12 @@ def centre_window(available, shape: ClipShape):
     return (start + stride * tf.range(shape.frames)) % available
 
 
-def centre_crop(images, shape: ClipShape):
-    """Images resized, and the middle cut out: within one grey level of OpenCV's INTER_LINEAR.
+def centre_crop(images: Any, shape: ClipShape) -> Any:
+    """Resizes images and crops the center: within one gray level of OpenCV's INTER_LINEAR.
 
     Args:
         images: uint8 (batch, any height, any width, 3).
-        shape: the clip's geometry.
+        shape: the clip geometry.
 
     Returns:
         uint8 (batch, H, W, 3).
@@ -45,12 +47,12 @@ def centre_crop(images, shape: ClipShape):
     return tf.cast(tf.round(cropped), tf.uint8)
 
 
-def clip_of_frames(frames, shape: ClipShape):
-    """The centre clip of videos whose frames are all of one size.
+def clip_of_frames(frames: Any, shape: ClipShape) -> Any:
+    """Cuts the center clip out of videos whose frames all have one size.
 
     Args:
         frames: uint8 (batch, at least 1, any height, any width, 3), RGB.
-        shape: the clip's geometry.
+        shape: the clip geometry.
 
     Returns:
         uint8 (batch, T, H, W, 3).
@@ -66,7 +68,7 @@ def clip_of_frames(frames, shape: ClipShape):
     )
     with tf.control_dependencies([some]):
         window = centre_window(tf.identity(available), shape)
-    # A few frames at a time: of 4K frames, the 16 of a clip alone are 400 MB.
+    # One frame at a time, because 16 frames of 4K take 400 MB.
     clip = tf.map_fn(
         lambda place: centre_crop(frames[:, place], shape),
         window,
@@ -75,25 +77,25 @@ def clip_of_frames(frames, shape: ClipShape):
     return tf.transpose(clip, (1, 0, 2, 3, 4))
 
 
-def clip_of_images(encoded, shape: ClipShape):
-    """The centre clip of videos whose frames are encoded images; a bad one spoils its row alone.
+def clip_of_images(encoded: Any, shape: ClipShape) -> tuple[Any, Any]:
+    """Cuts the center clip out of videos whose frames are encoded images.
 
-    Only the frames of the clip are decoded. Grey and alpha become RGB. Unlike OpenCV, TensorFlow
-    does not turn an image upright that says in its EXIF data how it lies.
+    A damaged image affects only its own row. Only the frames of the clip are decoded. Gray and
+    alpha become RGB. Unlike OpenCV, TensorFlow ignores the rotation in EXIF data.
 
     Args:
-        encoded: string (batch, n): JPEG or PNG, each of any size. An empty string is no frame,
-            wherever it stands, so rows may have different numbers of them.
-        shape: the clip's geometry.
+        encoded: string (batch, n): JPEG or PNG, each of any size. Empty strings are skipped, so
+            rows may have different numbers of frames.
+        shape: the clip geometry.
 
     Returns:
-        clip: uint8 (batch, T, H, W, 3); black where a frame cannot be decoded.
-        error: string (batch,), empty where all is well, else what is wrong with the row.
+        clip: uint8 (batch, T, H, W, 3); a frame that cannot be decoded is black.
+        error: string (batch,): what is wrong with the row, or an empty string.
     """
     import tensorflow as tf
 
     rows = tf.shape(encoded)[0]
-    encoded = tf.concat([encoded, tf.fill((rows, 1), "")], axis=1)  # even no frames are some
+    encoded = tf.concat([encoded, tf.fill((rows, 1), "")], axis=1)  # so that n is at least 1
     empty = tf.cast(encoded == "", tf.int32)
     available = tf.reduce_sum(1 - empty, axis=1)
     frames_first = tf.argsort(empty, axis=1, stable=True)
@@ -110,15 +112,15 @@ def clip_of_images(encoded, shape: ClipShape):
     return clip, tf.where(available == 0, "there are no frames", error)
 
 
-def _decoded(images, shape: ClipShape):
-    """Decodes, resizes and crops images: uint8 (n, H, W, 3), and bool (n,), which were decoded.
+def _decoded(images: Any, shape: ClipShape) -> tuple[Any, Any]:
+    """Decodes, resizes and crops images: uint8 (n, H, W, 3); bool (n,) says which were decoded.
 
-    A graph has no `try`; but a dataset can leave out the elements that fail.
+    A graph has no `try`, but a dataset can skip the elements that fail.
     """
     import tensorflow as tf
 
-    def crop(number, image):
-        # The slower, exact transformation is OpenCV's too.
+    def crop(number: Any, image: Any) -> tuple[Any, Any]:
+        # OpenCV uses the same, slower and exact, transformation.
         frame = tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE")
         return number, centre_crop(frame[tf.newaxis], shape)[0]
 
@@ -126,7 +128,7 @@ def _decoded(images, shape: ClipShape):
     numbered = tf.data.Dataset.from_tensor_slices((tf.range(count), images))
     cropped = numbered.map(crop, num_parallel_calls=tf.data.AUTOTUNE)
     black = tf.zeros((shape.height, shape.width, 3), tf.uint8)
-    last = tf.data.Dataset.from_tensors((count, black))  # so that there is one at least
+    last = tf.data.Dataset.from_tensors((count, black))  # so that there is at least one
     decoded = cropped.ignore_errors().concatenate(last).batch(tf.cast(count, tf.int64) + 1)
     numbers, frames = decoded.get_single_element()
     numbers = numbers[:, tf.newaxis]

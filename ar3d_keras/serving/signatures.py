@@ -1,6 +1,7 @@
-"""What a SavedModel can be asked, from a clip that is ready to encoded frames as they come."""
+"""The signatures of a SavedModel: from a ready clip to encoded frames."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -19,41 +20,51 @@ class Signature(NamedTuple):
     input: Any
 
 
-def signatures(
-    network: keras.Model, class_names: Sequence[str], shape: ClipShape
-) -> dict[str, Signature]:
-    """The signatures of a network, by name; every input and output has one row a video.
+def signatures(network: keras.Model, description: Mapping[str, Any]) -> dict[str, Signature]:
+    """Returns the signatures of a network by name; every input and output has one row a video.
 
-    - `serving_default`: `clip` uint8 (batch, T, H, W, C), RGB or, for a network that sees flow,
-      RGB, dx, dy (see `videos.flow`) -> the answer: `probabilities` float32 (batch, classes),
-      `class_names` string (batch, classes), and `top_classes` string and `top_probabilities` float32
+    - `serving_default`: `clip` uint8 (batch, T, H, W, C), RGB or, for a network that sees flow, RGB,
+      dx, dy (see `videos.flow`) -> `probabilities` float32 (batch, classes), `classes` string
+      (batch, classes), and `top_classes` string and `top_probabilities` float32, both
       (batch, min(5, classes)), best first.
-    - `frames`: `frames` uint8 (batch, at least 1, any height, any width, 3), RGB -> the answer
-      for the clip that evaluation would cut out of them (1 centre clip x 1 centre crop).
-    - `jpeg`: `jpeg_bytes` string (batch, n), JPEG or PNG, each of any size -> the same, and
-      `error` string (batch,): where it is not empty, it says what is wrong with the row, whose
-      probabilities are 0 and top_classes empty. The other rows are as if it were not there.
-      Empty strings are no frames, so requests of different lengths fit into one batch: with
-      `pad_variable_length_inputs`, TF Serving lengthens a request by its first element, so one
-      that begins with an empty string gets empty strings.
-    - `attention`, where the network has a gate: `clip` -> `probabilities` and `attention` float32
-      (batch, T, H, W), in 0..1 (see `inference.attention_map`).
+    - `frames`: `frames` uint8 (batch, at least 1, any height, any width, 3), RGB -> the same
+      outputs, for the clip that evaluation would cut out of the frames (1 center clip x 1 center
+      crop).
+    - `jpeg`: `jpeg_bytes` string (batch, n), JPEG or PNG, each of any size -> the same outputs, and
+      `error` string (batch,): what is wrong with the row, or an empty string. A row with an error
+      has probabilities 0 and empty top_classes, and does not change the other rows. Empty strings
+      are not frames, so requests of different lengths fit into one batch: with
+      `pad_variable_length_inputs`, TF Serving pads a request with copies of its first element, so
+      a request that begins with an empty string is padded with empty strings.
+    - `attention`, if the network has a gate: `clip` -> `probabilities` and `attention` float32
+      (batch, T, H, W), in 0..1 (see `explanation.attention_map`).
+    - `preprocessor`: `unused` string (batch,), any text, because a signature must have an input ->
+      `json` string (batch,): preprocessor.json, from which a client learns the size of a frame and
+      the stride of a clip.
 
-    A network that sees flow has neither `frames` nor `jpeg`: no operation of TensorFlow computes
-    optical flow.
+    A network that sees flow has no `frames` and no `jpeg`: TensorFlow has no operation that
+    computes optical flow.
+
+    Args:
+        network: with clips as input and class probabilities as output.
+        description: made by `inference.classifier.describe`.
     """
     import tensorflow as tf
 
-    # A folder's name need not be UTF-8; a string tensor holds bytes.
-    names = tf.constant([name.encode("utf-8", "surrogateescape") for name in class_names])
+    shape = ClipShape(**description["clip_shape"])
+    # The name of a folder need not be UTF-8; a string tensor holds bytes.
+    class_names = [name.encode("utf-8", "surrogateescape") for name in description["class_names"]]
+    names = tf.constant(class_names)
+    content = json.dumps(description)  # ASCII, because REST answers in UTF-8
 
-    # The server does not compare requests with the signature: these are its checks.
+    # The server does not compare requests with the signature; tf.ensure_shape does.
     clip = tf.TensorSpec((None, *shape.array), tf.uint8, "clip")
     frames = tf.TensorSpec((None, None, None, None, 3), tf.uint8, "frames")
     jpeg = tf.TensorSpec((None, None), tf.string, "jpeg_bytes")
+    unused = tf.TensorSpec((None,), tf.string, "unused")
 
-    def classify(given):
-        probabilities = network(tf.ensure_shape(given, clip.shape), training=False)
+    def classify(clips: Any) -> dict[str, Any]:
+        probabilities = network(tf.ensure_shape(clips, clip.shape), training=False)
         best, places = tf.math.top_k(probabilities, min(TOP, len(class_names)))
         return {
             "probabilities": probabilities,
@@ -62,29 +73,33 @@ def signatures(
             "top_probabilities": best,
         }
 
-    def classify_frames(given):
-        return classify(clip_of_frames(tf.ensure_shape(given, frames.shape), shape))
+    def classify_frames(videos: Any) -> dict[str, Any]:
+        return classify(clip_of_frames(tf.ensure_shape(videos, frames.shape), shape))
 
-    def classify_images(given):
-        images, error = clip_of_images(given, shape)
-        answer = classify(images)
+    def classify_images(encoded: Any) -> dict[str, Any]:
+        images, error = clip_of_images(encoded, shape)
+        outputs = classify(images)
         good = (error == "")[:, tf.newaxis]
-        for name, nothing in (
+        for name, empty in (
             ("probabilities", 0.0),
             ("top_probabilities", 0.0),
             ("top_classes", ""),
         ):
-            answer[name] = tf.where(good, answer[name], nothing)
-        return {**answer, "error": error}
+            outputs[name] = tf.where(good, outputs[name], empty)
+        return {**outputs, "error": error}
 
-    def explain(given):
-        return explained(tf.ensure_shape(given, clip.shape), training=False)
+    def describe(rows: Any) -> dict[str, Any]:
+        return {"json": tf.fill(tf.shape(rows), content)}
 
     found = {"serving_default": Signature(classify, clip)}
     if not shape.flow:
         found["frames"] = Signature(classify_frames, frames)
         found["jpeg"] = Signature(classify_images, jpeg)
-    explained = attention_network(network)
-    if explained:
+    if explained := attention_network(network):
+
+        def explain(clips: Any) -> dict[str, Any]:
+            return explained(tf.ensure_shape(clips, clip.shape), training=False)
+
         found["attention"] = Signature(explain, clip)
+    found["preprocessor"] = Signature(describe, unused)
     return found

@@ -1,6 +1,7 @@
-"""A process whose Keras runs on TensorFlow, for what only TensorFlow can write."""
+"""Runs a function in a process whose Keras runs on TensorFlow, for what only TensorFlow writes."""
 
 import importlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -12,44 +13,56 @@ from typing import Any
 from ar3d_keras.errors import UserError
 
 
+class ExporterNotInstalled(UserError):  # noqa: N818
+    """A package that an export needs is not installed; everything else works without it."""
+
+
 def run_in_tensorflow_subprocess(function: Callable[..., None], **arguments: Any) -> None:
-    """Calls a function of this package in such a process, on the CPU.
+    """Calls a function of this package in a new process on the CPU, with TensorFlow as the backend.
 
     Args:
-        function: of a module's top level.
-        arguments: its own; what JSON cannot hold arrives as text.
+        function: at the top level of its module.
+        arguments: of the function; what JSON cannot hold arrives as text.
 
     Raises:
-        UserError: the function's, or there is no TensorFlow.
-        RuntimeError: it failed; the message holds what the process said.
+        ExporterNotInstalled: TensorFlow is not installed.
+        UserError: raised by the function, or a file could not be written.
+        RuntimeError: the function raised anything else; the message holds its traceback.
     """
-    package_root = str(Path(__file__).parents[2])  # where this package is, installed or not
+    not_installed = ExporterNotInstalled(
+        "TensorFlow writes the export, and is not installed: "
+        "`pip install ar3d-keras[tensorflow]`, then `ar3d export`"
+    )
+    if importlib.util.find_spec("tensorflow") is None:
+        raise not_installed
+    package_root = str(Path(__file__).parents[2])  # the package need not be installed
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")])),
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "CUDA_VISIBLE_DEVICES": "-1",  # this process may hold the GPU's memory
+        "CUDA_VISIBLE_DEVICES": "-1",  # this process may occupy the GPU's memory
     }
     call = [function.__module__, function.__name__, json.dumps(arguments, default=str)]
     done = subprocess.run(
         [sys.executable, "-m", __name__, *call], env=environment, capture_output=True, text=True
     )
-    if "No module named 'tensorflow'" in done.stderr:
-        raise UserError(
-            "TensorFlow writes what is exported, and is not installed: "
-            "`pip install ar3d-keras[tensorflow]`, then `ar3d export`"
-        )
     if done.returncode == 2:
         raise UserError(json.loads(done.stdout.splitlines()[-1]))
+    if "No module named 'tensorflow'" in done.stderr:  # found, but not importable
+        raise not_installed
     if done.returncode:
         raise RuntimeError(f"{function.__name__} {arguments} failed:\n{done.stderr}")
 
 
-if __name__ == "__main__":
-    module, name, text = sys.argv[1:]
+def _main(module: str, name: str, arguments: str) -> None:
+    """Calls a function; prints the message of a UserError as JSON and exits with code 2."""
     try:
-        getattr(importlib.import_module(module), name)(**json.loads(text))
+        getattr(importlib.import_module(module), name)(**json.loads(arguments))
     except UserError as error:
         print(json.dumps(str(error)))
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

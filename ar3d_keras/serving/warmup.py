@@ -1,54 +1,55 @@
-"""Requests that TF Serving answers to itself before it opens a version to anybody.
+"""Warm-up requests, which TF Serving runs before it opens a version to clients.
 
-The first request to each signature is slow, for kernels are chosen and memory is reserved then.
-One video each: the first larger batch is as fast as the second, and the server would refuse the
-version if a request were larger than its `max_batch_size`.
+The first request to each signature is slow, because TensorFlow chooses kernels and allocates memory
+then. Each request holds one video: the first larger batch is as fast as the second, and the server
+rejects a version whose warm-up requests exceed its `max_batch_size`.
 https://www.tensorflow.org/tfx/serving/saved_model_warmup
 """
 
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ar3d_keras.serving.signatures import Signature
 
-# In the folder of a version, where the server looks for it.
+# In the folder of a version; the server expects this path.
 WARMUP = "assets.extra/tf_serving_warmup_requests"
-VIDEO = (240, 320)  # height, width: UCF-101's
+VIDEO = (240, 320)  # height and width of UCF-101
 
 
 def can_write() -> bool:
-    """Whether the server's protocol is installed: `pip install ar3d-keras[serving]`."""
+    """Returns whether tensorflow-serving-api is installed: `pip install ar3d-keras[serving]`."""
     return importlib.util.find_spec("tensorflow_serving") is not None
 
 
-def write_warmup(version: Path, signatures: dict[str, Signature], frames: int) -> None:
-    """Writes a request for each signature into the folder of a version.
+def write_warmup(version: Path, signatures: Mapping[str, Signature], frames: int) -> None:
+    """Writes one request for each signature into the folder of a version.
 
     Args:
         version: the folder.
         signatures: by name.
-        frames: of a video, where a signature takes any number.
+        frames: number of frames in a video, for signatures that take any number.
     """
     import tensorflow as tf
 
     file = version / WARMUP
     file.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(file)) as records:
-        for log in _requests(signatures.items(), frames):
+        for log in _requests(signatures, frames):
             records.write(log.SerializeToString())
 
 
-def _requests(signatures: Iterable[tuple[str, Signature]], frames: int) -> Iterator:
+def _requests(signatures: Mapping[str, Signature], frames: int) -> Iterator[Any]:
     import tensorflow as tf
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-    for name, (_, spec) in signatures:
+    for name, (_, spec) in signatures.items():
         free = iter((1, frames, *VIDEO))
         shape = [size or next(free) for size in spec.shape]
-        # One value stands for all elements: the file stays small.
+        # One value is stored for all elements, which keeps the file small.
         value = _image() if spec.dtype == tf.string else 128
         log = PredictionLog()
         request = log.predict_log.request
@@ -58,7 +59,7 @@ def _requests(signatures: Iterable[tuple[str, Signature]], frames: int) -> Itera
 
 
 def _image() -> bytes:
-    """A JPEG as large as a frame of UCF-101, about 10 kB."""
+    """Returns a JPEG of the size of a UCF-101 frame, about 10 kB."""
     import tensorflow as tf
 
     blocks = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)

@@ -1,8 +1,9 @@
-"""Keras callbacks that anyone can put into their own `model.fit`.
+"""Keras callbacks that measure, record and stop a training.
 
-SplitMetrics, HistoryCSV, CurvesPlot and ConfusionMatrixReport need nothing else of this
-package: `model.fit(x, y, callbacks=[SplitMetrics({"val": batches}), CurvesPlot("curves.png")])`.
-Order matters: SplitMetrics adds to the logs that the others read.
+SplitMetrics and HistoryCSV need nothing else of this package:
+`model.fit(x, y, callbacks=[SplitMetrics({"val": batches}), HistoryCSV("history.csv")])`.
+Order matters: SplitMetrics adds to the logs that later callbacks read. The callbacks that draw are
+in `reports.callbacks`.
 """
 
 import contextlib
@@ -16,11 +17,10 @@ import keras
 from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation import metrics
+from ar3d_keras.evaluation.evaluator import evaluate_batches
 from ar3d_keras.evaluation.metrics import Evaluation
-from ar3d_keras.inference.forward import predict_batches
 from ar3d_keras.progress import Reporter
-from ar3d_keras.reports import drawing, plots, report
-from ar3d_keras.runs import Run, columns
+from ar3d_keras.runs import Run
 from ar3d_keras.videos.sources import ClipSource
 
 
@@ -39,7 +39,7 @@ class SplitMetrics(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         for name, data in self.splits.items():
-            evaluation = data(self.model) if callable(data) else _evaluate(self.model, data)
+            evaluation = data(self.model) if callable(data) else evaluate_batches(self.model, data)
             scores = metrics.scores(evaluation)
             logs[f"{name}_loss"] = scores["loss"]
             logs[f"{name}_accuracy"] = scores["top1"]
@@ -97,50 +97,6 @@ class HistoryCSV(keras.callbacks.Callback):
         header = list(dict.fromkeys(name for row in self.rows for name in row))
         lines = ([row.get(name, "") for name in header] for row in self.rows)
         atomic.write_csv(self.file, header, lines)
-
-
-class CurvesPlot(keras.callbacks.Callback):
-    """Draws the paper's Figure 3 after every epoch: train, val and test, accuracy and loss.
-
-    Args:
-        file: the PNG, written whole or not at all.
-        name: the title over the columns.
-        rows: lines of earlier epochs, where a run is continued.
-    """
-
-    def __init__(self, file: str | Path, name: str = "", rows: Sequence[dict[str, float]] = ()):
-        super().__init__()
-        self.file, self.name, self.rows = Path(file), name, list(rows)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.rows.append({"epoch": epoch + 1, **logs})
-        drawing.save(plots.curves({self.name or self.model.name: columns(self.rows)}), self.file)
-
-
-class ConfusionMatrixReport(keras.callbacks.Callback):
-    """Writes report.html, confusion.png and the tables behind them when training ends.
-
-    Args:
-        data: batches (clips, labels), any iterable that can be walked again.
-        class_names: the names of the network's outputs.
-        folder: where the report goes.
-        about: what the figures stand for (dataset, split, protocol, ...), shown beside them.
-    """
-
-    def __init__(
-        self,
-        data: Iterable,
-        class_names: Sequence[str],
-        folder: str | Path,
-        about: Mapping[str, str] | None = None,
-    ):
-        super().__init__()
-        self.data, self.class_names, self.folder = data, class_names, Path(folder)
-        self.about = dict(about or {})
-
-    def on_train_end(self, logs=None):
-        evaluation = _evaluate(self.model, self.data, self.class_names)
-        report.write_report(self.folder, evaluation, about=self.about, title=self.model.name)
 
 
 class BestNetwork(keras.callbacks.Callback):
@@ -293,17 +249,3 @@ class UnreadableVideoLogger(keras.callbacks.Callback):
             {"path": path, "epoch": epoch + 1, "reason": why} for path, why in new.items()
         ]
         self.run.write_record({**record, "lost": lost})
-
-
-def _evaluate(model: keras.Model, data: Iterable, class_names: Sequence[str] | None = None):
-    probabilities, labels, weights = predict_batches(model, data)
-    read = weights > 0
-    number = probabilities.shape[1]
-    return Evaluation(
-        class_names=tuple(class_names or map(str, range(number))),
-        paths=tuple(str(place) for place in range(int(read.sum()))),
-        labels=labels[read],
-        probabilities=probabilities[read],
-        groups=(None,) * int(read.sum()),
-        skipped=(),
-    )

@@ -1,6 +1,9 @@
-"""What the machine is and can do fast: devices, precision, determinism."""
+"""What the machine has, and what it computes fast: devices, precision, determinism."""
 
+import contextlib
+import importlib
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -63,7 +66,7 @@ def resolve_precision(precision: str) -> str:
     lacking = _NO_CPU_POOLING.get(backend(), ())
     if on_cpu and precision in lacking:
         raise UserError(
-            f"--precision {precision} does not work with {backend()} on a CPU (it has no average "
+            f"`precision` {precision} does not work with {backend()} on a CPU (it has no average "
             "pooling of that type in 3D): use float32, or auto"
         )
     return precision
@@ -112,23 +115,37 @@ def seed_everything(seed: int, *, deterministic: bool) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def disable_tf32() -> None:
-    """From here on float32 means float32, on GPUs too, which else round to TensorFloat-32.
+@contextlib.contextmanager
+def disable_tf32() -> Iterator[None]:
+    """Inside, float32 means float32: GPUs do not round products to TensorFloat-32.
 
-    Figures, predictions and exports then agree on every machine.
+    Metrics, predictions and exports then agree on every machine. Training keeps the faster
+    default, so the setting is restored at the end.
     """
     if backend() == "tensorflow":
         import tensorflow as tf
 
+        before = tf.config.experimental.tensor_float_32_execution_enabled()
         tf.config.experimental.enable_tensor_float_32_execution(False)
+        try:
+            yield
+        finally:
+            tf.config.experimental.enable_tensor_float_32_execution(before)
     elif backend() == "jax":
         import jax
 
-        jax.config.update("jax_default_matmul_precision", "highest")
+        with jax.default_matmul_precision("highest"):
+            yield
     else:
         import torch
 
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+        allowed = cudnn.allow_tf32, matmul.allow_tf32
+        cudnn.allow_tf32 = matmul.allow_tf32 = False
+        try:
+            yield
+        finally:
+            cudnn.allow_tf32, matmul.allow_tf32 = allowed
 
 
 def compile_options() -> dict[str, bool]:
@@ -145,8 +162,6 @@ def environment_info() -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """The versions that made a result."""
-    import importlib
-
     import cv2
     import numpy
 

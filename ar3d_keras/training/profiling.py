@@ -53,9 +53,13 @@ class ProfileSteps(keras.callbacks.Callback):
         if self._open:  # fewer steps than it wanted
             self._finish()
 
-    def _finish(self) -> None:
-        self._trace.close()
+    def close(self) -> None:
+        """Ends a recording that an error interrupted, without writing it."""
         self._open = False
+        self._trace.close()
+
+    def _finish(self) -> None:
+        self.close()
         steps = self._step - self.first
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic.replacing(self.folder / TRACE) as file:

@@ -1,21 +1,20 @@
-"""One training: from a configuration and a dataset to weights, curves and best.keras."""
+"""One training: from a resolved configuration and a dataset to weights, curves and best.keras."""
 
 import contextlib
-import dataclasses
 from collections.abc import Sequence
 
 import keras
 
 from ar3d_keras.config import RecipeConfig, TrainConfig
-from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.evaluator import evaluate
 from ar3d_keras.models import check_options, network
+from ar3d_keras.models.classifier import VideoClassifier
 from ar3d_keras.progress import Reporter
+from ar3d_keras.reports.callbacks import CurvesPlot
 from ar3d_keras.runs import Run, read_history
 from ar3d_keras.training import hardware
 from ar3d_keras.training.callbacks import (
     BestNetwork,
-    CurvesPlot,
     EarlyStop,
     EpochProgress,
     EpochRate,
@@ -28,52 +27,39 @@ from ar3d_keras.training.losses import crossentropy
 from ar3d_keras.training.optimizers import make_optimizer
 from ar3d_keras.training.run_state import RunState, restore
 from ar3d_keras.training.warm_start import WarmStart, freeze, take_weights
-from ar3d_keras.videos.dataset import Dataset
+from ar3d_keras.videos.dataset import Dataset, clip_shape
 from ar3d_keras.videos.mixing import Mixing
 from ar3d_keras.videos.pipeline import ClipBatches, ClipStream, EpochSetter, steps_per_epoch
 from ar3d_keras.videos.sources import ClipSource
 
 
-def build_network(config: TrainConfig, class_names: Sequence[str], precision: str) -> keras.Model:
-    """The network of a configuration, with fresh weights.
+def build_network(
+    config: TrainConfig, class_names: Sequence[str], precision: str
+) -> VideoClassifier:
+    """The network of a resolved configuration, with fresh weights.
 
     Args:
-        config: its model section, and the clip's size from its data section.
+        config: its model section, and the clip geometry of its data section.
         class_names: the names of its outputs.
         precision: a dtype policy, never "auto".
 
     Raises:
-        UserError: sizes that make no network, or an option that it does not take.
+        UserError: an invalid size, or an option that the network does not have.
     """
     name = config.model.model
     given = config.model.given()
     check_options(name, given)
-    data = config.data
-    clip = {"frames": data.frames, "height": data.height, "width": data.width}
-    return network(name)(len(class_names), **clip, **given, dtype=precision)
-
-
-def with_flow(config: TrainConfig) -> TrainConfig:
-    """`config` with the optical flow that its network sees: DIS where none is named, or None.
-
-    Raises:
-        UserError: flow for a network that sees none, or none for one that needs it.
-    """
-    name, flow = config.model.model, config.data.flow
-    if network(name).needs_flow:
-        if flow == "none":
-            raise UserError(
-                f"--model {name} needs optical flow: give --flow dis, farneback or tvl1, or leave "
-                "--flow out"
-            )
-        flow = flow or "dis"
-    elif flow not in (None, "none"):
-        raise UserError(
-            f"--model {name} sees no optical flow: leave --flow {flow} out, or give --flow none"
-        )
-    else:
-        flow = None
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, flow=flow))
+    shape = clip_shape(config.data)
+    return network(name)(
+        len(class_names),
+        frames=shape.frames,
+        height=shape.height,
+        width=shape.width,
+        **given,
+        class_names=tuple(class_names),
+        clip_shape=shape,
+        dtype=precision,
+    )
 
 
 def compile_network(
@@ -128,17 +114,18 @@ def train(
 
     Args:
         run: where it writes.
-        config: what makes the run.
+        config: the run's configuration.
         dataset: its videos.
-        workers: threads that decode.
-        reporter: draws bars and says lines.
-        callbacks: more of them, that see the logs with the splits in them.
-        splits: measured after every epoch; val must be one.
+        workers: decoding threads.
+        reporter: shows progress and logs lines.
+        callbacks: further callbacks; their logs include the metrics of `splits`. Those with a
+            method `close` are closed at the end, also after an error.
+        splits: evaluated after every epoch; val must be one.
         until: the epoch to stop after, as if interrupted there. Default: the configuration's last.
 
     Raises:
-        UserError: the loss is no number any more, or the state cannot be continued.
-        KeyboardInterrupt: the run can be continued from its last whole epoch.
+        UserError: the loss became NaN, or the state cannot be continued.
+        KeyboardInterrupt: the run can be continued from its last complete epoch.
     """
     recipe = config.recipe
     hardware.seed_everything(recipe.seed, deterministic=recipe.deterministic)
@@ -164,7 +151,12 @@ def train(
         reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
     )
     feed = _training_data(source, config, mixing, range(begin, until), workers)
-    with contextlib.closing(progress), feed as (data, ready, steps_per_fit_epoch, extra):
+    with contextlib.ExitStack() as stack:
+        # Closed however `fit` ends: a bar, or a profiler that is still recording.
+        for callback in (progress, *callbacks):
+            if hasattr(callback, "close"):
+                stack.callback(callback.close)
+        data, ready, steps_per_fit_epoch, extra = stack.enter_context(feed)
         model.fit(
             data,
             initial_epoch=begin,

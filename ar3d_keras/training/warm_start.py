@@ -165,8 +165,8 @@ def weighted_layers(model: keras.Model, inside: str = "") -> dict[str, keras.Lay
 
 def _heads(model: keras.Model) -> set[str]:
     """The layers whose shapes depend on the number of classes."""
-    sizes = model.get_config()
-    other = type(model).from_config({**sizes, "num_classes": sizes["num_classes"] + 1})
+    sizes = model.sizes
+    other = type(model)(**{**sizes, "num_classes": sizes["num_classes"] + 1})
     wider = weighted_layers(other)
     return {n for n, layer in weighted_layers(model).items() if _shapes(layer) != _shapes(wider[n])}
 

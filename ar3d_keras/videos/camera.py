@@ -174,7 +174,7 @@ class Camera:
             self._log(f"the camera {self.name} is back")
             return True
         self._failure = (
-            f"the camera {self.name} gives no more pictures, and {self._retries} attempts to "
+            f"`camera` {self.name} gives no more pictures, and {self._retries} attempts to "
             "connect again failed: is it switched on, and can this machine reach it?"
         )
         return False

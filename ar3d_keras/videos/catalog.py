@@ -1,75 +1,25 @@
 """Labelled videos: class folders, a CSV, or folders of frames -> Catalog."""
 
-import csv
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos.class_folders import read_class_folders
+from ar3d_keras.videos.label_csv import read_label_csv
+from ar3d_keras.videos.video import Video, split_name
+from ar3d_keras.videos.video_files import is_address
 
-VIDEO_SUFFIXES = frozenset(
-    [
-        ".3gp",
-        ".avi",
-        ".flv",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".ogv",
-        ".ts",
-        ".webm",
-        ".wmv",
-    ]
-)
-IMAGE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
-
-SPLIT_NAMES = ("train", "val", "test")
-
-# The label file that, where a folder holds one, is the catalog of that folder.
+# If a folder contains a file of this name, it is the catalog of that folder.
 LABELS = "labels.csv"
-
-# v_ApplyEyeMakeup_g01_c01.avi: class, source recording, clip (UCF-101's README).
-UCF_NAME = re.compile(r"v_(?P<name>\w+?)_g(?P<group>\d+)_c(?P<clip>\d+)(\.\w+)?", re.ASCII)
-# April_09_brush_hair_u_nm_np1_ba_goo_0.avi: film, class, visible body, camera, people, view,
-# quality, clip (HMDB-51's page, "file name conventions").
-HMDB_NAME = re.compile(
-    r"(?P<film>.+)_[hufl]_[nc]m_np\d+_(fr|ba|le|ri)_(goo|med|bad)_\d+(\.\w+)?", re.ASCII
-)
-# A YouTube film, and the seconds cut out of it (the Kinetics download tools).
-KINETICS_NAME = re.compile(r"(?P<film>[\w-]{11})_\d{6}_\d{6}(\.\w+)?", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Video:
-    """One video, labelled where it is to be trained or judged on.
-
-    Attributes:
-        path: relative to the catalog's root, with `/` between folders. A file, or a folder
-            of frames.
-        label: the class's name; None where nobody knows it.
-        group: the source recording it was cut from; None where that is unknown.
-        split: "train", "val" or "test" where the catalog says so, else None.
-        extra: further columns of the CSV, by name.
-    """
-
-    path: str
-    label: str | None
-    group: str | None = None
-    split: str | None = None
-    extra: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def ucf_group(self) -> int | None:
-        """The number NN of a UCF-101 name v_Class_gNN_cNN, else None."""
-        match = UCF_NAME.fullmatch(self.path.rpartition("/")[2])
-        return int(match["group"]) if match else None
+# So many names of a long list are in a line for the user.
+_FIRST = 3
 
 
 @dataclass(frozen=True)
@@ -78,23 +28,25 @@ class Catalog:
 
     Attributes:
         root: the folder that the paths are relative to.
-        videos: sorted by path, so that no order of a file system enters a split.
-        sizes: bytes of each video's file, -1 for none, where a pack remembers them; None: they
-            are looked up. With them a pack has the fingerprint of the videos it was made of.
+        videos: sorted by path, so that a split does not depend on the file system's order.
+        sizes: bytes of each video's file, -1 if there is none, as a pack remembers them; None: they
+            are looked up. With them a pack has the fingerprint of the videos it was made from.
+        ignored: (path, reason) of what was found but not taken.
     """
 
     root: Path
     videos: tuple[Video, ...]
     sizes: tuple[int, ...] | None = None
+    ignored: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
-        """The class names, sorted; a class's label is its place in here."""
+        """The class names, sorted; the index of a class in them is its label."""
         return tuple(sorted({video.label for video in self.videos}))
 
     @cached_property
     def is_ucf(self) -> bool:
-        """Whether every video is named as UCF-101 names them."""
+        """Whether every video has a name as in UCF-101."""
         return all(video.ucf_group is not None for video in self.videos)
 
     @cached_property
@@ -106,62 +58,84 @@ class Catalog:
             digest.update(repr((video.path, video.label, video.group, size)).encode())
         return digest.hexdigest()[:16]
 
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Lines for the user: what was not taken and why, and class names to look at."""
+        return (
+            *_ignored_lines(self.ignored),
+            *_class_name_lines([name for name in self.class_names if name]),
+        )
+
     def __len__(self) -> int:
         return len(self.videos)
 
 
 def open_catalog(data: str | os.PathLike) -> Catalog:
-    """Reads the labelled videos that `data` names.
+    """Reads the labelled videos of a folder or a CSV.
 
     Args:
         data: a folder with one folder of videos (or of frame folders) per class; a folder with
-            train, val and test in it, each such a folder; a CSV file with the columns path,
-            label and optionally group and split; or a folder with a labels.csv in it, which
-            then is the catalog. (`dataset.open_data` takes packs too.)
+            train, val and test (or validation, Train, ...) in it, each such a folder; a CSV file
+            with the columns path, label and optionally group and split; or a folder with a
+            labels.csv in it, which is the catalog then. (`dataset.open_data` takes packs too.)
 
     Returns:
         A Catalog of at least two classes. Nothing is decoded: see `scan`.
 
     Raises:
-        UserError: nothing there, no videos, one class only, or a CSV that cannot be used.
+        UserError: the path does not exist, there are no videos or one class only, or a folder or
+            CSV that cannot be used.
     """
     data = Path(data)
     try:
         data.stat()
     except OSError as error:
+        if is_address(data):
+            raise UserError(
+                f"`data` {data} is an address, not a folder: download the videos first"
+            ) from None
         raise UserError(
-            f"no data at {data} ({error.strerror}): give --data a folder of class folders, or a CSV"
+            f"no `data` at {data} ({error.strerror}): give a folder of class folders, or a CSV"
         ) from None
+    ignored: list[tuple[str, str]] = []
     try:
         if data.is_file():
-            root, videos = data.parent, list(_read_csv(data))
+            root, videos = data.parent, list(read_label_csv(data))
         elif (data / LABELS).is_file():
-            root, videos = data, list(_read_csv(data / LABELS))
+            root, videos = data, list(read_label_csv(data / LABELS))
         else:
-            root, videos = data, list(_scan(data))
+            root, found = data, list(read_class_folders(data))
+            videos = [item for item in found if isinstance(item, Video)]
+            ignored = sorted(item for item in found if not isinstance(item, Video))
     except OSError as error:  # no permission, or neither a folder nor a plain file
         raise UserError(
             f"{error.filename} cannot be read ({error.strerror}): "
-            "give --data a folder of class folders, or a CSV, that you may read"
+            "give `data` a folder of class folders, or a CSV, that you may read"
         ) from None
+    lost = "".join(f"; {line}" for line in _ignored_lines(ignored))
     if not videos:
         raise UserError(
             f"no videos in {data}: it needs one folder per class with videos or folders of "
             f"frames in it ({data}/CLASS/VIDEO), or a {LABELS} with the columns path and label"
+            + lost
         )
-    catalog = Catalog(root.resolve(), tuple(sorted(videos, key=lambda video: video.path)))
+    catalog = Catalog(
+        root.resolve(),
+        tuple(sorted(videos, key=lambda video: video.path)),
+        ignored=tuple(ignored),
+    )
     if len(catalog.class_names) < 2:
         raise UserError(
             f"only one class, {catalog.class_names[0]!r}, in {data}: "
-            "a classifier needs videos of at least two classes"
+            f"a classifier needs videos of at least two classes{lost}"
         )
     return catalog
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of change in nanoseconds, both -1 where there is nothing.
+    """Size in bytes and modification time in nanoseconds, both -1 if there is nothing.
 
-    A folder of frames changes as a frame is added or taken away.
+    A folder of frames changes when a frame is added or removed.
     """
     try:
         status = path.stat()
@@ -170,133 +144,39 @@ def stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def natural_key(name: str) -> list:
-    """Sorts img_2 before img_10, unlike plain string order, which scrambles time."""
-    # isdecimal is what \d matches; isdigit is also true of "²", which int() refuses.
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+def first_names(names: Iterable[str]) -> str:
+    """The first names of a list, quoted, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - _FIRST:,} more" if len(names) > _FIRST else ""
+    return ", ".join(map(repr, names[:_FIRST])) + more
 
 
-def frame_files(folder: Path) -> list[Path]:
-    """The images of a folder of frames, in natural order; empty where it is none."""
-    try:
-        files = [
-            file
-            for file in folder.iterdir()
-            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-        ]
-    except OSError:
-        return []
-    # The name itself decides between 1.jpg and 01.jpg, which the file system lists in any order.
-    return sorted(files, key=lambda file: (natural_key(file.name), file.name))
-
-
-def _scan(root: Path) -> Iterator[Video]:
-    """Class folders: root/CLASS/video.avi or root/CLASS/video/img_00001.jpg, perhaps by split.
-
-    Only these levels are visited, so a loop of symbolic links cannot catch the walk; a link that
-    leads nowhere but has a video's name is listed, and named when it is probed.
-    """
-    folders = _folders(root)
-    by_split = folders and all(
-        folder.name in SPLIT_NAMES and not any(_is_video(entry) for entry in folder.iterdir())
-        for folder in folders
-    )
-    for folder in folders if by_split else [root]:
-        for class_folder in _folders(folder):
-            for entry in class_folder.iterdir():
-                if _is_video(entry):
-                    path = entry.relative_to(root).as_posix()
-                    split = folder.name if by_split else None
-                    yield _video(path, class_folder.name, split=split)
-
-
-def _folders(parent: Path) -> list[Path]:
+def _ignored_lines(ignored: Iterable[tuple[str, str]]) -> list[str]:
+    """One line a reason."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for path, reason in ignored:
+        by_reason[reason].append(path)
     return [
-        entry
-        for entry in sorted(parent.iterdir())
-        if not entry.name.startswith(".") and is_folder(entry)
+        f"{len(paths):,} not used ({reason}): {first_names(paths)}"
+        for reason, paths in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))
     ]
 
 
-def _is_video(entry: Path) -> bool:
-    """A file with a video's name, or a folder of frames."""
-    if entry.name.startswith("."):
-        return False
-    return entry.suffix.lower() in VIDEO_SUFFIXES or (is_folder(entry) and bool(frame_files(entry)))
-
-
-def is_folder(path: Path) -> bool:
-    """Path.is_dir, also where the way to `path` is closed or a loop of symbolic links."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
-
-
-def _video(path: str, label: str, group=None, split=None, extra=None) -> Video:
-    """A Video whose group, where none is given, is read from its name."""
-    group = group or _named_group(path.rpartition("/")[2], label)
-    return Video(path, label, group or None, split or None, extra or {})
-
-
-def _named_group(name: str, label: str) -> str | None:
-    """The source recording that a name of UCF-101, HMDB-51 or Kinetics tells."""
-    if match := UCF_NAME.fullmatch(name):
-        # A UCF-101 group is (class, gNN): g01 of two classes are two recordings.
-        return f"{label}_g{int(match['group']):02d}"
-    if match := HMDB_NAME.fullmatch(name):
-        # A film has scenes of several classes; its official splits keep films apart by class.
-        return f"{label}_{match['film'].removesuffix('_' + label)}"
-    if match := KINETICS_NAME.fullmatch(name):
-        return match["film"]
-    return None
-
-
-def _read_csv(file: Path) -> Iterator[Video]:
-    """path,label[,group][,split]; paths are relative to the CSV's folder."""
-    try:
-        # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name.
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = list(csv.DictReader(lines, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file} cannot be read as a CSV in UTF-8: {error}") from None
-    if not rows:
-        raise UserError(
-            f"{file} lists no videos: its first line must name path,label and optionally "
-            "group,split, and each further line is one video"
-        )
-    seen: set[str] = set()
-    for number, row in enumerate(rows, start=2):
-        for column in ("path", "label"):
-            if column not in row:
-                raise UserError(
-                    f"{file} has no column {column!r} (it has {', '.join(map(str, row))}): "
-                    "its first line must name path,label and optionally group,split"
-                )
-        where = f"{file} row {number}"
-        if None in row:
-            raise UserError(
-                f"{where} has more cells than the first line has columns: "
-                'put a value that holds a comma in double quotes (")'
-            )
-        extra = {key: value or "" for key, value in row.items()}
-        path, label, group, split = (
-            (extra.pop(column, "") or "").strip() if column != "path" else extra.pop(column, "")
-            for column in ("path", "label", "group", "split")
-        )
-        if not path or not label:
-            raise UserError(f"{where} has no {'label' if path else 'path'}: fill it in")
-        if "\0" in path:
-            raise UserError(f"{where}: {path!r} holds a zero byte, which no file's name can")
-        normal = os.path.normpath(path)
-        if Path(path).is_absolute() or normal == "." or Path(normal).parts[0] == "..":
-            raise UserError(
-                f"{where}: {path} lies outside {file.parent}: "
-                "move the CSV above its videos and give paths relative to it"
-            )
-        if split and split not in SPLIT_NAMES:
-            raise UserError(f"{where}: split {split!r} is none of {', '.join(SPLIT_NAMES)}")
-        if normal in seen:
-            raise UserError(f"{where}: {path} is listed twice: remove one of the two rows")
-        seen.add(normal)
-        yield _video(normal, label, group, split, extra)
+def _class_name_lines(class_names: Sequence[str]) -> list[str]:
+    """Class names that differ in little that can be seen, or that are the name of a split."""
+    similar: dict[str, list[str]] = defaultdict(list)
+    for name in class_names:
+        plain = unicodedata.normalize("NFKC", name).casefold()
+        similar[re.sub(r"[\s_-]+", "", plain)].append(name)
+    lines = [
+        f"classes {', '.join(map(ascii, names))} have similar names and count as "
+        f"{len(names)} classes: rename them if they are one"
+        for names in similar.values()
+        if len(names) > 1
+    ]
+    lines += [
+        f"the folder or label {name!r} counts as a class, not as a split"
+        for name in class_names
+        if split_name(name)
+    ]
+    return lines

@@ -1,5 +1,6 @@
-"""A split whose videos have been probed: what training and evaluation draw their clips from."""
+"""A split whose videos were scanned: the source of clips for training and evaluation."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ from pathlib import Path
 from ar3d_keras.config import AugmentConfig, DataConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
-from ar3d_keras.videos.catalog import Catalog, open_catalog
+from ar3d_keras.videos.catalog import Catalog, first_names, open_catalog
 from ar3d_keras.videos.flow import check as check_flow
+from ar3d_keras.videos.leak import find_copies
 from ar3d_keras.videos.pack_index import AGAIN, is_pack
 from ar3d_keras.videos.packs import Pack, open_pack
 from ar3d_keras.videos.reader import decoding_threads
@@ -24,8 +26,8 @@ from ar3d_keras.videos.sources import (
 )
 from ar3d_keras.videos.splits import SPLITS, Split
 
-# A pack up to this size is verified whole before it is used, which takes about a second; in a
-# larger one each frame is, when it is first read.
+# A pack up to this size is verified completely before it is used, which takes about a second. In a
+# larger one each frame is verified when it is first read.
 SMALL_PACK = 1 << 30
 
 _REPLACE = "the reasons are named above: replace or remove those files"
@@ -36,11 +38,13 @@ class Dataset:
     """The decodable videos of a split, as sources of clips.
 
     Attributes:
-        split: which video is in which split, undecodable ones included.
+        split: which video is in which split, undecodable ones included, and which have the same
+            bytes (`Split.copies`).
         frames: path -> frames that can be decoded.
         unreadable: path -> reason, for the videos that cannot.
         shape: the geometry of the clips.
-        pack: where the frames come from; None: they are decoded from the videos.
+        pack: the pack that holds the frames; None: they are decoded from the videos.
+        damaged: path -> what is missing, for the videos of which only a part can be decoded.
     """
 
     split: Split
@@ -48,15 +52,16 @@ class Dataset:
     unreadable: dict[str, str]
     shape: ClipShape
     pack: Pack | None = None
+    damaged: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The class names; labels are places in here."""
+        """The class names; labels are indices into them."""
         return self.split.catalog.class_names
 
     @property
     def fingerprint(self) -> str:
-        """Of the videos, which a pack of them keeps: the same from both."""
+        """The fingerprint of the videos; a pack keeps it, so it is the same for both."""
         return (self.pack or self.split).catalog.fingerprint
 
     def skipped(self, name: str) -> tuple[tuple[str, str], ...]:
@@ -68,11 +73,11 @@ class Dataset:
         )
 
     def training(self, *, seed: int, flip: bool, augment: AugmentConfig = NOTHING) -> ClipSource:
-        """The training videos, a random clip of each in every epoch."""
+        """The training videos, with a random clip of each in every epoch."""
         return self._source("train", RandomSampler(seed, flip, augment))
 
     def evaluation(self, name: str, *, clips: int = 1, crops: int = 1) -> ClipSource:
-        """The videos of a split, a fixed grid of clips x crops of each."""
+        """The videos of a split, with a fixed grid of clips x crops of each."""
         return self._source(name, UniformSampler(clips, crops))
 
     def _source(self, name: str, views) -> ClipSource:
@@ -84,16 +89,16 @@ class Dataset:
 
 
 def open_data(data: str | os.PathLike) -> Catalog:
-    """The labelled videos that `--data` names: a pack, or what `open_catalog` reads.
+    """Opens the labelled videos at `data`: a pack, or what `open_catalog` reads.
 
     Raises:
-        UserError: nothing there that can be used.
+        UserError: there is nothing that can be used.
     """
     return open_pack(data).catalog if is_pack(Path(data)) else open_catalog(data)
 
 
 def clip_shape(config: DataConfig) -> ClipShape:
-    """The geometry that a configuration asks for."""
+    """The geometry of the clips of a configuration."""
     resize = config.resize or resize_for(config.height, config.width)
     flow = None if config.flow == "none" else config.flow
     return ClipShape(config.frames, config.height, config.width, *resize, config.stride, flow)
@@ -107,19 +112,19 @@ def open_dataset(
     reporter: Reporter | None = None,
     splits: Sequence[str] = SPLITS,
 ) -> Dataset:
-    """Probes the videos of a split, names the ones that cannot be decoded, and goes on.
+    """Scans the videos of a split; logs those that cannot be decoded and those that are copies.
 
     Args:
         split: which videos.
         shape: the geometry of the clips.
-        workers: threads that decode; None: one per core.
-        reporter: draws the bar and says what is skipped.
-        splits: the ones to probe, where not all are needed.
+        workers: number of decoding threads; None: one per core.
+        reporter: shows progress, skipped and damaged videos, and copies across splits.
+        splits: the ones to scan, if not all are needed.
 
     Raises:
-        UserError: a split, or a class in training, has no decodable video left; or a pack that
-            is damaged, has frames of another size or not the flow, or whose videos have changed
-            since; or flow that OpenCV cannot give.
+        UserError: a split, or a class in training, has no decodable video left; a pack is
+            damaged, has frames of another size, lacks the flow, or its videos have changed since;
+            or OpenCV lacks the algorithm of the flow.
     """
     reporter = reporter or Reporter()
     root = split.catalog.root
@@ -138,11 +143,15 @@ def open_dataset(
             )
         with reporter.bar("checking", len(catalog), "videos") as update:
             scanned = scan(catalog, workers=workers, progress=update)
-    dataset = Dataset(split, scanned.frames, scanned.unreadable, shape, pack)
+    split = _with_copies(split, scanned, splits, reporter)
+    dataset = Dataset(split, scanned.frames, scanned.unreadable, shape, pack, scanned.damaged)
     for name in splits:
         skipped = dataset.skipped(name)
         for path, reason in skipped:
             reporter.log(f"skipped ({name}): {path!r}: {reason}")
+        for video in split.videos(name):
+            if damage := scanned.damaged.get(video.path):
+                reporter.log(f"damaged ({name}): {video.path!r}: {damage}")
         if len(skipped) == len(split.videos(name)):
             raise UserError(f"no video of {name} in {root} can be decoded; {_REPLACE}")
     if scanned.unreadable:
@@ -156,6 +165,19 @@ def open_dataset(
             f"no training video of class {lost[0]!r} in {root} can be decoded; {_REPLACE}"
         )
     return dataset
+
+
+def _with_copies(split: Split, scanned: Scan, splits: Sequence[str], reporter: Reporter) -> Split:
+    """The split with its videos of equal bytes, which are logged."""
+    videos = {name: split.videos(name) for name in splits}
+    copies = find_copies(videos, scanned.hashes)
+    split = dataclasses.replace(split, copies=copies)
+    if copies:
+        for line in split.leak.copy_sentences():
+            reporter.log(line)
+        pairs = [f"{path} = {first}" for path, first in copies]
+        reporter.log(f"same bytes: {first_names(pairs)}")
+    return split
 
 
 def _scan_pack(

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ar3d_keras.videos.opencv import load_cv2
+from ar3d_keras.videos.video import ReadError
 
 # Decoding goes on after a damaged packet, and ends after this many in a row.
 FAILURES_IN_A_ROW = 5000
@@ -29,10 +30,6 @@ READ_ERRORS_IN_A_ROW = 50
 
 NOT_A_VIDEO = "not a video that can be decoded"
 _STILL_FORMATS = ("tty", "image2")  # FFmpeg also opens text files, as pictures of a terminal
-
-
-class ReadError(Exception):
-    """A video that cannot be decoded; the message is the reason, without the path."""
 
 
 class Frames(Protocol):

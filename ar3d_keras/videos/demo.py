@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.progress import Reporter
 
 ACTIONS = (
     "CircleClockwise",
@@ -375,3 +376,13 @@ def _write(path: Path, action: str, group: int, clip: int, seed: int) -> None:
         )
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def make_demo_set(folder: Path, reporter: Reporter) -> Path:
+    """Makes the demo set in `folder`, unless it is there, with progress; returns its folder."""
+    is_new = not is_demo(folder)
+    with reporter.bar("making demo", len(video_names()), "videos") as update:
+        made = make_demo(folder, progress=lambda done, total: update(done))
+    if is_new:
+        reporter.log(f"made the demo set, {len(video_names())} videos, in {folder}")
+    return made

@@ -1,4 +1,4 @@
-"""HMDB-51's three official splits, from its own lists.
+"""HMDB-51's three official splits, from the lists of the data set.
 
 Source: Kuehne et al., *HMDB: A Large Video Database for Human Motion Recognition* (ICCV 2011),
 section 4: per class 70 training and 30 test videos, none of one film in both.
@@ -6,10 +6,12 @@ section 4: per class 70 training and 30 test videos, none of one film in both.
 
 import os
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.videos.catalog import VIDEO_SUFFIXES, Catalog, Video
+from ar3d_keras.videos.catalog import Catalog, Video
+from ar3d_keras.videos.video_files import has_video_suffix
 
 
 def hmdb_lists(
@@ -17,18 +19,18 @@ def hmdb_lists(
 ) -> tuple[list[str | None], tuple[str, ...]]:
     """Assigns the videos from CLASS_test_splitN.txt: `NAME.avi 1` trains, 2 tests, 0 is unused.
 
-    The lists have no validation videos. Whole films of the train list are taken for it, per
-    class those whose names sort last, up to a tenth of the class's training videos.
+    The lists have no validation videos. Validation takes whole films of the train list: in each
+    class the films whose names sort last, up to a tenth of the class's training videos.
 
     Returns:
-        One of train, val, test or None (unused, or in no list) a video, and notes.
+        train, val, test or None (unused, or in no list) for each video, and notes.
 
     Raises:
-        UserError: no folder is given, or a list is missing or is none.
+        UserError: no folder is given, or a list is missing or has another format.
     """
     if folder is None:
         raise UserError(
-            f"--split-scheme hmdb{number} needs --split-lists, HMDB-51's "
+            f"`split_scheme` hmdb{number} needs `split_lists`, HMDB-51's "
             "testTrainMulti_7030_splits folder"
         )
     listed: dict[tuple[str, str], str | None] = {}
@@ -52,26 +54,26 @@ def hmdb_lists(
 
 
 def _read(file: Path) -> list[tuple[str, str]]:
-    """(name, flag) of each line; a name may hold blanks."""
+    """(name, flag) of each line; a name may contain blanks."""
     try:
         lines = [line.rsplit(maxsplit=1) for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{file} cannot be read ({error}): --split-lists must name HMDB-51's "
+            f"{file} cannot be read ({error}): `split_lists` must name HMDB-51's "
             "testTrainMulti_7030_splits folder"
         ) from None
     pairs = [tuple(line) for line in lines if line]
     for number, pair in enumerate(pairs, start=1):
         if len(pair) != 2 or pair[1] not in ("0", "1", "2"):
             raise UserError(
-                f"{file} line {number} is not a video's name and 0, 1 or 2: "
-                "--split-lists must name HMDB-51's testTrainMulti_7030_splits folder"
+                f"{file} line {number} is not a video name and 0, 1 or 2: "
+                "`split_lists` must name HMDB-51's testTrainMulti_7030_splits folder"
             )
     return pairs
 
 
-def _held_out(catalog: Catalog, assigned: list[str | None]):
-    """The indices of each class's training videos that validate: whole films, at most a tenth."""
+def _held_out(catalog: Catalog, assigned: list[str | None]) -> Iterator[list[int]]:
+    """For each film that validates, the indices of its videos: at most a tenth of a class."""
     films: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for index, video in enumerate(catalog.videos):
         if assigned[index] == "train":
@@ -89,6 +91,5 @@ def _key(video: Video) -> tuple[str, str]:
 
 
 def _stem(name: str) -> str:
-    """A name without a video's suffix: folders of frames have none."""
-    suffix = Path(name).suffix
-    return name.removesuffix(suffix) if suffix.lower() in VIDEO_SUFFIXES else name
+    """A name without the suffix of a video; folders of frames have none."""
+    return name.removesuffix(Path(name).suffix) if has_video_suffix(name) else name

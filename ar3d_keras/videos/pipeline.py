@@ -284,7 +284,7 @@ class _Filling:
             return
         # Drawn here, in one thread: drawing holds Python's lock, for which all threads that copy
         # would wait, and copying would be no faster with two of them than with one.
-        self._views = [source.view(int(index), epoch) for index in indices]
+        self._views = [source.clip_spec(int(index), epoch) for index in indices]
         workers = min(reader.workers, count)
         for worker in range(workers):
             self._parts.append(reader.pool.submit(self._fill, range(worker, count, workers)))

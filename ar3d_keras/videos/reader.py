@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.videos.catalog import frame_files, is_folder
 from ar3d_keras.videos.decoders import Frames, OpenCVFrames, PyAVFrames, ReadError
+from ar3d_keras.videos.frame_folder import frame_files, is_folder
 from ar3d_keras.videos.inspection import (
     NO_FRAME,
     Watcher,

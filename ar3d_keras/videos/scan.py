@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ar3d_keras import atomic
-from ar3d_keras.videos.catalog import Catalog, frame_files, is_folder
+from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.frame_folder import frame_files, is_folder
 from ar3d_keras.videos.inspection import Facts, known_facts, remember, stamp
 from ar3d_keras.videos.reader import ReadError, count_frames
 

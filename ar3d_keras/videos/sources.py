@@ -100,9 +100,9 @@ class ClipSource(abc.ABC):
 
     def read(self, index: int, epoch: int, out: np.ndarray | None = None) -> np.ndarray | None:
         """The same, written into `out`, uint8 (T, H, W, C), where that is given."""
-        return self.cut(index, self.view(index, epoch), out)
+        return self.cut(index, self.clip_spec(index, epoch), out)
 
-    def view(self, index: int, epoch: int) -> ClipSpec:
+    def clip_spec(self, index: int, epoch: int) -> ClipSpec:
         """How the clip at (index, epoch) is cut out of its video, and changed."""
         path = self.videos[index // self.clips_per_video].path
         return self._views(self._frames[path], self.shape, epoch, index)

@@ -1,71 +1,68 @@
-"""Videos that nobody has labelled: files, folders of them, folders of frames -> Catalog."""
+"""Videos without labels: files, folders of them, folders of frames -> Catalog."""
 
 import os
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.videos.catalog import (
-    VIDEO_SUFFIXES,
-    Catalog,
-    Video,
-    frame_files,
-    is_folder,
-    natural_key,
-)
+from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.video import Video
+from ar3d_keras.videos.video_files import is_address, walk
 
 
 def find_videos(paths: Sequence[str | os.PathLike]) -> Catalog:
-    """The videos that `paths` name, as they were spelled; nothing is decoded.
+    """Finds the videos of files and folders; nothing is decoded.
 
     Args:
-        paths: files, whatever their names; folders of frames; folders, in which every file with a
-            video's name and every folder of frames is taken, at any depth.
+        paths: files, whatever their names; folders of frames; folders, in which every video and
+            every folder of frames is taken, at any depth.
 
     Returns:
         A Catalog of Videos without a label, relative to the working directory, each once and in
-        the order of `paths`; a folder's in natural order of their names.
+        the order of `paths`; those of a folder in natural order of their names. Its `ignored`
+        names what the folders hold besides.
 
     Raises:
-        UserError: no path, one that is not there or cannot be read, or a folder without videos.
+        UserError: no path, one that does not exist or cannot be read, or a folder without videos.
     """
     if not paths:
-        raise UserError("nothing to look at: name a video, a folder of videos, or --camera 0")
-    if "" in map(str, paths):  # else it would mean the working directory
-        raise UserError("one PATH is empty: is a variable of your shell unset?")
+        raise UserError(
+            "`paths` is empty: name a video or a folder of videos, or use `ar3d predict --camera 0`"
+        )
+    if "" in map(str, paths):  # Path("") is the working directory
+        raise UserError("one of `paths` is empty: is a variable of your shell unset?")
     found: dict[str, None] = {}
+    ignored: list[tuple[str, str]] = []
     for path in map(Path, paths):
         try:
-            path.stat()
-            videos = list(_under(path, set())) if path.is_dir() else [path]
+            mode = path.stat().st_mode
+            entries = list(walk(path)) if stat.S_ISDIR(mode) else [(path, None)]
         except OSError as error:
+            raise UserError(_not_there(path, error)) from None
+        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
             raise UserError(
-                f"no video at {error.filename} ({error.strerror}): give a video file, a folder "
-                "of frames, or a folder of videos, that you may read"
-            ) from None
-        if not videos:
-            raise UserError(
-                f"no videos in {path}: no file there has a video's name "
-                f"({' '.join(sorted(VIDEO_SUFFIXES))}), and no folder holds images"
+                f"{path} is a pipe or a device, not a file: save the video to a file first, or use "
+                "`ar3d predict --camera` with the number or address of a camera"
             )
-        found |= dict.fromkeys(map(str, videos))
-    return Catalog(Path.cwd(), tuple(Video(path, None) for path in found))
+        videos = [str(entry) for entry, reason in entries if reason is None]
+        others = [(str(entry), reason) for entry, reason in entries if reason is not None]
+        if not videos:
+            lost = "".join(f"; {line}" for line in Catalog(path, (), ignored=tuple(others)).notes)
+            raise UserError(f"no videos in {path}, and no folder of frames{lost}")
+        found |= dict.fromkeys(videos)
+        ignored += others
+    videos = tuple(Video(path, None) for path in found)
+    return Catalog(Path.cwd(), videos, ignored=tuple(ignored))
 
 
-def _under(folder: Path, above: set[Path]) -> Iterator[Path]:
-    """The videos of a folder; a link back to a folder `above` it is not followed."""
-    real = folder.resolve()
-    if real in above:
-        return
-    entries = sorted(
-        (entry for entry in folder.iterdir() if not entry.name.startswith(".")),
-        key=lambda entry: (natural_key(entry.name), entry.name),
+def _not_there(path: Path, error: OSError) -> str:
+    if is_address(path):
+        return (
+            f"{path} is an address, not a file: download the video, or use "
+            "`ar3d predict --camera ADDRESS` for a stream"
+        )
+    return (
+        f"no video at {error.filename} ({error.strerror}): give a video file, a folder of frames, "
+        "or a folder of videos, that you may read"
     )
-    if not any(entry.suffix.lower() in VIDEO_SUFFIXES for entry in entries) and frame_files(folder):
-        yield folder
-        return
-    for entry in entries:
-        if is_folder(entry):
-            yield from _under(entry, above | {real})
-        elif entry.suffix.lower() in VIDEO_SUFFIXES:
-            yield entry

@@ -80,7 +80,7 @@ def test_export_writes_other_formats(trained, tmp_path, capsys, refused):
     assert f"litert  {file}" in capsys.readouterr().out
     assert file.is_file()
     classes = json.loads((run / "run.json").read_text())["classes"]
-    assert json.loads(file.with_name("preprocessor.json").read_text())["classes"] == classes
+    assert json.loads(file.with_name("preprocessor.json").read_text())["class_names"] == classes
     assert f"{file.parent} exists: remove it" in refused(*litert, "--int8")
     below = tmp_path / "file/onnx"
     below.parent.write_text("")

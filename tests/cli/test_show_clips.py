@@ -7,8 +7,8 @@ import pytest
 from processes import TINY  # tests/cli/processes.py
 
 from ar3d_keras.cli import main, show_clips
-from ar3d_keras.cli.console import Console
 from ar3d_keras.cli.train import defaults
+from ar3d_keras.console import Console
 from ar3d_keras.reports.contact_sheet import draw_clips
 from ar3d_keras.videos.pipeline import ClipBatches
 from ar3d_keras.videos.reader import load_cv2

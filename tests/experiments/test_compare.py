@@ -62,7 +62,7 @@ def result(folder, right, **options):
 
 def test_what_was_reported_is_read_back(tmp_path):
     one = result(tmp_path / "one", [1, 0, 1, 1])
-    metrics = one.figures[0]
+    metrics = one.metrics[0]
     assert (one.top1, one.top5) == (metrics["top1"], metrics["top5"]) == (0.75, 1.0)
     assert one.interval[0] == metrics["top1_interval"]
     assert one.loss == pytest.approx(metrics["loss"])
@@ -141,16 +141,16 @@ def test_the_interval_over_folds_by_hand():
 
 
 @pytest.mark.parametrize("change", [{"protocol": "10 clips"}, {"data": "changed"}])
-def test_folds_that_do_not_go_together(change, tmp_path, user_error):
+def test_folds_of_other_data_or_protocol_raise(change, tmp_path, user_error):
     right = np.ones(4, bool)
     runs = [make_run(tmp_path / "a", right), make_run(tmp_path / "b", right, first=4, **change)]
-    with user_error("the folds of cv do not go together", "judge them alike"):
+    with user_error("cv", "evaluate.py", "`name`"):
         read_result("cv", runs, "test")
 
 
-def test_videos_that_several_folds_judged(tmp_path, user_error):
+def test_videos_in_several_folds_raise(tmp_path, user_error):
     runs = [make_run(tmp_path / name, np.ones(4, bool)) for name in "ab"]
-    with user_error("cv judged videos more than once on test"):
+    with user_error("cv", "`split`"):
         read_result("cv", runs, "test")
 
 

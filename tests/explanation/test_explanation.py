@@ -1,4 +1,4 @@
-"""Which map a network is explained by, and which of its gate's channels are shown."""
+"""Which map explains a network, and which channels of its gate are shown."""
 
 import keras
 import numpy as np
@@ -9,7 +9,6 @@ from ar3d_keras.explanation.attention_map import attention_network
 from ar3d_keras.explanation.explain import explain, responsive_channels
 from ar3d_keras.explanation.grad_cam import grad_cam
 
-pytestmark = pytest.mark.multi_backend
 SMALL = {"frames": 6, "height": 16, "width": 12, "filters": 5, "pool": (3, 4, 4), "dense": 4}
 
 
@@ -17,6 +16,7 @@ def clips(count=2):
     return np.random.default_rng(0).integers(0, 256, (count, 6, 16, 12, 3), np.uint8)
 
 
+@pytest.mark.multi_backend
 def test_a_gated_network_is_explained_by_its_gate():
     model = Conv3DClassifier(3, attention=True, **SMALL)
     explanation = explain(model, clips())
@@ -26,7 +26,8 @@ def test_a_gated_network_is_explained_by_its_gate():
     np.testing.assert_allclose(explanation.maps, wanted, atol=1e-6)
 
 
-def test_another_by_grad_cam_of_the_class_that_is_asked_for():
+@pytest.mark.multi_backend
+def test_another_network_by_grad_cam_of_the_given_class():
     keras.utils.set_random_seed(0)
     model = Conv3DClassifier(3, **{**SMALL, "dense": 32})
     likeliest = explain(model, clips())
@@ -38,7 +39,7 @@ def test_another_by_grad_cam_of_the_class_that_is_asked_for():
 
 
 @pytest.mark.parametrize("attention", [True, False])
-def test_the_network_does_not_grow_with_what_is_explained(attention):
+def test_explanations_do_not_add_nodes_to_the_network(attention):
     model = Conv3DClassifier(3, attention=attention, **SMALL)
 
     def size():
@@ -57,6 +58,7 @@ def gate_of(model, weights, bias):
     gate.bias.assign(bias)
 
 
+@pytest.mark.multi_backend
 def test_the_channels_shown_are_those_that_change_in_time():
     model = Conv3DClassifier(3, attention=True, gate_kernel=1, kernel=1, **SMALL)
     # Feature 0 is red, 1 is green; the gate's channel 2 sees red, channel 4 green, the rest none.
@@ -78,7 +80,7 @@ def test_the_channels_shown_are_those_that_change_in_time():
     np.testing.assert_allclose(maps[0, 0][~lit], 0.5)
 
 
-def test_a_gate_of_a_single_time_and_few_channels_gives_what_it_has():
+def test_a_gate_of_one_time_step_and_few_channels_returns_all_of_them():
     small = {**SMALL, "frames": 1, "filters": 2, "pool": (1, 4, 4)}
     model = Conv3DClassifier(2, attention=True, **small)
     channels, maps = responsive_channels(model, clips()[:1, :1], count=3)

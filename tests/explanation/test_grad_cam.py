@@ -1,4 +1,4 @@
-"""Grad-CAM of every network: against the formula by hand, and against finite differences."""
+"""Grad-CAM of every network, compared with the formula and with finite differences."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from ar3d_keras.models import network
 
 SMALL = {"frames": 6, "height": 16, "width": 12, "pool": (3, 4, 4)}
 TINY = {"frames": 8, "height": 64, "width": 64}
-# Every network small, with the layer whose maps are to be weighted.
+# Every network in a small size, with the layer whose maps Grad-CAM weights.
 NETWORKS = {
     "conv3d": ({"filters": 4, "pool": (4, 16, 16), "dense": 6}, "features"),
     "conv3d gated": ({"attention": True, "filters": 4, "pool": (4, 16, 16), "dense": 6}, "gate"),
@@ -57,7 +57,7 @@ def clips_for(model, count=2):
 
 @pytest.mark.multi_backend
 @pytest.mark.parametrize("attention", [False, True])
-def test_it_is_the_publications_formula(attention):
+def test_it_is_the_formula_of_the_paper(attention):
     model = Conv3DClassifier(3, attention=attention, filters=5, dense=7, **SMALL)
     clips, targets = clips_for(model), np.array([2, 0])
     below = keras.Model(
@@ -90,7 +90,7 @@ def test_the_weights_are_those_of_finite_differences(name):
     (features, *_), probabilities = gradients._cut(model)[0](clips), model.predict_on_batch(clips)
     features = np.asarray(features)
     assert features.shape[1:] == maps.shape[1:]
-    if name not in ("two_stream", "lrcn"):  # whose answers are means of softmaxes
+    if name not in ("two_stream", "lrcn"):  # their outputs are means of softmaxes
         np.testing.assert_allclose(keras.ops.softmax(above(features)), probabilities, atol=1e-5)
 
     def scores(channel, raised):
@@ -113,8 +113,8 @@ def test_the_weights_are_those_of_finite_differences(name):
 
 
 @pytest.mark.multi_backend
-def test_a_sure_answer_still_has_a_map():
-    """Of a probability of 1 the gradient is 0, of the score before softmax it is not."""
+def test_a_confident_output_still_has_a_map():
+    """The gradient of a probability of 1 is 0; that of the score before softmax is not."""
     model = Conv3DClassifier(3, filters=5, dense=7, **SMALL)
     raised = np.array([0, 200, 0], np.float32)
     for name, bias in (("dense", np.zeros(7)), ("output", raised)):
@@ -127,7 +127,7 @@ def test_a_sure_answer_still_has_a_map():
     np.testing.assert_array_equal(maps, grad_cam(model, clips, np.array([1, 1])))
 
 
-def test_where_nothing_speaks_for_the_class_the_map_is_zero():
+def test_without_evidence_for_the_class_the_map_is_zero():
     model = Conv3DClassifier(3, filters=5, dense=7, **SMALL)
     for name in ("dense", "output"):
         model.get_layer(name).set_weights([abs(w) for w in model.get_layer(name).get_weights()])
@@ -149,13 +149,13 @@ def test_the_network_is_as_it_was():
         np.testing.assert_array_equal(was, now)
 
 
-def test_a_network_without_maps_or_softmax_is_refused():
+def test_a_network_without_maps_or_softmax_is_an_error():
     clip = keras.Input((4, 8, 8, 3))
     flat = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(clip))
     maps = keras.layers.Conv3D(2, 3)(clip)
     scores = keras.layers.Dense(2)(keras.layers.Flatten()(maps))
-    for output, said in ((flat, "no feature maps"), (scores, "no softmax")):
-        with pytest.raises(ValueError, match=said):
+    for output, message in ((flat, "no feature maps"), (scores, "no softmax")):
+        with pytest.raises(ValueError, match=message):
             grad_cam(keras.Model(clip, output), np.zeros((1, 4, 8, 8, 3), np.uint8))
 
 
@@ -163,7 +163,7 @@ def test_a_network_without_maps_or_softmax_is_refused():
 def test_all_backends_draw_the_same_maps(tmp_path):
     code = (
         "import sys, numpy as np; sys.path.insert(0, sys.argv[2])\n"
-        "from test_gradients import NETWORKS, build, clips_for\n"
+        "from test_grad_cam import NETWORKS, build, clips_for\n"
         "from ar3d_keras.explanation.grad_cam import grad_cam\n"
         "models = {name: build(name) for name in NETWORKS}\n"
         "np.savez(sys.argv[1], **{n: grad_cam(m, clips_for(m, 3), np.arange(3))"

@@ -1,13 +1,12 @@
-"""Do the maps fall on what moves? On the demo set it is known where that is.
+"""Do the maps fall on what moves? In the demo set the place of the moving disc is known.
 
-Two ratios of means over pixels, of each test video: the map on the disc against the rest; and,
-with a still copy of the disc pasted where the moving one never comes, the moving one against
-the still. The first alone proves little, for the disc is bright, and whatever answers to
-brightness falls on it; with the second, only motion tells the two apart.
+Two ratios of means over pixels, for each test video: the map on the disc to the map elsewhere; and,
+with a still copy of the disc pasted where the moving one never comes, the map on the moving disc to
+the map on the still one. The first ratio alone proves little, because the disc is bright, and
+any map of brightness falls on it. In the second, only motion tells the two discs apart.
 
-Full size, as `python train.py` trains it, with and without the gate, trained and not:
-`pytest -s -m campaign tests/inference/test_on_the_moving_object.py` prints the table of
-docs/explaining.md.
+`pytest -s -m slow tests/explanation/test_on_the_moving_object.py` trains the networks at the size
+of `python train.py` and prints the table of docs/explaining.md.
 """
 
 import re
@@ -31,22 +30,24 @@ from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.dataset import clip_shape, open_dataset
 from ar3d_keras.videos.splits import make_split
 
+pytestmark = pytest.mark.slow
+
 
 def disc_in(path, view, shape):
-    """Where the disc is in a clip: bool (T, H, W)."""
+    """Returns where the disc is in a clip: bool (T, H, W)."""
     action, group, clip = re.fullmatch(r"v_(\w+)_g(\d+)_c(\d+)", Path(path).stem).groups()
     places = demo.trajectory(action, demo.draw_shot(int(group), int(clip)))[view.window]
     x, y, radius = places.T[:, :, None, None]
-    # A pixel's place in the video as it was drawn, before it was resized and cropped.
+    # The place of a pixel in the video as it was drawn, before resize and crop.
     columns = (np.arange(shape.width) + view.left + 0.5) * demo.WIDTH / shape.resize_width - 0.5
     rows = (np.arange(shape.height) + view.top + 0.5) * demo.HEIGHT / shape.resize_height - 0.5
     return np.hypot(columns[None] - x, rows[:, None] - y) <= radius
 
 
 def with_still_copy(clip, disc):
-    """The middle frame's disc pasted into every frame, as far as can be from where the disc comes.
+    """Pastes the disc of the middle frame into every frame, as far as possible from its path.
 
-    Returns the clip and where the copy is, bool (T, H, W); None where there is no room.
+    Returns the clip and where the copy is, bool (T, H, W); None if there is no room.
     """
     middle, swept = len(clip) // 2, disc.any(axis=0)
     rows, columns = np.nonzero(disc[middle])
@@ -68,7 +69,7 @@ def with_still_copy(clip, disc):
 
 
 def maps_of(network, clip):
-    """Every map there is of a clip of one network, (T, H, W), by its name."""
+    """Returns every kind of map (T, H, W) of a clip by its name."""
     batch, found = clip[None], {}
     gate = find_gate(network)
     last = network.get_layer("gate" if gate else "features").output
@@ -91,7 +92,7 @@ def maps_of(network, clip):
 
 
 def ratios(network, videos):
-    """{map: {"object": a ratio a video, "moving": likewise, where there is room for the copy}}."""
+    """{map: {"object": one ratio a video, "moving": one a video with room for the copy}}."""
     found = {}
 
     def note(clip, which, inside, outside):
@@ -119,7 +120,7 @@ def configured(**sections):
 
 
 def trained_and_untrained(folder, config, runs):
-    """Both networks, and a clip of each group and class of test with its disc."""
+    """Returns both networks, and a test clip of each group and class with its disc."""
     split = make_split(open_catalog(folder), "group")
     data = open_dataset(split, clip_shape(config.data), workers=2, reporter=Reporter())
     run = create_run(runs, None, "conv3d")
@@ -130,7 +131,7 @@ def trained_and_untrained(folder, config, runs):
 
 
 def videos_of(source):
-    """(clip, disc) of every third video: there are three to a group."""
+    """Returns (clip, disc) of every third video; a group has three."""
     return [
         (source[index, 0], disc_in(source.videos[index].path, source.view(index, 0), source.shape))
         for index in range(0, len(source), 3)
@@ -142,7 +143,7 @@ def folder(tmp_path_factory):
     return demo.make_demo(tmp_path_factory.mktemp("data") / "demo")
 
 
-def test_the_disc_is_where_it_is_said_to_be(folder):
+def test_the_disc_is_where_the_trajectory_is(folder):
     split = make_split(open_catalog(folder), "group")
     data = open_dataset(split, clip_shape(configured().data), workers=2, reporter=Reporter())
     room = 0
@@ -159,7 +160,7 @@ def test_the_disc_is_where_it_is_said_to_be(folder):
     assert room > 20
 
 
-def test_the_gate_of_a_small_network_falls_on_the_object_once_trained(folder, tmp_path):
+def test_the_gate_of_a_small_trained_network_falls_on_the_object(folder, tmp_path):
     small = {"attention": True, "filters": 16, "pool": [4, 4, 4], "dense": 64}
     trained, untrained, videos = trained_and_untrained(
         folder,
@@ -170,13 +171,12 @@ def test_the_gate_of_a_small_network_falls_on_the_object_once_trained(folder, tm
     assert median(found["attention"]["object"]) > 1.2
     assert above_one(found["attention"]["object"]) > 0.9
     assert 0.95 < median(control["attention"]["object"]) < 1.05
-    # What the network sees of the disc is there before any training: it is bright.
+    # The features respond to the bright disc before any training.
     assert median(found["features x gate"]["object"]) > 2
     assert median(control["features x gate"]["object"]) > 2
     assert median(control["Grad-CAM"]["object"]) > 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("attention", [True, False])
 def test_the_figures(folder, tmp_path, attention, seed):

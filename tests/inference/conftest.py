@@ -1,4 +1,4 @@
-"""A run folder made by hand: nothing here depends on what a network has learnt."""
+"""A run folder made by hand: no test here depends on what a network has learned."""
 
 import keras
 import numpy as np
@@ -14,14 +14,14 @@ CLASSES = ["걷기", "Jump", "Run"]
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory) -> Run:
-    """A gated network of 3 classes and clips of 4x16x16 at stride 2, asked 4 clips a step."""
+    """A gated network of 3 classes, with clips of 4x16x16 at stride 2, and a batch size of 4."""
     run = Run(tmp_path_factory.mktemp("runs") / "tiny")
     run.best.parent.mkdir(parents=True)
     keras.utils.set_random_seed(1)
     network = Conv3DClassifier(
         3, attention=True, frames=4, height=16, width=16, filters=4, pool=(2, 4, 4), dense=8
     )
-    for weight in network.trainable_weights:  # far apart, so that answers differ
+    for weight in network.trainable_weights:  # far apart, so that outputs differ
         noise = np.random.default_rng(len(weight.shape)).normal(0, 0.3, weight.shape)
         weight.assign(keras.ops.convert_to_numpy(weight.value) + noise)
     network.save(run.best)

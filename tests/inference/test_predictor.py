@@ -1,4 +1,4 @@
-"""predict: the numbers of evaluation, for any video."""
+"""predict: any video gets the probabilities of evaluation."""
 
 import csv
 import dataclasses
@@ -13,6 +13,7 @@ import pytest
 
 import ar3d_keras
 from ar3d_keras import evaluate, predict
+from ar3d_keras.inference import timeline as timeline_module
 from ar3d_keras.inference.formatting import as_csv, as_json
 from ar3d_keras.inference.predictor import Prediction, likeliest, merged, predict_videos
 from ar3d_keras.inference.timeline import SegmentPrediction
@@ -23,7 +24,7 @@ from ar3d_keras.videos.sources import UniformSampler, VideoSource
 from ar3d_keras.videos.unlabelled import find_videos
 
 
-class Heard(Reporter):
+class Lines(Reporter):
     def __init__(self):
         self.lines = []
 
@@ -43,7 +44,7 @@ def videos(write_video, write_frames, tmp_path_factory):
 
 @pytest.mark.multi_backend
 @pytest.mark.parametrize(("clips", "crops"), [(1, 1), (2, 3)])
-def test_each_video_has_the_numbers_of_evaluation_whatever_stands_beside_it(
+def test_each_video_has_the_probabilities_of_evaluation_whatever_the_other_videos(
     classifier, videos, clips, crops
 ):
     catalog = find_videos([videos])
@@ -57,12 +58,14 @@ def test_each_video_has_the_numbers_of_evaluation_whatever_stands_beside_it(
         classifier.shape,
         UniformSampler(clips, crops),
     )
-    judged = evaluate(classifier.network, source, classifier.class_names, batch_size=4, workers=2)
-    assert len(np.unique(judged.probabilities, axis=0)) == 8  # it tells them apart
+    evaluated = evaluate(
+        classifier.network, source, classifier.class_names, batch_size=4, workers=2
+    )
+    assert len(np.unique(evaluated.probabilities, axis=0)) == 8  # no two are equal
     views = {"clips": clips, "crops": crops}
     together = predict_videos(classifier, catalog, **views)
-    assert [p.path for p in together] == list(judged.paths)
-    for prediction, probabilities in zip(together, judged.probabilities, strict=True):
+    assert [p.path for p in together] == list(evaluated.paths)
+    for prediction, probabilities in zip(together, evaluated.probabilities, strict=True):
         np.testing.assert_array_equal(prediction.probabilities, probabilities)
         [alone] = predict_videos(classifier, find_videos([prediction.path]), **views)
         np.testing.assert_array_equal(alone.probabilities, probabilities)
@@ -77,8 +80,8 @@ def test_from_python(run, videos):
     assert prediction.probabilities.dtype == np.float32
     assert prediction.probabilities.sum() == pytest.approx(1)
     assert [name for name, _ in prediction.top(2)] == [name for name, _ in prediction.top()][:2]
-    assert len(prediction.top()) == 3  # there are no five
-    # The same by the run's folder, and by its being the latest.
+    assert len(prediction.top()) == 3  # of 3 classes
+    # The same run by its folder, and as the latest run.
     for where in ({"run": run.folder}, {"runs_dir": run.folder.parent}):
         [again] = predict([videos / "3.avi"], **where)
         np.testing.assert_array_equal(again.probabilities, prediction.probabilities)
@@ -90,28 +93,40 @@ def test_from_python(run, videos):
 
 
 @pytest.mark.parametrize("windows", [{}, {"window_seconds": 1}])
-def test_what_cannot_be_decoded_is_named_and_the_others_are_answered(
+def test_a_video_that_cannot_be_decoded_is_named_and_the_others_are_predicted(
     classifier, videos, tmp_path, user_error, windows
 ):
     good = shutil.copy(videos / "2.avi", tmp_path / "good.avi")
     (tmp_path / "bad.avi").write_bytes(b"RIFF")
     (tmp_path / "empty.avi").touch()
-    heard = Heard()
-    bad, empty, answered = predict_videos(
-        classifier, find_videos([tmp_path]), reporter=heard, **windows
+    reporter = Lines()
+    bad, empty, predicted = predict_videos(
+        classifier, find_videos([tmp_path]), reporter=reporter, **windows
     )
-    assert bad.failure == "not a video that can be decoded"
-    assert (bad.probabilities, bad.top(), empty.failure) == (None, [], "the file is empty")
-    assert (answered.path, answered.failure) == (str(good), None)
-    assert heard.lines == [
-        f"skipped: {str(tmp_path / 'bad.avi')!r}: {bad.failure}",
-        f"skipped: {str(tmp_path / 'empty.avi')!r}: the file is empty",
-    ]
-    with user_error("bad.avi", "not a video that can be decoded"):
+    assert bad.failure and empty.failure
+    assert (bad.probabilities, bad.top()) == (None, [])
+    assert (predicted.path, predicted.failure) == (str(good), None)
+    for line, failed in zip(reporter.lines, (bad, empty), strict=True):
+        assert failed.path in line and failed.failure in line
+    with user_error("bad.avi", bad.failure):
         predict_videos(classifier, find_videos([tmp_path / "bad.avi"]), **windows)
     (tmp_path / "good.avi").unlink()
-    with user_error("none of the 2 videos can be decoded"):
+    with user_error("none of the 2 videos"):
         predict_videos(classifier, find_videos([tmp_path]), **windows)
+
+
+def test_a_window_that_is_too_large_fails_alone(classifier, videos, tmp_path, monkeypatch):
+    for name in ("1.avi", "2.avi"):
+        shutil.copy(videos / name, tmp_path / name)
+    check = timeline_module.check_window_memory
+
+    def limited(seconds, frames, shape):
+        check(seconds, 1e9 if frames > 20 else frames, shape)  # 2.avi has 23 frames, 1.avi 14
+
+    monkeypatch.setattr(timeline_module, "check_window_memory", limited)
+    first, second = predict_videos(classifier, find_videos([tmp_path]), window_seconds=1)
+    assert first.failure is None
+    assert "`window_seconds`" in second.failure
 
 
 def test_a_video_that_goes_away_after_it_was_counted(classifier, videos, tmp_path):
@@ -123,30 +138,34 @@ def test_a_video_that_goes_away_after_it_was_counted(classifier, videos, tmp_pat
     (tmp_path / "1.avi").write_bytes(bytes(stamp.st_size))
     os.utime(tmp_path / "1.avi", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     lost, kept = predict_videos(classifier, catalog)
-    assert lost.failure == "not a video that can be decoded"
+    assert lost.failure
     assert kept.probabilities is not None
 
 
 @pytest.mark.parametrize(
-    ("asked", "reason"),
+    ("option", "value", "others"),
     [
-        ({"clips": 0}, "--clips 0 must be at least 1"),
-        ({"crops": 2}, "--crops 2 must be 1 or 3"),
-        ({"batch_size": 0}, "--batch-size 0 must be at least 1"),
-        ({"workers": 0}, "--workers 0 must be at least 1"),
-        ({"window_seconds": 0}, "--window-seconds 0 must be at least 0.01"),
-        ({"window_seconds": -1}, "--window-seconds -1 must be"),
-        ({"window_seconds": float("nan")}, "--window-seconds nan must be"),
-        ({"window_seconds": 1, "hop_seconds": 0}, "--hop-seconds 0 must be"),
-        ({"hop_seconds": 1}, "--hop-seconds needs --window-seconds"),
-        ({"saved_model": "models"}, "exclude each other"),
-        ({"paths": []}, "nothing to look at"),
+        ("clips", 0, {}),
+        ("crops", 2, {}),
+        ("batch_size", 0, {}),
+        ("workers", 0, {}),
+        ("window_seconds", 0, {}),
+        ("window_seconds", -1, {}),
+        ("window_seconds", float("nan"), {}),
+        ("hop_seconds", 0, {"window_seconds": 1}),
+        ("hop_seconds", 1, {}),
     ],
-    ids=str,
 )
-def test_what_the_command_refuses_is_refused_from_python(run, videos, asked, reason, user_error):
-    with user_error(reason):
-        predict(**{"paths": videos / "0.avi", "run": run.folder, **asked})
+def test_an_option_out_of_range_is_an_error(run, videos, option, value, others, user_error):
+    with user_error(option if option == "workers" else f"`{option}`"):  # workers: videos/reader.py
+        predict(videos / "0.avi", run=run.folder, **{option: value}, **others)
+
+
+def test_contradicting_and_missing_arguments_are_errors(run, videos, user_error):
+    with user_error("SavedModel"):
+        predict(videos / "0.avi", run=run.folder, saved_model="models")
+    with user_error():
+        predict([], run=run.folder)
 
 
 @pytest.mark.parametrize("windows", [{}, {"window_seconds": 1}])
@@ -155,24 +174,29 @@ def test_a_network_that_diverged(classifier, videos, windows, user_error):
         predict_on_batch=lambda clips: np.full((len(clips), 3), np.nan, np.float32)
     )
     diverged = dataclasses.replace(classifier, network=network)
-    with user_error("0.avi' is not a number", "its training diverged"):
+    with user_error("0.avi"):
         predict_videos(diverged, find_videos([videos / "0.avi"]), **windows)
 
 
-def test_a_folder_of_frames_without_a_rate_is_told(classifier, videos):
-    heard = Heard()
-    predict_videos(classifier, find_videos([videos / "frames"]), window_seconds=1, reporter=heard)
-    assert heard.lines == [
-        f"{str(videos / 'frames')!r} tells no frame rate: 25 frames a second are assumed where "
-        "its frames have no times"
-    ]
+def test_a_folder_of_frames_has_an_assumed_rate_and_says_so(classifier, videos):
+    reporter = Lines()
+    predict_videos(
+        classifier, find_videos([videos / "frames"]), window_seconds=1, reporter=reporter
+    )
+    [line] = reporter.lines
+    assert repr(str(videos / "frames")) in line and "25" in line
 
 
 @pytest.mark.parametrize(
     "folder",
-    ["frames", "kth", "odd", "ucf101", pytest.param("fight", marks=pytest.mark.slow)],
+    [
+        "frames",
+        "kth",
+        "ucf101",
+        *(pytest.param(f, marks=pytest.mark.slow) for f in ("odd", "fight")),
+    ],
 )
-def test_every_real_video_is_answered(classifier, realdata, folder):
+def test_every_real_video_is_predicted(classifier, realdata, folder):
     predictions = predict_videos(classifier, find_videos([realdata(folder)]), clips=2)
     assert not [(p.path, p.failure) for p in predictions if p.failure]
     for prediction in predictions:
@@ -189,7 +213,7 @@ def test_equal_probabilities_are_in_the_order_of_the_classes():
     ]
 
 
-def test_neighbouring_windows_of_one_class_are_one():
+def test_adjoining_windows_of_one_class_are_merged():
     segments = [
         SegmentPrediction(start, start + 1, np.float32([share, 1 - share]))
         for start, share in enumerate([0.75, 1, 0.25, 0.75])
@@ -199,22 +223,39 @@ def test_neighbouring_windows_of_one_class_are_one():
     assert merged(Prediction("video", ("a", "b"), np.float32([0.5, 0.5]))) == []
 
 
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ([(0, 1), (1, 2)], [(0, 2)]),
+        ([(0, 1), (0.5, 1.5)], [(0, 1.5)]),  # overlapping
+        ([(0, 1), (3600, 3601)], [(0, 1), (3600, 3601)]),  # a pause of the recording
+        ([(0, 1), (2, 3), (4, 5)], [(0, 1), (2, 3), (4, 5)]),  # a hop longer than the window
+        ([(0.1 * n, 0.1 * n + 0.1) for n in range(9)], [(0, pytest.approx(0.9))]),  # rounding
+    ],
+)
+def test_windows_with_time_between_them_are_not_merged(times, expected):
+    segments = tuple(SegmentPrediction(*time, np.float32([1, 0])) for time in times)
+    prediction = Prediction("video", ("a", "b"), np.float32([1, 0]), segments)
+    assert [stretch[:2] for stretch in merged(prediction)] == expected
+
+
 def test_documents_keep_every_number_and_every_name(classifier, videos, tmp_path):
     names = [os.fsdecode(b"caf\xe9.avi"), 'a,"b"\n\r.avi', "정류장.avi"]
     for number, name in enumerate(names):
         shutil.copy(videos / f"{number}.avi", tmp_path / name)
     (tmp_path / "bad.avi").touch()
     predictions = predict_videos(classifier, find_videos([tmp_path]), window_seconds=0.3)
-    said = {p.path: p for p in predictions if not p.failure}
-    assert set(said) == {str(tmp_path / name) for name in names}
+    predicted = {p.path: p for p in predictions if not p.failure}
+    assert set(predicted) == {str(tmp_path / name) for name in names}
     document = json.loads(as_json(classifier, predictions, settings={"protocol": "so"}))
     assert document["model"] == classifier.origin
     assert document["classes"] == ["걷기", "Jump", "Run"]
     assert document["protocol"] == "so"
-    assert document["failures"] == [{"path": f"{tmp_path}/bad.avi", "reason": "the file is empty"}]
-    assert {video["path"] for video in document["videos"]} == set(said)
+    [failed] = [p for p in predictions if p.failure]
+    assert document["failures"] == [{"path": f"{tmp_path}/bad.avi", "reason": failed.failure}]
+    assert {video["path"] for video in document["videos"]} == set(predicted)
     for video in document["videos"]:
-        prediction = said[video["path"]]
+        prediction = predicted[video["path"]]
         assert np.array_equal(np.float32(video["probabilities"]), prediction.probabilities)
         assert [entry["class"] for entry in video["top"]] == [name for name, _ in prediction.top()]
         for window, segment in zip(video["windows"], prediction.segments, strict=True):
@@ -222,10 +263,10 @@ def test_documents_keep_every_number_and_every_name(classifier, videos, tmp_path
             assert np.array_equal(np.float32(window["probabilities"]), segment.probabilities)
     table = as_csv(predictions).decode("utf-8", "surrogateescape")
     rows = list(csv.DictReader(io.StringIO(table, newline="")))
-    assert {row["path"] for row in rows} == set(said)
-    assert len(rows) == 3 * sum(len(p.segments) for p in said.values())
+    assert {row["path"] for row in rows} == set(predicted)
+    assert len(rows) == 3 * sum(len(p.segments) for p in predicted.values())
     first = next(row for row in rows if row["path"].endswith("정류장.avi"))
-    segment = said[first["path"]].segments[0]
+    segment = predicted[first["path"]].segments[0]
     assert float(first["end"]) == pytest.approx(segment.end)
     assert np.float32(first["probability"]) == segment.probabilities.max()
     whole = as_csv([Prediction("v", ("a", "b"), np.float32([0.25, 0.75]))]).decode()

@@ -1,5 +1,6 @@
-"""A SavedModel, asked in place of its run."""
+"""A SavedModel in place of its run."""
 
+import json
 import shutil
 import sys
 
@@ -7,31 +8,32 @@ import numpy as np
 import pytest
 
 from ar3d_keras import predict
-from ar3d_keras.cli import main
-from ar3d_keras.inference.classifier import DESCRIPTION
+from ar3d_keras.experiments.load import describe_run
+from ar3d_keras.inference.classifier import DESCRIPTION, OLD_DESCRIPTION, read_description
 from ar3d_keras.inference.saved_model import find_version, from_saved_model
+from ar3d_keras.serving.export import export_saved_model
 
 
 @pytest.fixture(scope="module")
 def exported(run, tmp_path_factory):
     """A folder of versions."""
     folder = tmp_path_factory.mktemp("exported")
-    assert main(["export", "--run", str(run.folder), "--to", str(folder)]) == 0
+    export_saved_model(run.best, folder, describe_run(run))
     return folder
 
 
-def test_it_says_what_its_run_says(run, classifier, exported, write_video, tmp_path):
+def test_its_predictions_are_those_of_its_run(run, classifier, exported, write_video, tmp_path):
     loaded = from_saved_model(exported)
     assert (loaded.class_names, loaded.shape) == (classifier.class_names, classifier.shape)
     assert loaded.origin == str(exported / "1")
     video = write_video(tmp_path / "video.avi", frames=30)
     for windows in ({}, {"window_seconds": 0.5}):
-        [asked] = predict(video, run=run.folder, **windows)
+        [expected] = predict(video, run=run.folder, **windows)
         [served] = predict(video, saved_model=exported / "1", **windows)
-        np.testing.assert_allclose(served.probabilities, asked.probabilities, atol=1e-6)
+        np.testing.assert_allclose(served.probabilities, expected.probabilities, atol=1e-6)
 
 
-def test_the_highest_version_is_taken(tmp_path):
+def test_the_highest_version_is_loaded(tmp_path):
     for version in ("2", "10", "9", "newest"):
         (tmp_path / version).mkdir()
         (tmp_path / version / "saved_model.pb").touch()
@@ -40,34 +42,46 @@ def test_the_highest_version_is_taken(tmp_path):
     assert find_version(tmp_path / "2") == tmp_path / "2"
 
 
-def test_folders_that_hold_none(tmp_path, user_error):
+def test_folders_without_a_saved_model(tmp_path, user_error):
     for folder in (tmp_path, tmp_path / "gone"):
-        with user_error(f"no SavedModel at {folder}", "ar3d export"):
+        with user_error(str(folder), "`ar3d export`"):
             from_saved_model(folder)
 
 
-def test_a_saved_model_of_somebody_else(exported, tmp_path, user_error):
-    version = shutil.copytree(exported / "1", tmp_path / "1")
-    for content in (None, "nothing", "{}", '{"classes": [], "shape": {"frames": 4}}', "[]"):
-        (version / DESCRIPTION).unlink(missing_ok=True)
+def test_a_saved_model_of_another_program(exported, tmp_path, user_error):
+    (tmp_path / DESCRIPTION).parent.mkdir()
+    shutil.copy(exported / "1/saved_model.pb", tmp_path)
+    empty = '{"class_names": [], "clip_shape": {"frames": 4}}'
+    for content in (None, "nothing", "{}", empty, "[]"):
+        (tmp_path / DESCRIPTION).unlink(missing_ok=True)
         if content:
-            (version / DESCRIPTION).write_text(content)
-        with user_error("preprocessor.json cannot be used", "ar3d export"):
-            from_saved_model(version)
+            (tmp_path / DESCRIPTION).write_text(content)
+        with user_error("preprocessor.json", "`ar3d export`"):
+            from_saved_model(tmp_path)
+
+
+def test_a_description_of_version_0_1_is_read(classifier, exported, tmp_path):
+    content = json.loads((exported / "1" / DESCRIPTION).read_text())
+    old = {"classes": content["class_names"], "shape": content["clip_shape"]}
+    for name in (OLD_DESCRIPTION, DESCRIPTION):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(old))
+        assert read_description(tmp_path) == (classifier.class_names, classifier.shape)
+        (tmp_path / name).unlink()
 
 
 def test_a_damaged_saved_model(exported, tmp_path, user_error):
     version = shutil.copytree(exported / "1", tmp_path / "1")
     (version / "saved_model.pb").write_bytes(b"nothing")
-    with user_error(f"{version} cannot be loaded", "export the run again"):
+    with user_error(str(version)):
         from_saved_model(version)
     shutil.copy(exported / "1/saved_model.pb", version)
     shutil.rmtree(version / "variables")
-    with user_error(f"{version} cannot be loaded", "export the run again"):
+    with user_error(str(version)):
         from_saved_model(version)
 
 
 def test_without_tensorflow(exported, monkeypatch, user_error):
     monkeypatch.setitem(sys.modules, "tensorflow", None)  # as if it were not installed
-    with user_error("pip install ar3d-keras[tensorflow]", "--run"):
+    with user_error("pip install ar3d-keras[tensorflow]", "`run`"):
         from_saved_model(exported)

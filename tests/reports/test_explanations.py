@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 import pytest
-from test_plots import rendered, texts  # tests/evaluation/test_plots.py
+from test_plots import rendered, texts  # tests/reports/test_plots.py
 
 from ar3d_keras import Conv3DClassifier, TwoStream
 from ar3d_keras.explanation.explain import explain
-from ar3d_keras.reports import explanation_sheet
+from ar3d_keras.reports import explanation_sheet, fonts
 from ar3d_keras.reports.explanations import CHANNELS, FRAMES, explain_videos
 
 CLASSES = ("밀기", "a_very_long_name_$5", "line\nbreak")
@@ -73,7 +73,7 @@ def test_the_sheet_shows_every_frame_of_every_row(videos):
     )
     shown = texts(figure)
     assert shown.count("attention\n0.10 to 0.90") == videos
-    assert "✗ 밀기" in shown
+    assert f"✗ {fonts.class_label(CLASSES, 0)}" in shown
     assert (videos == 1) or r"✓ a_very_long_name_\$5" in shown
     picture = rendered(figure)
     frame = explanation_sheet.FRAME * 112

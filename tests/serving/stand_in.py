@@ -1,16 +1,14 @@
-"""Speaks TensorFlow Serving's REST and gRPC over a SavedModel, where its server cannot be had.
+"""A server with TensorFlow Serving's REST and gRPC, for machines without TensorFlow Serving.
 
-    python stand_in.py BASE_PATH NAME GRPC_PORT REST_PORT
-
-Written after the server's own description of its REST API (tensorflow.org/tfx/serving/api_rest)
-and the protos of tensorflow-serving-api, to run the clients and the tests against. It serves the
-highest version, without batching.
+It follows the description of the REST API (tensorflow.org/tfx/serving/api_rest) and the protos of
+tensorflow-serving-api. It serves the highest version of a model, without batching.
 """
 
 import base64
+import contextlib
 import json
-import sys
 import threading
+from collections.abc import Iterator
 from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -145,6 +143,9 @@ def answered(servable: Servable, body: dict) -> dict:
     inputs = {name: tf.constant(unpacked(value)) for name, value in columns.items()}
     found = servable.predict(signature, inputs)
     columns = {name: plain(value.numpy()) for name, value in found.items()}
+    if len(columns) == 1:  # TensorFlow Serving leaves out the name of a single output
+        (values,) = columns.values()
+        return {"outputs" if rows is None else "predictions": values}
     if rows is None:
         return {"outputs": columns}
     return {
@@ -171,18 +172,23 @@ def plain(values: np.ndarray):
     return values.tolist()
 
 
-def main(base: str, name: str, grpc_port: str, rest_port: str) -> None:
-    servable = Servable(Path(base), name)
+@contextlib.contextmanager
+def serving(base: Path, name: str) -> Iterator[tuple[int, int]]:
+    """Serves the versions in `base` from threads of this process; yields the ports, gRPC and REST."""
+    servable = Servable(base, name)
     server = grpc.server(
         futures.ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1)]
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Grpc(servable), server)
-    assert server.add_insecure_port(f"127.0.0.1:{grpc_port}")
+    port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    http = ThreadingHTTPServer(("127.0.0.1", int(rest_port)), rest(servable))
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    server.wait_for_termination()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    http = ThreadingHTTPServer(("127.0.0.1", 0), rest(servable))
+    thread = threading.Thread(target=http.serve_forever)
+    thread.start()
+    try:
+        yield port, http.server_port
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()
+        server.stop(None).wait()

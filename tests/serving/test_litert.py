@@ -1,4 +1,4 @@
-"""Layers over time and space, written as layers over space: equal to Keras's own."""
+"""3D layers rewritten as 2D layers: equal to Keras's own."""
 
 import keras
 import numpy as np
@@ -56,23 +56,23 @@ def test_gate(kernel):
 def test_a_network_has_no_layer_over_time_left_and_shares_its_weights():
     sizes = {"frames": 4, "height": 8, "width": 8, "filters": 4, "pool": 2, "dense": 3}
     network = Conv3DClassifier(3, attention=True, **sizes)
-    float32_model = for_litert(network)
-    kinds = {type(layer) for layer in float32_model.layers}
+    rewritten = for_litert(network)
+    kinds = {type(layer) for layer in rewritten.layers}
     assert {Convolution, Gate, Pooling} < kinds
     assert not {layers.Conv3D, layers.AveragePooling3D, AttentionGate} & kinds
-    assert {id(w) for w in float32_model.weights} == {id(w) for w in network.weights}
+    assert {id(w) for w in rewritten.weights} == {id(w) for w in network.weights}
     clips = np.random.default_rng(0).integers(0, 256, (3, 4, 8, 8, 3), np.uint8)
     np.testing.assert_allclose(
-        float32_model.predict_on_batch(clips), network.predict_on_batch(clips), atol=1e-6
+        rewritten.predict_on_batch(clips), network.predict_on_batch(clips), atol=1e-6
     )
 
 
 def test_an_lstm_without_a_loop():
     clip = keras.Input((5, 3))
     network = keras.Model(clip, layers.LSTM(4, return_sequences=True)(clip))
-    float32_model = for_litert(network)
-    assert float32_model.layers[-1].unroll
+    rewritten = for_litert(network)
+    assert rewritten.layers[-1].unroll
     values = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
     np.testing.assert_allclose(
-        float32_model.predict_on_batch(values), network.predict_on_batch(values), atol=1e-6
+        rewritten.predict_on_batch(values), network.predict_on_batch(values), atol=1e-6
     )

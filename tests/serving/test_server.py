@@ -1,6 +1,6 @@
-"""A server over the SavedModel, and the clients of examples/serving against it.
+"""A server with an exported SavedModel, and the clients of examples/serving.
 
-The server is a stand-in of ours, and TensorFlow Serving's own where there is one:
+The server is stand_in.py, and also TensorFlow Serving if it is installed:
 
     AR3D_MODEL_SERVER=$(which tensorflow_model_server) pytest tests/serving/test_server.py
     AR3D_MODEL_SERVER=docker pytest tests/serving/test_server.py     # the image tensorflow/serving
@@ -10,6 +10,7 @@ import base64
 import contextlib
 import os
 import re
+import runpy
 import socket
 import subprocess
 import sys
@@ -19,20 +20,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+import keras
 import numpy as np
 import pytest
 import requests
+import stand_in  # tests/serving/stand_in.py
 import tensorflow as tf
+import tiny  # tests/serving/tiny.py
 from google.protobuf import text_format
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
 
-from ar3d_keras import ClipShape, Conv3DClassifier
 from ar3d_keras.explanation.attention_map import attention_network
 from ar3d_keras.inference.classifier import describe
 from ar3d_keras.serving.export import export_saved_model
 from ar3d_keras.videos.reader import count_frames, load_cv2, read_frames
-from ar3d_keras.videos.sampling import uniform_clip
+from ar3d_keras.videos.sampling import ClipShape, uniform_clip
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "serving"
@@ -43,12 +46,11 @@ MISSING = "no TensorFlow Serving here: name it in AR3D_MODEL_SERVER (a path, or 
 
 @dataclass
 class Server:
-    """Where it listens, and the network that it should answer like."""
+    """Its addresses, and the network whose outputs it should return."""
 
     grpc: str
     rest: str
-    model: Conv3DClassifier
-    real: bool
+    model: keras.Model
 
     def predict(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         request = predict_pb2.PredictRequest()
@@ -71,23 +73,24 @@ def server(request, tmp_path_factory):
     if real and not binary:
         pytest.skip(MISSING)
     folder = tmp_path_factory.mktemp("served")
-    model = Conv3DClassifier(
-        4, attention=True, frames=4, height=16, width=16, filters=6, pool=(2, 4, 4), dense=5
-    )
+    model = tiny.network(4, height=16, width=16)
     model.save(folder / "network.keras")
     export_saved_model(folder / "network.keras", folder / "ar3d", describe(NAMES, SHAPE))
-    ports = free_port(), free_port()
-    rest = f"http://127.0.0.1:{ports[1]}/v1/models/ar3d"
-    log = folder / "log"
-    with running(command(binary if real else None, folder / "ar3d", *ports), log) as process:
-        wait_for(rest, process, log)
-        yield Server(f"127.0.0.1:{ports[0]}", rest, model, real)
+    if real:
+        ports, log = (free_port(), free_port()), folder / "log"
+        with running(command(binary, folder / "ar3d", *ports), log) as process:
+            wait_for(rest_url(ports[1]), process, log)
+            yield Server(f"127.0.0.1:{ports[0]}", rest_url(ports[1]), model)
+    else:
+        with stand_in.serving(folder / "ar3d", "ar3d") as ports:
+            yield Server(f"127.0.0.1:{ports[0]}", rest_url(ports[1]), model)
 
 
-def command(binary: str | None, base: Path, grpc_port: int, rest_port: int) -> list:
-    if binary is None:
-        return [sys.executable, ROOT / "tests/serving/stand_in.py", base, "ar3d",
-                str(grpc_port), str(rest_port)]  # fmt: skip
+def rest_url(port: int) -> str:
+    return f"http://127.0.0.1:{port}/v1/models/ar3d"
+
+
+def command(binary: str, base: Path, grpc_port: int, rest_port: int) -> list:
     batching = ["--enable_batching", "--batching_parameters_file"]
     if binary == "docker":
         return ["docker", "run", "--rm", "-p", f"{grpc_port}:8500", "-p", f"{rest_port}:8501",
@@ -135,14 +138,32 @@ def jpeg(frame: np.ndarray) -> bytes:
     return load_cv2().imencode(".jpg", frame)[1].tobytes()
 
 
-def client(name: str, *arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, EXAMPLES / name, *map(str, arguments)],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, capture_output=True, text=True,
-    )  # fmt: skip
+@dataclass
+class Done:
+    """What a client printed, and its error message; None if it succeeded."""
+
+    stdout: str
+    error: str | None
 
 
-def test_grpc_answers_like_keras(server, clips):
+@pytest.fixture
+def client(monkeypatch, capsys):
+    """client("rest_client.py", ...): runs a client in this process, which saves its imports."""
+
+    def run(name, *arguments) -> Done:
+        monkeypatch.syspath_prepend(EXAMPLES)
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        error = None
+        try:
+            runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        except SystemExit as exit:
+            error = exit.code  # Python prints the message and exits with code 1
+        return Done(capsys.readouterr().out, error)
+
+    return run
+
+
+def test_grpc_equals_keras(server, clips):
     answer = server.predict("serving_default", {"clip": clips})
     expected = server.model.predict_on_batch(clips)
     np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-5)
@@ -153,7 +174,7 @@ def test_grpc_answers_like_keras(server, clips):
     np.testing.assert_allclose(maps, expected, atol=1e-5)
 
 
-def test_rest_answers_like_grpc(server, clips):
+def test_rest_equals_grpc(server, clips):
     rows = server.post({"instances": [{"clip": clip.tolist()} for clip in clips]})
     columns = server.post({"inputs": {"clip": clips.tolist()}})
     expected = server.predict("serving_default", {"clip": clips})
@@ -163,7 +184,7 @@ def test_rest_answers_like_grpc(server, clips):
     assert rows.json()["predictions"][0]["classes"] == list(NAMES)
 
 
-def test_jpegs_over_rest_are_the_ones_over_grpc(server, clips):
+def test_jpegs_over_rest_equal_jpegs_over_grpc(server, clips):
     frames = [[jpeg(frame) for frame in clip] for clip in clips]
     rows = [
         {"jpeg_bytes": [{"b64": base64.b64encode(frame).decode()} for frame in clip]}
@@ -194,7 +215,7 @@ def test_one_bad_request_does_not_fail_the_others_in_its_batch(server, clips):
         assert not answer["probabilities"].any()
 
 
-def test_a_wrong_request_is_told_what_is_wrong_and_the_server_lives(server, clips):
+def test_the_error_of_a_bad_request_says_what_is_wrong_and_the_server_goes_on(server, clips):
     wrong = server.post({"instances": [{"clip": clips[0, :2].tolist()}]})
     assert wrong.status_code == 400
     assert wrong.json()["error"]
@@ -205,21 +226,21 @@ def test_a_wrong_request_is_told_what_is_wrong_and_the_server_lives(server, clip
 
 
 @pytest.mark.parametrize("frames", [3, 20])
-def test_the_clients_answer_like_evaluation(server, write_video, tmp_path, frames):
+def test_the_clients_get_the_outputs_of_evaluation(server, client, write_video, tmp_path, frames):
+    """They learn stride and size from the server, which are not the defaults here."""
     video = write_video(tmp_path / "v.avi", frames=frames)
-    view = uniform_clip(count_frames(video), SHAPE, clips=1, crops=1, index=0)
+    spec = uniform_clip(count_frames(video), SHAPE, clips=1, crops=1, index=0)
     clip = read_frames(
         video,
-        view.window,
+        spec.window,
         (20, 24),
-        crop=(slice(view.top, view.top + 16), slice(view.left, view.left + 16)),
+        crop=(slice(spec.top, spec.top + 16), slice(spec.left, spec.left + 16)),
     )
     expected = server.model.predict_on_batch(clip[np.newaxis])[0]
-    size = "--stride", 2, "--resize", 20, 24
-    over_grpc = client("grpc_client.py", video, "--server", server.grpc, *size)
-    over_rest = client("rest_client.py", video, "--url", server.rest, *size)
-    for done, tolerance in ((over_grpc, 0.051), (over_rest, 2)):  # percent; JPEG loses a little
-        assert done.returncode == 0, done.stderr
+    over_grpc = client("grpc_client.py", video, "--server", server.grpc)
+    over_rest = client("rest_client.py", video, "--url", server.rest)
+    for done, tolerance in ((over_grpc, 0.051), (over_rest, 2)):  # percent; JPEG is lossy
+        assert done.error is None
         shares = re.findall(r"([\d.]+) %  (.*)", done.stdout)
         assert len(shares) == 4
         for share, name in shares:
@@ -233,17 +254,17 @@ def test_the_clients_answer_like_evaluation(server, write_video, tmp_path, frame
         ("rest_client.py", "--url", "http://127.0.0.1:9/v1/models/ar3d"),
     ],
 )
-def test_the_clients_say_what_is_wrong(server, write_video, tmp_path, name, flag, nowhere):
-    (tmp_path / "no.avi").write_bytes(b"no video")
-    environment_info = server.grpc if flag == "--server" else server.rest
-    for video, where, said in (
-        (tmp_path / "no.avi", environment_info, f"error: {tmp_path / 'no.avi'} is no video"),
-        (write_video(tmp_path / "v.avi"), nowhere, "error: "),
-    ):
-        done = client(name, video, flag, where)
-        assert done.returncode == 1
-        assert done.stderr.splitlines()[-1].startswith(said)  # TensorFlow may have said more
-        assert "Traceback" not in done.stderr
+def test_the_clients_say_what_is_wrong(server, client, write_video, tmp_path, name, flag, nowhere):
+    (tmp_path / "no.avi").write_bytes(b"not a video")
+    address = server.grpc if flag == "--server" else server.rest
+    done = client(name, tmp_path / "no.avi", flag, address)
+    assert "no.avi" in done.error
+    done = client(name, write_video(tmp_path / "v.avi"), flag, nowhere)
+    assert done.error.startswith("error: ")
+    done = client(name, "v.avi", flag, address.replace("ar3d", "other"), *(
+        ["--model", "other"] if flag == "--server" else []
+    ))  # fmt: skip
+    assert "not found" in done.error
 
 
 def test_the_example_configuration_is_one_that_the_server_reads():

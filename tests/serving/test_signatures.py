@@ -1,37 +1,24 @@
-"""Every signature through TensorFlow's C API: equal to Keras, and clear about bad input."""
+"""Every signature through TensorFlow's C API: equal to Keras, with clear errors for bad input."""
+
+import json
 
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+from tiny import BYTES, SHAPE  # tests/serving/tiny.py
 
-from ar3d_keras import Conv3DClassifier
-from ar3d_keras.inference.classifier import describe
-from ar3d_keras.serving.export import export_saved_model
+from ar3d_keras.inference.classifier import DESCRIPTION
 from ar3d_keras.serving.preprocessing import clip_of_frames
 from ar3d_keras.videos.catalog import Video
 from ar3d_keras.videos.reader import every_frame
-from ar3d_keras.videos.sampling import ClipShape
 from ar3d_keras.videos.sources import UniformSampler, VideoSource
 
-SHAPE = ClipShape(4, 8, 8, resize_height=9, resize_width=12)
-SMALL = {"frames": 4, "height": 8, "width": 8, "filters": 6, "pool": (2, 4, 4), "dense": 5}
-NAMES = ["walk", "run", "jump", "sit", "stand", "fall"]
 # Operations that run Python, or need a compiler that a model server lacks.
 FOREIGN = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "XlaLaunch", "XlaHostCompute"}
 COUNTS = (1, 3, 8)
 FRAMES, SIZE = 21, (48, 64)
-
-
-@pytest.fixture(scope="module")
-def served(decide, tmp_path_factory):
-    """A network, and the version that was exported of it."""
-    folder = tmp_path_factory.mktemp("signatures")
-    network = Conv3DClassifier(6, attention=True, **SMALL)
-    decide(network)
-    network.save(folder / "n.keras")
-    return network, export_saved_model(folder / "n.keras", folder / "m", describe(NAMES, SHAPE))
 
 
 @pytest.fixture(scope="module")
@@ -64,50 +51,51 @@ def noise(*shape, seed=0):
 
 
 @pytest.fixture(scope="module")
-def answers(served, videos, ask):
-    """What the C API says to everything that these tests ask."""
+def answers(exported, videos, ask):
+    """The outputs of the C API for all the inputs of these tests."""
     frames, _ = videos
     images = [[jpeg(frame) for frame in video] for video in frames]
     mixed = [
         [jpeg(noise(20 + n, 30 - row, 3, seed=n)) for n in range(12 + row)] for row in range(8)
     ]
-    asked = {}
+    inputs = {}
     for count in COUNTS:
-        asked[f"{count}/frames/frames"] = frames[:count]
-        asked[f"{count}/jpeg/jpeg_bytes"] = array(images[:count])
-        asked[f"mixed-{count}/jpeg/jpeg_bytes"] = array(mixed[:count])
+        inputs[f"{count}/frames/frames"] = frames[:count]
+        inputs[f"{count}/jpeg/jpeg_bytes"] = array(images[:count])
+        inputs[f"mixed-{count}/jpeg/jpeg_bytes"] = array(mixed[:count])
     for row in range(8):
-        asked[f"alone-{row}/jpeg/jpeg_bytes"] = array([mixed[row]])
-    asked["spoilt/jpeg/jpeg_bytes"] = array(
+        inputs[f"alone-{row}/jpeg/jpeg_bytes"] = array([mixed[row]])
+    inputs["spoilt/jpeg/jpeg_bytes"] = array(
         [mixed[0], [*mixed[1][:7], mixed[1][7][:200], *mixed[1][8:]], mixed[2], [], mixed[4]]
     )
-    asked["nothing/jpeg/jpeg_bytes"] = np.empty((2, 0), object)
-    asked["nothing/frames/frames"] = np.zeros((2, 0, 9, 9, 3), np.uint8)
-    asked["grey/frames/frames"] = np.zeros((1, 5, 9, 9, 1), np.uint8)
-    asked["sizeless/frames/frames"] = np.zeros((1, 5, 0, 9, 3), np.uint8)
-    asked["short/serving_default/clip"] = np.zeros((1, 3, 8, 8, 3), np.uint8)
-    asked["short/attention/clip"] = np.zeros((1, 3, 8, 8, 3), np.uint8)
-    return ask(served[1], asked)
+    inputs["nothing/jpeg/jpeg_bytes"] = np.empty((2, 0), object)
+    inputs["nothing/frames/frames"] = np.zeros((2, 0, 9, 9, 3), np.uint8)
+    inputs["grey/frames/frames"] = np.zeros((1, 5, 9, 9, 1), np.uint8)
+    inputs["sizeless/frames/frames"] = np.zeros((1, 5, 0, 9, 3), np.uint8)
+    inputs["two/preprocessor/unused"] = np.array([b"", b"x"], object)
+    inputs["short/serving_default/clip"] = np.zeros((1, 3, 8, 8, 3), np.uint8)
+    inputs["short/attention/clip"] = np.zeros((1, 3, 8, 8, 3), np.uint8)
+    return ask(exported.version, inputs)
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_frames_are_answered_as_evaluation_does(count, answers, served, videos):
-    network, _ = served
+def test_frames_give_the_outputs_of_evaluation(count, answers, exported, videos):
+    network = exported.model
     frames, clips = videos
     answer = answers[f"{count}/frames/probabilities"]
     expected = network.predict_on_batch(clip_of_frames(frames, SHAPE).numpy())[:count]
     np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5)
-    # The two ways to resize may differ by a grey level; that is worth at most this here.
+    # The two ways to resize may differ by one gray level, which changes a probability this much.
     evaluated = network.predict_on_batch(clips)[:count]
     np.testing.assert_allclose(answer, evaluated, rtol=0, atol=1e-3)
     best = np.argsort(-expected, axis=1)[:, :5]
-    told = [[NAMES[place].encode() for place in row] for row in best]
-    assert answers[f"{count}/frames/top_classes"].tolist() == told
+    expected_names = [[BYTES[place] for place in row] for row in best]
+    assert answers[f"{count}/frames/top_classes"].tolist() == expected_names
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_images_are_answered_as_their_frames_are(count, answers, served, videos):
-    network, _ = served
+def test_images_give_the_outputs_of_their_frames(count, answers, exported, videos):
+    network = exported.model
     decoded = [
         [tf.io.decode_jpeg(jpeg(frame), dct_method="INTEGER_ACCURATE") for frame in video]
         for video in videos[0][:count]
@@ -119,7 +107,7 @@ def test_images_are_answered_as_their_frames_are(count, answers, served, videos)
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_requests_of_other_lengths_and_sizes_in_one_batch_change_nothing(count, answers):
+def test_other_requests_in_a_batch_do_not_change_an_output(count, answers):
     for row in range(count):
         for name in ("probabilities", "top_probabilities"):
             alone, among = (
@@ -128,7 +116,7 @@ def test_requests_of_other_lengths_and_sizes_in_one_batch_change_nothing(count, 
             )
             np.testing.assert_allclose(among[row], alone[0], rtol=0, atol=1e-6)
     among, alone = (answers[f"{case}/jpeg/probabilities"] for case in ("mixed-8", "alone-0"))
-    assert np.abs(among[1:] - alone).max() > 1e-4  # else nothing was compared
+    assert np.abs(among[1:] - alone).max() > 1e-4  # else the comparison proves nothing
 
 
 def test_a_corrupt_image_and_a_row_without_frames_fail_alone(answers):
@@ -146,29 +134,36 @@ def test_a_corrupt_image_and_a_row_without_frames_fail_alone(answers):
         alone = answers[f"alone-{row}/jpeg/probabilities"][0]
         np.testing.assert_allclose(answer["probabilities"][row], alone, rtol=0, atol=1e-6)
         assert all(answer["top_classes"][row])
-    assert answer["classes"].tolist() == [[name.encode() for name in NAMES]] * 5
+    assert answer["classes"].tolist() == [BYTES] * 5
 
 
-def test_bad_requests_are_told_what_is_wrong(answers):
+def test_the_preprocessor_signature_returns_the_file(answers, exported):
+    content = json.loads((exported.version / DESCRIPTION).read_text())
+    assert [json.loads(row) for row in answers["two/preprocessor/json"]] == [content, content]
+
+
+def test_errors_of_bad_requests_say_what_is_wrong(answers):
     assert answers["nothing/jpeg/error"].tolist() == [b"there are no frames"] * 2
-    for case, told in {
+    for case, message in {
         "nothing/frames": "`frames` holds no frame; a video has at least 1",
         "grey/frames": "[1,5,9,9,1] is not compatible with expected shape [?,?,?,?,3]",
         "sizeless/frames": "input image must be of non-zero size",
         "short/serving_default": "[1,3,8,8,3] is not compatible with expected shape [?,4,8,8,3]",
         "short/attention": "[1,3,8,8,3] is not compatible with expected shape [?,4,8,8,3]",
     }.items():
-        assert told in str(answers[f"{case}/!"])
+        assert message in str(answers[f"{case}/!"])
 
 
 @pytest.mark.parametrize("signature", ["frames", "jpeg"])
-def test_frames_of_4k_need_little_more_memory_than_they_are_large(signature, served, answers, ask):
+def test_frames_of_4k_need_little_more_memory_than_they_are_large(
+    signature, exported, answers, ask
+):
     video = np.repeat(np.repeat(noise(1, 2, 270, 480, 3), 8, axis=2), 8, axis=3)
     if signature == "jpeg":
         question = {"4k/jpeg/jpeg_bytes": array([[jpeg(frame) for frame in video[0]]])}
     else:
         question = {"4k/frames/frames": video}
-    answer = ask(served[1], question)
+    answer = ask(exported.version, question)
     assert answer[f"4k/{signature}/probabilities"].sum() == pytest.approx(1)
     # The request twice, in NumPy and in TensorFlow, and a few frames; as float32, the clip
     # alone would be 400 MB.
@@ -190,9 +185,9 @@ def operations(version) -> tuple[set[str], set[str]]:
     return {node.op for node in nodes} - names, compiled
 
 
-def test_there_is_no_operation_that_a_model_server_lacks(served, answers):
+def test_there_is_no_operation_that_a_model_server_lacks(exported, answers):
     """It links TensorFlow's own, all of them, and no other: model_servers/BUILD."""
-    found, compiled = operations(served[1])
+    found, compiled = operations(exported.version)
     assert {"Conv3D", "DecodeJpeg", "ResizeBilinear", "IgnoreErrorsDataset"} <= found
     assert not found & FOREIGN
     assert found <= set(answers["ops"].tolist())

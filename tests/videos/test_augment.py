@@ -297,7 +297,7 @@ def test_evaluation_is_never_augmented(datasets):
         ({"contrast": -0.1}, "--contrast -0.1"),
         ({"saturation": float("nan")}, "--saturation nan"),
         ({"hue": 0.6}, "--hue 0.6 must be 0 to 0.5"),
-        ({"random_erasing": 2.0}, "--erase 2.0"),
+        ({"random_erasing": 2.0}, "-erasing"),
         ({"mixup": -1.0}, "--mixup -1.0"),
         ({"cutmix": float("inf")}, "--cutmix inf must be 0 to 100"),
     ],

@@ -37,7 +37,7 @@ def test_a_camera_that_stays_away(stream):
         camera.hold(100, (18, 24))
         last = camera.latest(100, seen=0)
         assert len(last.frames) == last.number <= 11  # the first showed that it is a stream
-        with pytest.raises(UserError, match="127.0.0.1"):
+        with pytest.raises(UserError, match=r"127\.0\.0\.1"):
             camera.latest(last.number + 1, seen=last.number)
     assert len(lines) == 2
 

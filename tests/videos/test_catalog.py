@@ -1,12 +1,27 @@
 import csv
 import os
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ar3d_keras.videos.catalog import frame_files, natural_key, open_catalog
+from ar3d_keras.videos.catalog import open_catalog
+from ar3d_keras.videos.class_folders import NESTED, OUTSIDE
+from ar3d_keras.videos.frame_folder import frame_files, natural_key
+from ar3d_keras.videos.video import ReadError
+from ar3d_keras.videos.video_files import (
+    AUDIO,
+    EMPTY,
+    FOREIGN,
+    HIDDEN,
+    IMAGE,
+    LOOP,
+    OTHER,
+    OTHER_PATTERN,
+    SPECIAL,
+)
 
 CSV = "path,label\na/1.avi,a\nb/1.avi,b\n"
 
@@ -24,6 +39,10 @@ def paths(catalog):
 
 def by_path(catalog):
     return {video.path: video for video in catalog.videos}
+
+
+def ignored(catalog):
+    return dict(catalog.ignored)
 
 
 def csv_file(tmp_path, text, name="list.csv"):
@@ -89,7 +108,10 @@ def test_hidden_files_are_ignored(tmp_path):
 def test_empty_class_folders_are_no_classes(tmp_path):
     touch(tmp_path, "a/1.avi", "b/1.avi", "notes/x.txt")
     (tmp_path / "empty").mkdir()
-    assert open_catalog(tmp_path).class_names == ("a", "b")
+    catalog = open_catalog(tmp_path)
+    assert catalog.class_names == ("a", "b")
+    assert ignored(catalog) == {"empty": EMPTY, "notes": EMPTY, "notes/x.txt": OTHER}
+    assert any("'empty', 'notes'" in note for note in catalog.notes)
 
 
 def test_folders_of_frames(tmp_path):
@@ -112,12 +134,175 @@ def test_any_names_can_be_sorted(names):
 
 
 def test_superscripts_are_no_numbers(tmp_path):
-    assert len(frame_files(touch(tmp_path, "1²2.jpg", "²1.jpg", "3.jpg"))) == 3
+    assert len(frame_files(touch(tmp_path, "1²2.jpg", "2²1.jpg", "3²1.jpg"))) == 3
 
 
 def test_names_of_equal_number_keep_one_order(tmp_path):
     names = ["001.jpg", "01.jpg", "1.jpg"]
     assert [file.name for file in frame_files(touch(tmp_path, *reversed(names)))] == names
+
+
+# One name pattern a folder of frames
+
+
+def test_flow_beside_frames_is_not_read(tmp_path):
+    """The layout of TSN and mmaction."""
+    names = [f"a/clip/{kind}_{n:05}.jpg" for kind in ("img", "flow_x", "flow_y") for n in (1, 2, 3)]
+    catalog = open_catalog(touch(tmp_path, *names, "b/1.avi"))
+    frames = frame_files(tmp_path / "a/clip")
+    assert [file.name for file in frames] == ["img_00001.jpg", "img_00002.jpg", "img_00003.jpg"]
+    assert ignored(catalog) == {
+        "a/clip/flow_x_#.jpg (3 images)": OTHER_PATTERN,
+        "a/clip/flow_y_#.jpg (3 images)": OTHER_PATTERN,
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "patterns"),
+    [
+        (["1.jpg", "2.jpg", "1.png", "2.png"], ["#.jpg (2)", "#.png (2)"]),
+        (["1.jpg", "2.jpg", "1 (1).jpg"], ["#.jpg (2)", "# (#).jpg (1)"]),
+        (["1.jpg", "1_mask.png"], ["#.jpg (1)", "#_mask.png (1)"]),
+        (["left_1.jpg", "right_1.jpg"], ["left_#.jpg", "right_#.jpg"]),
+        (["img_1.jpg", "img_1.png", "flow_x_1.jpg"], ["flow_x_#.jpg", "img_#.jpg", "img_#.png"]),
+        (["a.jpg", "b.jpg"], ["a.jpg"]),
+    ],
+)
+def test_images_of_several_patterns_are_refused_by_name(tmp_path, names, patterns):
+    touch(tmp_path, *names)
+    with pytest.raises(ReadError) as caught:
+        frame_files(tmp_path)
+    assert all(pattern in str(caught.value) for pattern in patterns)
+
+
+def test_a_folder_of_several_patterns_is_listed_and_its_scan_names_it(tmp_path):
+    catalog = open_catalog(touch(tmp_path, "a/x/1.jpg", "a/x/1.png", "a/1.avi", "b/1.avi"))
+    assert paths(catalog) == ["a/1.avi", "a/x", "b/1.avi"]
+
+
+def test_images_without_a_number_are_no_frames(tmp_path):
+    touch(
+        tmp_path, "a/clip/1.jpg", "a/clip/2.JPG", "a/clip/cover.jpg", "a/art/cover.jpg", "b/1.avi"
+    )
+    catalog = open_catalog(tmp_path)
+    assert paths(catalog) == ["a/clip", "b/1.avi"]
+    assert [file.name for file in frame_files(tmp_path / "a/clip")] == ["1.jpg", "2.JPG"]
+    assert ignored(catalog) == {"a/art": EMPTY, "a/clip/cover.jpg (1 images)": OTHER_PATTERN}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["1.0.jpg", "1.15.jpg", "1.2.jpg", "2.jpg", "10.05.jpg"],  # seconds
+        ["t=0,25.png", "t=0,5.png", "t=1,0.png"],
+        ["c1.8.jpg", "c1.9.jpg", "c1.10.jpg", "c1.11.jpg"],  # numbered parts
+        ["10.9.30.jpg", "10.15.30.jpg", "11.0.0.jpg"],  # time of day
+        ["2024-01-01 09.59.jpg", "2024-01-01 10.00.jpg", "2024-01-02 00.00.jpg"],
+    ],
+)
+def test_time_stamps_come_in_order(tmp_path, names):
+    assert [file.name for file in frame_files(touch(tmp_path, *reversed(names)))] == names
+
+
+@given(st.sets(st.integers(0, 10**4), min_size=1))
+def test_decimal_numbers_come_in_order(tmp_path_factory, hundredths):
+    folder = tmp_path_factory.mktemp("frames")
+    names = [f"frame_{number / 100}.jpg" for number in sorted(hundredths)]
+    assert [file.name for file in frame_files(touch(folder, *names))] == names
+
+
+# What is taken, and what is not
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["1.MTS", "1.m2ts", "1.vob", "1.gif", "1.asf", "1.mxf", "1.dv", "1.3g2", "1.avi ", "1.ogm"],
+)
+def test_every_container_is_taken_by_name(tmp_path, name):
+    assert paths(open_catalog(touch(tmp_path, f"a/{name}", "b/1.avi"))) == [f"a/{name}", "b/1.avi"]
+
+
+@pytest.mark.parametrize(
+    ("head", "taken"),
+    [
+        (b"RIFF\0\0\0\0AVI LIST", True),
+        (b"\0\0\0\x20ftypisom", True),
+        (b"\x1aE\xdf\xa3", True),
+        (b"OggS" + bytes(24) + b"\x80theora", True),
+        (b"\0\0\x01\xba", True),
+        ((b"G" + bytes(187)) * 3, True),
+        ((bytes(4) + b"G" + bytes(187)) * 3, True),
+        (b"RIFF\0\0\0\0WAVEfmt ", False),
+        (b"\0\0\0\x20ftypheic", False),
+        (b"\0\0\0\x20ftypM4A ", False),
+        (b"OggS" + bytes(24) + b"\x01vorbis", False),
+        (b"Just text. " * 100, False),
+        (b"", False),
+    ],
+)
+@pytest.mark.parametrize("name", ["recording", "recording.001", "readme.nfo"])
+def test_other_names_are_recognized_by_content(tmp_path, head, taken, name):
+    touch(tmp_path, "a/1.avi", "b/1.avi")
+    (tmp_path / "a" / name).write_bytes(head)
+    catalog = open_catalog(tmp_path)
+    assert (f"a/{name}" in paths(catalog)) == taken
+    assert ignored(catalog) == ({} if taken else {f"a/{name}": OTHER})
+
+
+def test_what_is_not_taken_is_named_with_its_reason(tmp_path):
+    touch(tmp_path, "a/1.avi", "b/1.avi", "stray.mp4", "README.md", ".git/config", "a/.DS_Store")
+    touch(tmp_path, "a/cover.jpg", "a/sound.wav", "a/notes.txt", "a/.hidden.avi")
+    touch(tmp_path, "a/@eaDir/1.avi/thumb_1.jpg", "a/thumbnails/1.jpg", "__MACOSX/a/1.avi")
+    touch(tmp_path, "c/deep/1.avi", "c/deep/er/clip/1.jpg", "c/deep/x.txt")
+    os.mkfifo(tmp_path / "a/pipe.avi")
+    catalog = open_catalog(tmp_path)
+    assert paths(catalog) == ["a/1.avi", "b/1.avi"]
+    assert ignored(catalog) == {
+        "stray.mp4": OUTSIDE,
+        "__MACOSX": FOREIGN,
+        "a/@eaDir": FOREIGN,
+        "a/thumbnails": FOREIGN,
+        "a/cover.jpg": IMAGE,
+        "a/sound.wav": AUDIO,
+        "a/notes.txt": OTHER,
+        "a/.hidden.avi": HIDDEN,
+        "a/pipe.avi": SPECIAL,
+        "c": EMPTY,
+        "c/deep/1.avi": NESTED,
+        "c/deep/er/clip": NESTED,
+    }
+
+
+def test_notes_count_and_name_the_first(tmp_path):
+    touch(tmp_path, "a/1.avi", "b/1.avi", *(f"a/{n}.txt" for n in range(1234)))
+    (note,) = open_catalog(tmp_path).notes
+    assert "1,234" in note
+    assert "'a/0.txt'" in note
+    assert len(note) < 200
+
+
+def test_an_error_says_what_was_not_taken(tmp_path, user_error):
+    touch(tmp_path, "a/1.avi", *(f"b/{n}.mpx" for n in range(9)))
+    with user_error("'a'", "9", "'b/0.mpx'"):
+        open_catalog(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names", [("Left", "left"), ("Caf\u00e9", "Cafe\u0301"), ("a b", "a_b"), ("a", "a ")]
+)
+def test_class_names_that_look_alike_are_named(tmp_path, names):
+    catalog = open_catalog(touch(tmp_path, *(f"{name}/1.avi" for name in (*names, "other"))))
+    assert len(catalog.class_names) == 3
+    (note,) = catalog.notes
+    assert all(ascii(name) in note for name in names)
+
+
+def test_what_was_ignored_is_no_part_of_a_catalog(tmp_path):
+    touch(tmp_path, "a/1.avi", "b/1.avi")
+    before = open_catalog(tmp_path)
+    after = open_catalog(touch(tmp_path, "a/x.txt"))
+    assert after == before
+    assert after.fingerprint == before.fingerprint
 
 
 # Symbolic links
@@ -138,7 +323,9 @@ def test_loops_of_links_end(tmp_path):
     (tmp_path / "b/loop").symlink_to("loop")
     (tmp_path / "b/loop.avi").symlink_to("loop.avi")
     # A video that leads nowhere is listed, so that the probe can name it and count it.
-    assert paths(open_catalog(tmp_path)) == ["a/1.avi", "b/1.avi", "b/loop.avi"]
+    catalog = open_catalog(tmp_path)
+    assert paths(catalog) == ["a/1.avi", "b/1.avi", "b/loop.avi"]
+    assert ignored(catalog)["root"] == LOOP
 
 
 def test_data_that_is_a_loop_of_links(tmp_path, user_error):
@@ -208,6 +395,82 @@ def test_csv_as_other_programs_write_it(tmp_path, encode):
     assert paths(open_catalog(csv_file(tmp_path, encode(CSV)))) == ["a/1.avi", "b/1.avi"]
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "path,label,Split",
+        "path,label, split",
+        "PATH,Label,SPLIT ",
+        "path,label,split,,",
+        "path,label,\u200bsplit",
+    ],
+)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_headers_compare_without_case_and_blanks(tmp_path, header, separator):
+    text = f"{header}\na/1.avi,a,Train\nb/1.avi,b, validation,,,\n".replace(",", separator)
+    catalog = open_catalog(csv_file(tmp_path, text))
+    assert [(v.label, v.split, v.extra) for v in catalog.videos] == [
+        ("a", "train", {}),
+        ("b", "val", {}),
+    ]
+
+
+def test_the_separator_of_a_spreadsheet(tmp_path):
+    text = "sep=;\r\npath;label\r\na/1.avi;a, b\r\nb/1.avi;c\r\n;\r\n"
+    assert open_catalog(csv_file(tmp_path, text)).class_names == ("a, b", "c")
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("path,label,label", "label"),
+        ("path,label,split,Split", "split"),
+        ("path,label,fold,FOLD", "fold"),
+        ("path,label,splits", "splits"),
+        ("path,label,spilt", "spilt"),
+        ("path,label,Groups", "Groups"),
+        ("path,label,group_id", "group_id"),
+    ],
+)
+def test_double_and_similar_headers_are_refused(tmp_path, user_error, header, name):
+    with user_error("list.csv", repr(name)):
+        open_catalog(csv_file(tmp_path, f"{header}\na/1.avi,a,train\nb/1.avi,b,val\n"))
+
+
+def test_other_columns_are_kept(tmp_path):
+    text = "path,label,group,Age group,split,split2\na/1.avi,a,g,20,val,x\nb/1.avi,b,h,,test,\n"
+    catalog = open_catalog(csv_file(tmp_path, text))
+    assert catalog.videos[0].extra == {"Age group": "20", "split2": "x"}
+
+
+def test_rows_are_numbered_as_an_editor_counts_lines(tmp_path, user_error):
+    text = 'path,label,note\n\na/1.avi,a,"two\nlines"\n,,\n\nb/1.avi,,\n'
+    with user_error("row 7", "no label"):
+        open_catalog(csv_file(tmp_path, text))
+
+
+@pytest.mark.parametrize("written", ["a\\1.avi", " a/1.avi", "a/1.avi ", ".\\a\\1.avi"])
+def test_paths_as_windows_and_people_write_them(tmp_path, written):
+    touch(tmp_path, "a/1.avi")
+    catalog = open_catalog(csv_file(tmp_path, f"path,label\n{written},a\nb/1.avi,b\n"))
+    assert paths(catalog) == ["a/1.avi", "b/1.avi"]
+
+
+def test_a_backslash_in_a_name_stays(tmp_path):
+    touch(tmp_path, "a\\1.avi", "a/1.avi")
+    catalog = open_catalog(csv_file(tmp_path, "path,label\na\\1.avi,a\nb/1.avi,b\n"))
+    assert paths(catalog) == ["a\\1.avi", "b/1.avi"]
+
+
+def test_absolute_paths_inside_the_folder(tmp_path):
+    touch(tmp_path, "data/a/1.avi")
+    (tmp_path / "link").symlink_to("data")
+    for root in ("data", "link"):
+        text = f"path,label\n{tmp_path}/data/a/1.avi,a\n{tmp_path}/{root}/b/1.avi,b\n"
+        catalog = open_catalog(csv_file(tmp_path / root, text))
+        assert paths(catalog) == ["a/1.avi", "b/1.avi"]
+
+
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1)
 
 
@@ -274,13 +537,18 @@ def test_fingerprint_follows_the_data(tmp_path):
 
 
 def test_nothing_there(tmp_path, user_error):
-    with user_error("no data at", "missing", "--data"):
+    with user_error("`data`", "missing"):
         open_catalog(tmp_path / "missing")
+
+
+def test_an_address_is_no_folder(user_error):
+    with user_error("`data`", "http:/x/y"):
+        open_catalog(Path("http://x/y"))
 
 
 @pytest.mark.parametrize("files", [(), ("readme.txt",), ("1.avi",), ("a/1.txt",), ("a/b/1.avi",)])
 def test_no_videos(tmp_path, user_error, files):
-    with user_error("no videos in", "one folder per class"):
+    with user_error(str(tmp_path), "labels.csv"):
         open_catalog(touch(tmp_path, *files))
 
 
@@ -291,7 +559,7 @@ def test_one_class_only(tmp_path, user_error):
 
 def test_data_that_is_neither_folder_nor_file(tmp_path, user_error):
     os.mkfifo(tmp_path / "pipe")
-    with user_error("pipe", "--data"):
+    with user_error("pipe", "`data`"):
         open_catalog(tmp_path / "pipe")
 
 
@@ -315,12 +583,14 @@ def test_a_folder_that_may_not_be_read(unprivileged, user_error, locked, mode):
     [
         ("path,name\n1.avi,a\n", ["no column 'label'", "path, name"]),
         ("1.avi,a\n2.avi,b\n", ["no column 'path'"]),
-        ("path;label\n1.avi;a\n", ["no column 'path'", "path;label"]),
+        ("path|label\n1.avi|a\n", ["column 'path'", "path|label"]),
         ("path,label\n1.avi,a\n../2.avi,b\n", ["row 3", "outside"]),
         ("path,label\n1.avi,a\nx/../../2.avi,b\n", ["row 3", "outside"]),
         ("path,label\n/tmp/1.avi,a\n", ["row 2", "outside"]),
+        ("path,label\nC:\\videos\\1.avi,a\n", ["row 2", "outside"]),
+        ("path,label,\n1.avi,a,x\n", ["row 2", "more cells"]),
         ("path,label\n..,a\n", ["row 2", "outside"]),
-        ("path,label,split\n1.avi,a,training\n", ["row 2", "'training'", "train, val, test"]),
+        ("path,label,split\n1.avi,a,dev\n", ["row 2", "'dev'", "train, val, test"]),
         ("path,label\n1.avi,\n", ["row 2", "no label"]),
         ("path,label\n1.avi,  \n", ["row 2", "no label"]),
         ("path,label\n1.avi\n", ["row 2", "no label"]),

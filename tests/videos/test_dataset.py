@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.dataset import clip_shape, open_dataset
 from ar3d_keras.videos.sampling import ClipShape
+from ar3d_keras.videos.scan import scan
 from ar3d_keras.videos.splits import SPLITS, make_split
 
 SHAPE = ClipShape(frames=4, height=16, width=16, resize_height=18, resize_width=24, stride=2)
@@ -89,6 +91,44 @@ def test_skipped_videos_are_named_by_split(root):
     assert len(dataset.training(seed=0, flip=False)) == 5
     assert [video.path for video in dataset.evaluation("val").videos] == [path_of("Archery", 4)]
     assert dataset.split.sizes == {"train": 6, "val": 2, "test": 2}
+
+
+def test_copies_across_splits_are_a_leak_and_are_logged(root, write_frames):
+    train, val, test = (path_of("Archery", group) for group in (1, 4, 5))
+    shutil.copyfile(root / train, root / test)
+    listener = Listener()
+    dataset = opened(root, listener)
+    assert dataset.split.copies == ((test, train),)
+    assert dataset.split.leak.test_copies == 1
+    assert dataset.split.leak.has_leakage
+    assert dataset.split.leak.sentences()[0].startswith("LEAK: 1 of 2 test videos")
+    assert listener.lines[0] == dataset.split.leak.sentences()[0]
+    assert test in listener.lines[1]
+    assert train in listener.lines[1]
+    # Only what is scanned can be compared.
+    assert opened(root, splits=("val", "test")).split.copies == ()
+    shutil.copyfile(root / train, root / val)
+    assert opened(root).split.copies == ((val, train), (test, train))
+
+
+def test_frame_folders_with_the_same_images_are_copies(tmp_path, write_frames):
+    for number, split in enumerate(("train", "val", "test")):
+        for label in "ab":
+            first = 0 if label == "a" and split != "val" else 10 * number + 100 * (label == "b")
+            write_frames(tmp_path / split / label / f"{split}{label}", 4, first=first)
+    dataset = opened(tmp_path)
+    assert dataset.split.copies == (("test/a/testa", "train/a/traina"),)
+
+
+def test_damaged_videos_are_named_by_split(root, monkeypatch):
+    damage = {path_of("Archery", 4): "1 of 20 frames"}
+    monkeypatch.setattr(
+        "ar3d_keras.videos.dataset.scan",
+        lambda *args, **options: dataclasses.replace(scan(*args, **options), damaged=damage),
+    )
+    listener = Listener()
+    assert opened(root, listener).damaged == damage
+    assert listener.lines == [f"damaged (val): {path_of('Archery', 4)!r}: 1 of 20 frames"]
 
 
 @pytest.mark.parametrize(("name", "groups"), [("train", (1, 2, 3)), ("val", (4,)), ("test", (5,))])

@@ -44,20 +44,56 @@ def test_hidden_files_and_lists_beside_the_folders_do_not_matter(tmp_path, write
     assert len(open_catalog(root)) == 7
 
 
-def test_classes_that_are_called_train_and_val_stay_classes(tmp_path, write_video, write_frames):
-    """Videos, or folders of frames, directly inside make a class."""
+@pytest.mark.parametrize(
+    ("train", "val"), [("Train", "validation"), ("training", "valid"), ("TRAIN", "Validation")]
+)
+def test_other_names_of_the_splits(tmp_path, write_video, train, val):
+    root = write(tmp_path / "kinetics", write_video)
+    (root / "train").rename(root / train)
+    (root / "val").rename(root / val)
+    for name in ("__MACOSX", "annotations"):
+        (root / name).mkdir()
+        (root / name / "train.json").touch()
+    catalog = open_catalog(root)
+    assert make_split(catalog, "csv").sizes == {"train": 3, "val": 2, "test": 2}
+    assert {path for path, _ in catalog.ignored} == {"__MACOSX", "annotations"}
+
+
+def test_splits_without_class_folders_are_no_classes(
+    tmp_path, write_video, write_frames, user_error
+):
     write_video(tmp_path / "train/engine.avi")
     write_frames(tmp_path / "val/exam")
+    with user_error("'train'", "'val'"):
+        open_catalog(tmp_path)
+
+
+def test_a_folder_of_test_videos_beside_class_folders_is_no_class(tmp_path, user_error):
+    for name in ("run/1.avi", "jump/1.avi", "test/1.avi"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    with user_error("'test'"):
+        open_catalog(tmp_path)
+    # A train is also a vehicle; what it counts as is in the notes.
+    (tmp_path / "test").rename(tmp_path / "train")
     catalog = open_catalog(tmp_path)
-    assert catalog.class_names == ("train", "val")
-    assert {video.split for video in catalog.videos} == {None}
+    assert catalog.class_names == ("jump", "run", "train")
+    assert "'train'" in catalog.notes[0]
 
 
-def test_one_more_class_folder_makes_all_of_them_classes(tmp_path, write_video, user_error):
+def test_a_class_folder_beside_folders_of_splits_is_refused(tmp_path, write_video, user_error):
     write(tmp_path, write_video)
     write_video(tmp_path / "bus/1.avi")
-    with user_error("only one class, 'bus'"):
+    with user_error("'bus'", "test, train, val"):
         open_catalog(tmp_path)
+
+
+def test_videos_beside_the_class_folders_of_a_split_are_named(tmp_path, write_video):
+    root = write(tmp_path / "kinetics", write_video)
+    write_video(root / "train/stray.avi")
+    catalog = open_catalog(root)
+    assert len(catalog) == 7
+    assert [path for path, _ in catalog.ignored] == ["train/stray.avi"]
 
 
 def test_folders_of_frames_by_split(tmp_path, write_frames):
@@ -72,7 +108,7 @@ def test_a_split_that_is_missing_is_told(tmp_path, write_video, user_error):
     root = write(tmp_path / "kinetics", write_video)
     for file in sorted((root / "test").rglob("*.mp4")):
         file.unlink()
-    with user_error("puts no video of", "into test"):
+    with user_error("csv", "into test"):
         make_split(open_catalog(root), "csv")
 
 

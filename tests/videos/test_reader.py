@@ -235,8 +235,9 @@ def test_odd_names(video, frame_numbers, tmp_path, monkeypatch, name):
 
 def test_odd_names_of_frames(write_frames, frame_numbers, tmp_path):
     clip = write_frames(tmp_path / "한글 clip\n", 3)
-    (clip / "img_1.png").rename(clip / "0 é%d\n.PNG")
-    (clip / "img_2.png").rename(clip / os.fsdecode(b"1 caf\xe9.png"))
+    for number, suffix in ((1, "PNG"), (2, "png"), (3, "png")):
+        odd = os.fsdecode(b"%d \xe9 \xc3\xa9\n") + f"{number}.{suffix}"
+        (clip / f"img_{number}.png").rename(clip / odd)
     (clip / "notes.txt").write_text("no image")
     assert count_frames(clip) == 3
     assert frame_numbers(read_frames(clip, [2, 0, 1], SIZE)) == [2, 0, 1]

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from collections import defaultdict
 from pathlib import Path
@@ -8,7 +9,9 @@ from hypothesis import strategies as st
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, Video, open_catalog
-from ar3d_keras.videos.splits import SCHEMES, SPLITS, Leak, Split, default_scheme, make_split
+from ar3d_keras.videos.folds import num_folds
+from ar3d_keras.videos.leak import Leak, find_copies
+from ar3d_keras.videos.splits import SCHEMES, SPLITS, Split, default_scheme, make_split
 
 ROOT = Path("/somewhere")
 
@@ -125,7 +128,8 @@ def test_ucf101_official(ucf101, number, test):
 def test_ucf101_group(ucf101):
     split = make_split(ucf101[0], "group")
     assert sizes(split) == (8455, 2192, 2673)
-    assert split.leak.sentences() == ["No leak: no source recording stands in two splits."]
+    assert split.leak.sentences()[0].startswith("No leak")
+    assert len(split.leak.sentences()) == 1
     assert split == make_split(ucf101[0], "group", seed=5)  # the names decide, nothing is drawn
 
 
@@ -204,7 +208,7 @@ def test_paper_needs_three_videos_of_each_class(user_error):
 
 @settings(max_examples=50)
 @given(catalogs(), st.integers(0, 2**31))
-def test_group_never_lets_a_group_stand_in_two_splits(catalog, seed):
+def test_group_never_puts_a_group_into_two_splits(catalog, seed):
     split = make_split(catalog, "group", seed=seed)
     assert all(len(names) == 1 for names in splits_of_groups(split).values())
     assert not split.leak.has_leakage
@@ -278,7 +282,7 @@ def test_videos_without_a_group_count_as_their_own():
     assert all(sizes(split))
     assert split.leak.ungrouped == 10
     assert split.leak.sentences()[0].startswith("No leak")
-    assert split.leak.sentences()[1].startswith("10 videos name no source recording")
+    assert split.leak.sentences()[1].startswith("10 videos")
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -297,7 +301,7 @@ def test_three_recordings_are_enough_even_where_classes_share_one(seed):
 def test_group_needs_three_recordings_of_each_class(user_error):
     videos = [Video(f"a/{n}.avi", "a", f"r{n % 2}") for n in range(10)]
     videos += [Video(f"b/{n}.avi", "b", f"s{n}") for n in range(10)]
-    with user_error("class 'a'", "2 source recording", "at least 3"):
+    with user_error("class 'a'", "2 group", "at least 3"):
         make_split(catalog_of(videos), "group")
 
 
@@ -353,10 +357,10 @@ def test_official_needs_ucf_names(user_error):
 
 
 def test_official_lists_missing(user_error, tmp_path):
-    with user_error("trainlist01.txt", "--split-lists", "ucfTrainTestlist"):
+    with user_error("trainlist01.txt", "`split_lists`", "ucfTrainTestlist"):
         make_split(ucf_like(2), "official1", lists=tmp_path / "nowhere")
     (tmp_path / "trainlist01.txt").write_bytes(b"\xff\xfe\xff")
-    with user_error("trainlist01.txt", "--split-lists"):
+    with user_error("trainlist01.txt", "`split_lists`"):
         make_split(ucf_like(2), "official1", lists=tmp_path)
 
 
@@ -370,7 +374,7 @@ def test_official_lists_of_other_videos(user_error, tmp_path):
 
 @pytest.mark.parametrize("scheme", ["", "shuffled", "official", "official4", "Paper"])
 def test_an_unknown_scheme(user_error, scheme):
-    with user_error("no split scheme", *SCHEMES):
+    with user_error("`split_scheme`", *SCHEMES):
         make_split(ucf_like(2), scheme)
 
 
@@ -405,7 +409,7 @@ def test_leak_counts_agree_with_a_count_by_hand(data):
         assert text[0].startswith(("No leak", "Leak unknown"))
 
 
-def test_a_leak_that_nobody_can_see_is_not_called_none():
+def test_without_groups_the_leak_is_unknown():
     split = make_split(csv_catalog("train", "val", "test"), "csv")
     assert split.leak.sentences()[0].startswith("Leak unknown")
     assert not split.leak.has_leakage
@@ -418,7 +422,7 @@ def test_videos_come_in_the_catalogs_order():
     assert split.sizes == {"train": 4, "val": 2, "test": 2}
 
 
-def test_each_kind_of_leak_is_told_in_its_own_words():
+def test_each_kind_of_leak_has_its_own_verdict():
     sizes = {"train": 4, "val": 2, "test": 2}
 
     def first(**shared):
@@ -482,39 +486,144 @@ def test_folds_follow_the_seed():
         assert len({make_split(catalog, scheme, seed=seed).assigned for seed in range(4)}) == 4
 
 
-def test_random_is_blind_to_groups_and_says_so_loudly():
+def test_random_ignores_groups_and_says_so_loudly():
     split = make_split(ucf_like(4), "random")
     assert split.leak.test_train > 0.9 * split.sizes["test"]
     assert split.leak.sentences()[0].startswith("LEAK")
-    assert "does not look at source recordings" in split.notes[0]
+    assert "random" in split.notes[0]
 
 
 def test_without_groups_each_video_is_dealt_as_its_own_and_that_is_said():
     catalog = catalog_of(Video(f"{c}/{n}.avi", c) for c in "ab" for n in range(10))
     split = make_split(catalog, "kfold")
     assert split.sizes == {"train": 12, "val": 4, "test": 4}
-    assert "each is dealt as a group of its own" in split.notes[0]
+    assert len(split.notes) == 1
     assert split.leak.sentences()[0].startswith("Leak unknown")
 
 
 @pytest.mark.parametrize(
-    ("scheme", "fold", "folds", "told"),
+    ("scheme", "fold", "folds", "parts"),
     [
-        ("kfold", 0, 5, "--fold 0 must be one of 1 to 5"),
-        ("kfold", 6, 5, "--fold 6 must be one of 1 to 5"),
-        ("random", 4, 3, "--fold 4 must be one of 1 to 3"),
-        ("kfold", 1, 2, "--folds 2 must be at least 3"),
-        ("kfold", 1, 26, "has 25 source recording(s)"),
-        ("random", 1, 500, "video(s)"),
+        ("kfold", 0, 5, ["`fold`", "1 to 5", "not 0"]),
+        ("kfold", 6, 5, ["`fold`", "1 to 5", "not 6"]),
+        ("random", 4, 3, ["`fold`", "1 to 3", "not 4"]),
+        ("logo", 51, None, ["`fold`", "1 to 50", "not 51"]),
+        ("kfold", 1, 2, ["`folds`", "at least 3", "not 2"]),
+        ("kfold", 1, 51, ["`folds`", "at most 50", "not 51"]),
+        ("random", 1, 500, ["`folds`", "at most 277", "not 500"]),
     ],
 )
-def test_folds_that_cannot_be(scheme, fold, folds, told, user_error):
-    with user_error(told):
+def test_folds_that_are_refused(scheme, fold, folds, parts, user_error):
+    with user_error(*parts):
         make_split(ucf_like(2), scheme, fold=fold, folds=folds)
 
 
-def test_a_class_that_lacks_recordings(user_error):
-    videos = [Video(f"a/{n}.avi", "a", f"r{n % 3}") for n in range(10)]
-    videos += [Video(f"b/{n}.avi", "b", f"s{n}") for n in range(10)]
-    with user_error("class 'a' has 3 source recording(s)", "each of 5 folds", "fewer --folds"):
-        make_split(catalog_of(videos), "kfold")
+def subjects(**of_class):
+    """Videos of classes, a video for each of the numbered subjects of a class."""
+    return catalog_of(
+        Video(f"{label}/{number}.avi", label, f"subject {number}")
+        for label, numbers in of_class.items()
+        for number in numbers
+    )
+
+
+def test_kfold_goes_on_where_a_class_is_not_in_every_fold():
+    catalog = subjects(walk=range(10), run=[0, 1, 2, 4, 5, 6, 7, 8, 9])
+    dealt = [make_split(catalog, "kfold", fold=fold, folds=10) for fold in range(1, 11)]
+    assert sorted(v.path for split in dealt for v in split.videos("test")) == [
+        video.path for video in catalog.videos
+    ]
+    assert all({v.label for v in s.videos("train")} == {"walk", "run"} for s in dealt)
+    assert all("'run'" in split.notes[0] for split in dealt)
+    lacking = [split for split in dealt if len({v.label for v in split.videos("test")}) == 1]
+    assert len(lacking) == 1
+    assert any("test" in note for note in lacking[0].notes[1:])
+
+
+@pytest.mark.parametrize("fold", range(1, 7))
+def test_kfold_of_as_many_folds_as_videos(fold):
+    """No class is in every fold, which scikit-learn's stratified folds refuse."""
+    split = make_split(subjects(a=[0, 1, 2], b=[3, 4, 5]), "kfold", fold=fold, folds=6)
+    assert split.sizes == {"train": 4, "val": 1, "test": 1}
+
+
+def test_a_class_that_one_of_the_folds_does_not_train_is_refused_in_every_fold(user_error):
+    catalog = subjects(walk=range(10), run=[3, 4])
+    for scheme, folds in (("kfold", 9), ("logo", None), ("kfold", 3)):
+        results = set()
+        for fold in (1, 2, 3):
+            try:
+                make_split(catalog, scheme, fold=fold, folds=folds)
+                results.add("split")
+            except UserError as error:
+                assert "'run'" in str(error)
+                results.add("refused")
+        assert len(results) == 1
+    with user_error("logo 4 of 10", "'run'", "`split_scheme`"):
+        make_split(catalog, "logo", fold=1)
+
+
+def test_logo_leaves_each_group_out_once():
+    catalog = subjects(walk=range(1, 12), run=range(1, 12))
+    assert num_folds(catalog, "logo") == 11
+    for fold in range(1, 12):  # in natural order: 2 before 10
+        split = make_split(catalog, "logo", fold=fold, seed=fold)
+        assert split.scheme == f"logo {fold} of 11"
+        assert {v.group for v in split.videos("test")} == {f"subject {fold}"}
+        assert {v.group for v in split.videos("val")} == {f"subject {fold % 11 + 1}"}
+        assert split.sizes == {"train": 18, "val": 2, "test": 2}
+        assert not split.leak.has_leakage
+
+
+def test_logo_takes_a_video_without_a_group_as_its_own():
+    catalog = catalog_of([*subjects(a=[1, 2, 3], b=[1, 2, 3]).videos, Video("a/x.avi", "a")])
+    assert num_folds(catalog, "logo") == 4
+    assert [v.path for v in make_split(catalog, "logo", fold=4).videos("test")] == ["a/x.avi"]
+
+
+def test_logo_needs_three_groups(user_error):
+    with user_error("`split_scheme` logo", "at least 3", "has 2"):
+        make_split(subjects(a=[1, 2], b=[1, 2]), "logo")
+    with user_error("`split_scheme` logo", "group column"):
+        num_folds(csv_catalog("train", "val", "test"), "logo")
+
+
+def test_the_number_of_folds(user_error):
+    catalog = subjects(a=[1, 2, 3], b=[1, 2, 3])
+    assert num_folds(catalog, "kfold") == num_folds(catalog, "random", None) == 5
+    assert num_folds(catalog, "kfold", 3) == 3
+    assert num_folds(catalog, "logo", 5) == 3
+    with user_error("`split_scheme` paper", "kfold, logo, random"):
+        num_folds(catalog, "paper")
+
+
+# The same bytes under other names
+
+
+def test_copies_across_splits_are_found():
+    catalog = csv_catalog("train", "train", "val", "test", "test")
+    split = make_split(catalog, "csv")
+    hashes = {video.path: video.path for video in catalog.videos}
+    videos = {name: split.videos(name) for name in SPLITS}
+    assert find_copies(videos, hashes) == ()
+    assert find_copies(videos, {}) == ()
+    hashes["a/1.avi"] = hashes["a/0.avi"]  # both train
+    hashes["b/4.avi"] = hashes["b/3.avi"]  # both test
+    assert find_copies(videos, hashes) == ()
+    hashes["b/2.avi"] = hashes["a/0.avi"]  # val, train
+    hashes["a/3.avi"] = hashes["a/2.avi"]  # test, val
+    hashes["b/3.avi"] = hashes["b/4.avi"] = hashes["a/0.avi"]  # test, train
+    assert find_copies(videos, hashes) == (
+        *[("b/2.avi", "a/0.avi"), ("a/3.avi", "a/2.avi")],
+        *[("b/3.avi", "a/0.avi"), ("b/4.avi", "a/0.avi")],
+    )
+
+
+def test_copies_are_a_leak():
+    split = make_split(csv_catalog("train", "val", "test"), "csv")
+    copied = dataclasses.replace(split, copies=(("a/2.avi", "a/0.avi"), ("b/1.avi", "b/0.avi")))
+    assert copied == split  # what a scan finds does not make another split
+    assert (copied.leak.val_copies, copied.leak.test_copies) == (1, 1)
+    assert copied.leak.has_leakage
+    assert copied.leak.sentences()[0].startswith("LEAK: 1 of 2 test videos (50.0%)")
+    assert "1 of 2 val videos (50.0%)" in copied.leak.sentences()[1]

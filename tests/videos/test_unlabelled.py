@@ -38,7 +38,7 @@ def test_pictures_beside_videos_are_none(tmp_path):
     assert found(tmp_path) == [f"{tmp_path}/video.mp4"]
 
 
-def test_what_is_named_twice_is_asked_once(tmp_path):
+def test_a_video_that_is_named_twice_is_taken_once(tmp_path):
     (tmp_path / "video.mp4").touch()
     assert found(tmp_path / "video.mp4", tmp_path) == [f"{tmp_path}/video.mp4"]
 
@@ -61,8 +61,36 @@ def test_names_that_are_no_utf_8(tmp_path):
 def test_paths_that_lead_nowhere(tmp_path, user_error):
     with user_error(f"no video at {tmp_path}/gone.mp4", "No such file"):
         find_videos([tmp_path / "gone.mp4"])
-    with user_error(f"no videos in {tmp_path}", ".mp4"):
+    with user_error(f"no videos in {tmp_path}"):
         find_videos([tmp_path])
+
+
+def test_what_is_not_a_video_is_named(tmp_path, write_frames):
+    write_frames(tmp_path / "frames", 3)
+    for name in ("flow_x_1.png", "cover.png"):
+        (tmp_path / "frames" / name).touch()
+    for name in ("clip.MTS", "clip.avi ", "readme.nfo", "cover.jpg", "sound.mp3", "@eaDir/x.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    catalog = find_videos([tmp_path])
+    assert [os.path.relpath(v.path, tmp_path) for v in catalog.videos] == [
+        *("clip.MTS", "clip.avi ", "frames")
+    ]
+    ignored = {os.path.relpath(path, tmp_path): reason for path, reason in catalog.ignored}
+    assert set(ignored) == {
+        *("readme.nfo", "cover.jpg", "sound.mp3", "@eaDir"),
+        *("frames/flow_x_#.png (1 images)", "frames/cover.png (1 images)"),
+    }
+    assert len(catalog.notes) == len(set(ignored.values())) == 5
+
+
+def test_addresses_and_pipes_are_refused(tmp_path, user_error):
+    for address in ("http://x/y.mp4", "rtsp://camera/1"):
+        with user_error("--camera"):
+            find_videos([address])
+    os.mkfifo(tmp_path / "pipe.avi")
+    with user_error("pipe.avi", "--camera"):
+        find_videos([tmp_path / "pipe.avi"])
 
 
 def test_a_folder_that_is_closed(unprivileged, user_error):

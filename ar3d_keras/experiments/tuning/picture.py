@@ -1,4 +1,4 @@
-"""The picture of a search: how the best grew, and val top-1 against each option."""
+"""Draws a search: the best trial so far, and val top-1 against each option."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ar3d_keras.experiments.tuning.results import Result, ranked
 from ar3d_keras.experiments.tuning.space import Parameter, shown
-from ar3d_keras.reports import drawing
+from ar3d_keras.reports import drawing, fonts
 from ar3d_keras.reports.drawing import INK, PALE
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ BEST, FAILED = "#d9822b", "#b3261e"
 
 
 def draw(results: Sequence[Result], space: Sequence[Parameter]) -> Figure:
-    """A panel for the order of the trials and one for each option; a dot is a trial.
+    """Draws a panel for the order of the trials and one for each option; a dot is a trial.
 
-    The darker a dot the more epochs it trained, the best is orange, and crosses under the axis
-    failed. Choices stand side by side, spread a little so that equal trials are seen.
+    Darker dots trained for more epochs, the best is orange, and crosses below the axis failed.
+    Choices are spread a little so that equal trials do not hide each other.
 
     Args:
-        results: of at least one trial that did not fail.
-        space: the options.
+        results: those of the trials, at least one of which did not fail.
+        space: the searched options.
     """
     panels = 1 + len(space)
     rows = math.ceil(panels / COLUMNS)
@@ -60,7 +60,7 @@ def draw(results: Sequence[Result], space: Sequence[Parameter]) -> Figure:
 
 
 def _title(axes: Axes, text: str) -> None:
-    axes.set_title(drawing.clean(text, 36), fontsize=10, fontweight="bold", color=INK)
+    axes.set_title(fonts.clean(text, 36), fontsize=10, fontweight="bold", color=INK)
 
 
 def _line_of_the_best(axes: Axes, places: Sequence[float], results: Sequence[Result]) -> None:
@@ -78,7 +78,7 @@ def _whole_numbers(axes: Axes) -> None:
 
 
 def _places(axes: Axes, results: Sequence[Result], parameter: Parameter) -> list[float]:
-    """Where each trial stands on the axis of an option."""
+    """The position of each trial on the axis of an option."""
     _title(axes, parameter.name)
     values = [result.values[parameter.name] for result in results]
     if parameter.kind != "choice":
@@ -88,13 +88,13 @@ def _places(axes: Axes, results: Sequence[Result], parameter: Parameter) -> list
             axes.set_xscale("log")
         return [float(value) for value in values]
     choices = list(parameter.values)
-    axes.set_xticks(range(len(choices)), [drawing.clean(shown(each), 14) for each in choices])
+    axes.set_xticks(range(len(choices)), [fonts.clean(shown(each), 14) for each in choices])
     axes.set_xlim(-0.6, len(choices) - 0.4)
     seen = [0] * len(choices)
     places = []
     for value in values:
         place = choices.index(value)
-        # 0, +1, -1, +2, -2, ...: the same picture each time.
+        # 0, +1, -1, +2, -2, ...: deterministic.
         n = seen[place] = seen[place] + 1
         places.append(place + 0.05 * (n // 2 % 7) * (-1) ** n)
     return places

@@ -22,6 +22,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from ar3d_keras import atomic
 from ar3d_keras.config import RecipeConfig, TrainConfig, to_json
 from ar3d_keras.errors import UserError
+from ar3d_keras.experiments.setup import resolve
 from ar3d_keras.experiments.tuning.oracles import OBJECTIVE, chosen, make_oracle
 from ar3d_keras.experiments.tuning.parallel import Chief, Post, serve
 from ar3d_keras.experiments.tuning.record import check_same_search, is_over
@@ -44,6 +45,7 @@ class Search:
         tuner: hyperband, bayesian or random.
         trials: at most.
         record: search.json, and what each trial's run.json says besides its own configuration.
+        callbacks: further Keras callbacks, for every trial.
     """
 
     folder: Path
@@ -52,6 +54,7 @@ class Search:
     tuner: str
     trials: int
     record: Mapping[str, Any]
+    callbacks: Sequence[keras.callbacks.Callback] = ()
 
     def oracle(self, *, chief: bool):
         """The oracle that chooses, where it was stopped."""
@@ -154,10 +157,13 @@ def run_trial(
     keras.utils.clear_session()  # the networks of earlier trials
     gc.collect()
     begun = time.monotonic()
+    log = Reporter()  # a trial's lines go to its own log: there may be thousands of trials
     try:
         config = with_values(what.config, common["values"])
         config.validate()
+        config = resolve(config, dataset.split.catalog)
         run.write_record({**what.record, "config": to_json(config)})
+        log.log_to(run.log_file)
         if earlier and not run.state.exists():
             _go_on_from(Run(what.folder / f"trial_{earlier}"), run)
         train(
@@ -165,10 +171,10 @@ def run_trial(
             config,
             dataclasses.replace(dataset, shape=clip_shape(config.data)),
             workers=workers,
-            reporter=TrialLog(run.log_file),
+            reporter=log,
             splits=("val",),
             until=epochs,
-            callbacks=[_Moved(trial.trial_id, epochs, moved)],
+            callbacks=[*what.callbacks, _Moved(trial.trial_id, epochs, moved)],
         )
         best = _kept(read_history(run.history), config.recipe)
         outcome = {
@@ -181,7 +187,7 @@ def run_trial(
     except UserError as error:
         outcome = {"reason": str(error)}
     except Exception as error:  # sizes that only the backend refuses, or no memory for them
-        TrialLog(run.log_file).log(traceback.format_exc())
+        log.log(traceback.format_exc())
         first = (str(error).strip() or "no reason given").splitlines()[0]
         outcome = {"reason": f"{type(error).__name__}: {first}"}
     result = Result(**common, **outcome, seconds=time.monotonic() - begun)
@@ -217,22 +223,6 @@ def _go_on_from(earlier: Run, run: Run) -> None:
         shutil.copyfile(earlier.history, temporary)
     with atomic.replacing(run.state) as temporary:
         shutil.copyfile(earlier.state, temporary)
-
-
-class TrialLog(Reporter):
-    """Keeps a trial's lines in its own log, for there may be thousands.
-
-    Args:
-        file: added to.
-    """
-
-    def __init__(self, file: Path):
-        self.file = file
-
-    def log(self, text: str) -> None:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        with self.file.open("a", encoding="utf-8", errors="backslashreplace") as log:
-            log.write(text + "\n")
 
 
 class _Moved(keras.callbacks.Callback):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ar3d_keras.config import TrainConfig, from_json
 from ar3d_keras.errors import UserError
-from ar3d_keras.models import check_options
+from ar3d_keras.models import check_options, network
 
 # With another of these the trials would not stand on the same videos, or not be one search.
 FIXED = {
@@ -138,41 +138,6 @@ def shown(value: Any) -> str:
     return "default" if value is None else str(value)
 
 
-# The open sizes of each network: what its publication leaves open, or what makes it smaller.
-SIZES: dict[str, dict[str, Any]] = {
-    "conv3d": {
-        "filters": {"choice": [32, 64, 96]},
-        "gate_kernel": {"choice": [[1, 1, 1], [3, 3, 3]]},
-        "pool": {"choice": [[2, 8, 8], [4, 8, 8], [4, 16, 16], [8, 16, 16]]},
-        "dense": {"choice": [128, 256, 512, 1024]},
-        "dropout": {"float": [0.0, 0.6]},
-    },
-    "c3d": {
-        "width_multiplier": {"choice": [0.25, 0.5, 1.0]},
-        "gate_kernel": {"choice": [[1, 1, 1], [3, 3, 3]]},
-        "dense": {"choice": [512, 1024, 2048, 4096]},
-        "dropout": {"float": [0.2, 0.7]},
-    },
-    "fused3d": {
-        "filters": {"choice": [128, 256, 512]},
-        "gate_kernel": {"choice": [[1, 1, 1], [3, 3, 3]]},
-        "dropout": {"float": [0.2, 0.7]},
-    },
-    "i3d": {
-        "width_multiplier": {"choice": [0.25, 0.5, 1.0]},
-        "gate_kernel": {"choice": [[1, 1, 1], [3, 3, 3]]},
-        "dropout": {"float": [0.2, 0.7]},
-    },
-    "lrcn": {
-        "units": {"choice": [128, 256, 512]},
-        "dense": {"choice": [128, 256, 512]},
-        "dropout": {"float": [0.2, 0.7]},
-    },
-    "two_stream": {
-        "width_multiplier": {"choice": [0.25, 0.5, 1.0]},
-        "dropout": {"float": [0.2, 0.7]},
-    },
-}
 RECIPE: dict[str, Any] = {
     "learning_rate": {"float": [1e-5, 3e-3], "log": True},
     "weight_decay": {"float": [1e-6, 1e-2], "log": True},
@@ -203,7 +168,7 @@ def _described(config: TrainConfig) -> Iterator[tuple[str, dict]]:
         config.data.height // spatial_downsample,
         config.data.width // spatial_downsample,
     )
-    for option, form in SIZES[config.model.model].items():
+    for option, form in network(config.model.model).search_space.items():
         if option == "gate_kernel" and not config.model.attention:
             continue
         if option == "pool":

@@ -1,4 +1,4 @@
-"""What a search leaves behind: trials.csv, best.json, and tuning.html, a page to open."""
+"""Writes the results of a search: trials.csv, best.json and tuning.html."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,6 @@ from ar3d_keras.experiments.tuning.results import Result, ranked
 from ar3d_keras.experiments.tuning.space import Parameter, shown, with_values
 from ar3d_keras.reports import drawing, page
 from ar3d_keras.reports.page import percent
-from ar3d_keras.reports.page import shown as escaped
 
 
 def write_summary(
@@ -28,12 +27,12 @@ def write_summary(
 
     Args:
         folder: of the search.
-        config: what the trials have in common.
-        space: what they differ in.
-        results: of the trials that are over.
-        about: what the figures stand for, shown beside them.
-        leak: sentences on source recordings that stand in two splits.
-        has_leakage: whether that box is red.
+        config: the options that all trials share.
+        space: the options that they search.
+        results: those of the finished trials.
+        about: where the numbers come from, shown beside them.
+        leak: sentences on source recordings that are in two splits.
+        has_leakage: whether these sentences are a warning.
     """
     order = ranked(results)
     best = order[0] if order else None
@@ -78,36 +77,24 @@ def _page(
     leak: Sequence[str],
     has_leakage: bool,
 ) -> str:
-    meaning = " · ".join(
-        f"{escaped(key.replace('_', ' '))} <b>{escaped(about[key])}</b>"
-        for key in page.MEANING
-        if about.get(key)
+    failed = [result for result in results if result.failed]
+    return page.render(
+        "tuning.html",
+        title=f"Search {folder.name}",
+        tiles=_tiles(results, order),
+        about=about,
+        leak=leak,
+        has_leakage=has_leakage,
+        advice=[
+            f"The val accuracy of the best of {len(order)} trials is optimistic: it was chosen there.",
+            "Train it and evaluate it on test once: "
+            f"python train.py --config {folder / 'best.json'}",
+        ],
+        png=drawing.png_bytes(picture.draw(results, space)) if order else None,
+        options=[parameter.name.replace(".", " ").replace("_", " ") for parameter in space],
+        trials=[_trial(result, space) for result in order],
+        failed=[(result.trial, result.reason, _values(result, space)) for result in failed],
     )
-    sections = [page.box(leak, has_leakage)]
-    if order:
-        advice = [
-            f"The best of {len(order)} on val is flattered by being chosen there.",
-            f"Train it, and open test once: python train.py --config {folder / 'best.json'}",
-        ]
-        sections.append(page.box(advice, False))
-        caption = (
-            "A dot is a trial, the best is orange; the darker the more epochs it trained. A red "
-            "cross failed. First panel: the trials in order, and the best so far."
-        )
-        png = drawing.png_bytes(picture.draw(results, space))
-        sections.append(page.picture("What matters", png, caption, "val top-1 against each option"))
-    sections += [
-        _trials(order, space),
-        _failed([result for result in results if result.failed], space),
-        page.table(
-            "Provenance", "provenance", (), [(escaped(k), escaped(v)) for k, v in about.items()]
-        ),
-    ]
-    footer = (
-        "Trials are ranked by val top-1 of the epoch that a run would keep, ties by its val loss. Test was not "
-        "opened. The same figures: trials.csv; a trial's own: trial_N/history.csv and curves.png."
-    )
-    return page.document(f"Search {folder.name}", _tiles(results, order), meaning, sections, footer)
 
 
 def _tiles(results: Sequence[Result], order: Sequence[Result]) -> list[tuple[str, str, str]]:
@@ -135,46 +122,25 @@ def _time(hours: float) -> str:
     return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
 
 
-def _trials(order: Sequence[Result], space: Sequence[Parameter]) -> str:
-    rows = [
-        (
-            escaped(result.trial),
-            percent(result.top1),
-            f"{result.loss:.3f}",
-            f"{result.epoch} of {result.epochs}{_origin(result)}",
-            *(escaped(shown(result.values[parameter.name])) for parameter in space),
-        )
-        for result in order
-    ]
-    header = ("trial", "val top-1", "loss", "epoch", *(_heading(each) for each in space))
-    return page.table("Trials", "results", header, rows) if rows else ""
+def _trial(result: Result, space: Sequence[Parameter]) -> dict[str, object]:
+    """A row of the table of trials."""
+    return {
+        "name": result.trial,
+        "top1": result.top1,
+        "loss": result.loss,
+        "epoch": result.epoch,
+        "epochs": result.epochs,
+        "resumed_from": result.goes_on_from,
+        "values": [shown(result.values[parameter.name]) for parameter in space],
+    }
 
 
-def _origin(result: Result) -> str:
-    earlier = result.goes_on_from
-    return f" <small>went on from {escaped(earlier)}</small>" if earlier else ""
-
-
-def _failed(results: Sequence[Result], space: Sequence[Parameter]) -> str:
-    rows = [
-        (
-            escaped(result.trial),
-            escaped(result.reason),
-            escaped(", ".join(f"{p.option} {shown(result.values[p.name])}" for p in space)),
-        )
-        for result in results
-    ]
-    header = ("trial", "reason", "values")
-    return page.table("Trials that failed", "results", header, rows) if rows else ""
-
-
-def _heading(parameter: Parameter) -> str:
-    section, _, option = parameter.name.partition(".")
-    return f"<small>{escaped(section)}</small> {escaped(option.replace('_', ' '))}"
+def _values(result: Result, space: Sequence[Parameter]) -> str:
+    return ", ".join(f"{p.option} {shown(result.values[p.name])}" for p in space)
 
 
 def about_search(record: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    """What the figures of a search stand for, from its search.json."""
+    """Where the numbers of a search come from, from its search.json."""
     return {
         "dataset": f"{record['data']['root']} (fingerprint {record['fingerprint']})",
         "split": "val",

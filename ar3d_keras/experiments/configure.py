@@ -1,0 +1,100 @@
+"""From what a user gives (a preset, a config, single options) to one TrainConfig."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ar3d_keras.config import DEMO, Preset, TrainConfig, from_json, with_preset
+from ar3d_keras.errors import UserError
+
+
+def configure(
+    config: TrainConfig | str | os.PathLike[str] | None = None,
+    *,
+    preset: Preset | None = None,
+    **options: Any,
+) -> TrainConfig:
+    """Returns the configuration that `config`, `preset` and single options describe.
+
+    Options win over `config`, which wins over `preset`, which wins over the paper's defaults.
+
+    Args:
+        config: a TrainConfig, taken as it is; or the path of a run.json, whose options hold.
+        preset: named options. Default: `demo` for the demo set, else `paper`.
+        options: any option of `python train.py`, by its name with underscores.
+
+    Raises:
+        UserError: an unknown option, or a value of the wrong type or out of range.
+    """
+    if isinstance(config, TrainConfig):
+        if preset is not None:
+            raise UserError("`preset` cannot be combined with a TrainConfig: leave it out")
+        configured = config.replace(**options)
+    else:
+        sections = {} if config is None else read_config(Path(config))
+        # Values are checked, and "data/mine" becomes a Path, before they choose the preset.
+        given = TrainConfig().replace(**options)
+        configured = default_config(
+            sections,
+            str(config or ""),
+            preset=preset,
+            data=given.data.data,
+            model=given.model.model if "model" in options else None,
+        ).replace(**options)
+    configured.validate()
+    return configured
+
+
+def default_config(
+    sections: Mapping[str, Any],
+    where: str = "",
+    *,
+    preset: Preset | None = None,
+    data: Path | None = None,
+    model: str | None = None,
+) -> TrainConfig:
+    """The options that hold where no single option is given: `sections` over the preset.
+
+    Args:
+        sections: the content of a run.json's config; may be empty.
+        where: the name of that file, for errors.
+        preset: see `configure`.
+        data: the videos that will be used; None: those of `sections`.
+        model: the network that will be used; None: that of `sections`.
+    """
+    configured = from_json(sections, TrainConfig(), where)
+    preset = preset or default_preset(data or configured.data.data)
+    base = with_preset(TrainConfig(), preset, model or configured.model.model)
+    return from_json(sections, base, where)
+
+
+def default_preset(data: Path | None) -> Preset:
+    """`demo` for the demo set or a pack of it, else `paper`."""
+    if data is None or data == DEMO:
+        return "demo"
+    # They import NumPy, which --help does without.
+    from ar3d_keras.videos.demo import is_demo
+    from ar3d_keras.videos.packs import is_demo_pack
+
+    return "demo" if is_demo(data) or is_demo_pack(data) else "paper"
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """The options in a run.json, or in a JSON file with such sections.
+
+    Raises:
+        UserError: the file cannot be read, or is not such a file.
+    """
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+        return dict(value.get("config", value))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"`config` {file} cannot be read as a run.json: {error}") from None
+
+
+def without_fold(config: TrainConfig) -> TrainConfig:
+    """The same experiment for any fold."""
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, fold=None))

@@ -1,0 +1,157 @@
+"""Cross-validation: a run for each fold, and one summary of them all."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from ar3d_keras.config import Preset, TrainConfig
+from ar3d_keras.console import Console
+from ar3d_keras.errors import UserError
+from ar3d_keras.evaluation.results import read_result
+from ar3d_keras.experiments import setup
+from ar3d_keras.experiments.configure import configure, without_fold
+from ar3d_keras.experiments.crossval import summarise
+from ar3d_keras.experiments.train import resume, train
+from ar3d_keras.progress import Reporter
+from ar3d_keras.runs import Run, check_plain_name
+from ar3d_keras.videos.catalog import Catalog
+
+SCHEMES = ("kfold", "logo", "random")
+
+
+def crossval(
+    config: TrainConfig | str | os.PathLike[str] | None = None,
+    *,
+    preset: Preset | None = None,
+    name: str = "crossval",
+    runs_dir: str | os.PathLike[str] = "runs",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    export: bool = False,
+    reporter: Reporter | None = None,
+    command: str | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Trains and evaluates a run for every fold, and sums up their test results.
+
+    The runs are `runs_dir`/`name`/fold-1 and so on. Finished folds are not repeated and a stopped
+    one is resumed, so that the same call continues a stopped cross-validation.
+
+    Args:
+        config: as for `train`.
+        preset: as for `train`.
+        name: of the cross-validation's folder.
+        runs_dir: the folder of all runs.
+        callbacks: as for `train`; used for every fold.
+        export: whether each fold writes a SavedModel.
+        reporter: receives progress and log lines. Default: prints them.
+        command: the command to record.
+        options: as for `train`; `split_scheme` is kfold (default), logo or random.
+
+    Returns:
+        The content of crossval.json: top1 of all videos, top1_mean over the folds, their
+        intervals, and each fold's metrics.
+
+    Raises:
+        UserError: as `train`; the folder holds folds of other options or other data.
+        KeyboardInterrupt: the same call continues.
+    """
+    reporter = reporter or Console()
+    configured = _with_scheme(configure(config, preset=preset, **options))
+    check_plain_name(name)
+    catalog = setup.open_catalog(configured.data.data, reporter)
+    folder = Path(runs_dir) / name
+    folds = _fold_configs(configured, catalog)
+    _check_folder(folder, folds, catalog.fingerprint)
+    command = command or f"ar3d_keras.crossval(name={name!r})"
+    rest = {"callbacks": callbacks, "command": command}
+    for number, (fold, fold_config) in enumerate(folds.items(), start=1):
+        reporter.log(f"{name}: fold {number} of {len(folds)}")
+        run = Run(folder / fold)
+        if _is_finished(run):
+            continue
+        if (run.folder / "run.json").is_file():
+            data = fold_config.data
+            resume(
+                run.folder, data=data.data, workers=data.workers, reporter=reporter.fresh(), **rest
+            )
+        else:
+            train(
+                fold_config,
+                name=fold,
+                runs_dir=folder,
+                export=export,
+                reporter=reporter.fresh(),
+                **rest,
+            )
+        keras.utils.clear_session()
+    result = read_result(folder.resolve().name, [Run(folder / fold) for fold in folds], "test")
+    reporter.log_to(folder / "log.txt")
+    return summarise(folder, result, {"command": command})
+
+
+def _with_scheme(config: TrainConfig) -> TrainConfig:
+    """The configuration with a split scheme that has folds."""
+    data = config.data
+    if data.split_scheme not in (None, *SCHEMES):
+        raise UserError(
+            f"`split_scheme` {data.split_scheme} has no folds: use {', '.join(SCHEMES)}"
+        )
+    data = dataclasses.replace(data, split_scheme=data.split_scheme or "kfold")
+    return without_fold(dataclasses.replace(config, data=data))
+
+
+def _fold_configs(config: TrainConfig, catalog: Catalog) -> dict[str, TrainConfig]:
+    """The name and resolved configuration of each fold's run."""
+    config = setup.resolve(config, catalog)
+    scheme = config.data.split_scheme
+    assert scheme is not None, "the configuration is resolved"
+    folds = config.data.folds  # TODO num_folds
+    configs = {
+        f"fold-{fold}": dataclasses.replace(
+            config, data=dataclasses.replace(config.data, fold=fold)
+        )
+        for fold in range(1, folds + 1)
+    }
+    for fold_config in configs.values():
+        setup.split_videos(fold_config, catalog)  # a fold that cannot be is refused now
+    return configs
+
+
+def _check_folder(folder: Path, folds: dict[str, TrainConfig], fingerprint: str) -> None:
+    """Checks that the folds in a folder, if any, are folds of this cross-validation."""
+    for name, config in folds.items():
+        if (folder / name / "run.json").is_file():
+            _check_same_run(Run(folder / name), config, fingerprint)
+    if strangers := {path.name for path in folder.glob("fold-*")} - folds.keys():
+        raise UserError(
+            f"{folder} holds {min(strangers)}, but there are {len(folds)} folds: repeat the "
+            "command as it was, or choose another `name`"
+        )
+
+
+def _check_same_run(run: Run, config: TrainConfig, fingerprint: str) -> None:
+    """Folds with other options or data cannot be summed up with these."""
+    before = run.config()
+    # Where the data is and how many threads decode it changes no metric.
+    data = dataclasses.replace(before.data, data=config.data.data, workers=config.data.workers)
+    for what, same in (
+        ("options", dataclasses.replace(before, data=data) == config),
+        ("data", run.record()["data"]["fingerprint"] == fingerprint),
+    ):
+        if not same:
+            raise UserError(
+                f"{run.folder} began with other {what}: repeat the command as it was, or choose "
+                "another `name`"
+            )
+
+
+def _is_finished(run: Run) -> bool:
+    if not (run.folder / "run.json").is_file():
+        return False
+    record = run.record()
+    by_old_version = any(run.saved_model.glob("*/saved_model.pb"))
+    return record.get("finished_epochs") == run.config().recipe.epochs or by_old_version

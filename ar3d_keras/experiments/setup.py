@@ -1,0 +1,94 @@
+"""The steps that every experiment begins with: open the data, resolve, split, scan."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ar3d_keras.config import DEMO, TrainConfig
+from ar3d_keras.models import network
+from ar3d_keras.progress import Reporter
+from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.dataset import Dataset, clip_shape, open_data, open_dataset
+from ar3d_keras.videos.demo import make_demo_set
+from ar3d_keras.videos.splits import SPLITS, Split, default_scheme, make_split
+
+
+def open_catalog(data: Path | None, reporter: Reporter) -> Catalog:
+    """The labeled videos of an experiment.
+
+    Args:
+        data: see `DataConfig.data`; None or the demo set's folder: it is made if it is missing.
+        reporter: shows the progress of making the demo set.
+
+    Raises:
+        UserError: there is nothing at `data` that can be used.
+    """
+    if data is None or data == DEMO:
+        data = make_demo_set(DEMO, reporter)
+    return open_data(data)
+
+
+def resolve(config: TrainConfig, catalog: Catalog) -> TrainConfig:
+    """`config` with every default of its data section filled in; see `TrainConfig.resolved`."""
+    return config.resolved(
+        split_scheme=default_scheme(catalog), needs_flow=network(config.model.model).needs_flow
+    )
+
+
+def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
+    """Draws the split of a resolved configuration.
+
+    Raises:
+        UserError: the split scheme does not fit the videos.
+    """
+    data = config.data
+    assert data.split_scheme is not None, "the configuration is resolved"
+    return make_split(
+        catalog,
+        data.split_scheme,
+        seed=config.recipe.seed,
+        lists=data.split_lists,
+        fold=data.fold or 1,
+        folds=data.folds or 1,
+    )
+
+
+def log_split(split: Split, reporter: Reporter) -> None:
+    """Logs the sizes of a split, and which recordings its parts share."""
+    sizes = ", ".join(f"{count} {name}" for name, count in split.sizes.items())
+    reporter.log(f"{split.catalog.root}: {len(split.catalog.class_names)} classes; {sizes}")
+    reporter.log(f"split scheme {split.scheme}. " + " ".join(split.leak.sentences()))
+    for note in split.notes:
+        reporter.log(note)
+
+
+def open_split(
+    config: TrainConfig, split: Split, reporter: Reporter, splits: Sequence[str] = SPLITS
+) -> Dataset:
+    """Scans the videos of a split; see `videos.dataset.open_dataset`."""
+    return open_dataset(
+        split,
+        clip_shape(config.data),
+        workers=config.data.workers,
+        reporter=reporter,
+        splits=splits,
+    )
+
+
+def prepare(
+    config: TrainConfig, reporter: Reporter, splits: Sequence[str] = SPLITS
+) -> tuple[TrainConfig, Dataset]:
+    """All the steps: the resolved configuration, and its videos, scanned.
+
+    Args:
+        config: as the user gave it.
+        reporter: shows progress; logs the split and the videos that cannot be decoded.
+        splits: the ones that are needed.
+
+    Raises:
+        UserError: the data cannot be used, or the split scheme does not fit it.
+    """
+    catalog = open_catalog(config.data.data, reporter)
+    config = resolve(config, catalog)
+    split = split_videos(config, catalog)
+    log_split(split, reporter)
+    return config, open_split(config, split, reporter, splits)

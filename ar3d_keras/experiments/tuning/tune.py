@@ -1,0 +1,194 @@
+"""A hyper-parameter search from its options to its report."""
+
+import dataclasses
+import importlib
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import keras
+
+from ar3d_keras.config import Preset, Range, TrainConfig, to_json
+from ar3d_keras.console import Console
+from ar3d_keras.errors import UserError
+from ar3d_keras.experiments import setup
+from ar3d_keras.experiments.configure import configure
+from ar3d_keras.experiments.record import make_record
+from ar3d_keras.experiments.tuning.record import check_same_search, read_record, write_record
+from ar3d_keras.experiments.tuning.results import Result, read_results
+from ar3d_keras.experiments.tuning.space import (
+    Parameter,
+    default_space,
+    make_space,
+    read_space,
+)
+from ar3d_keras.experiments.tuning.space import to_json as space_json
+from ar3d_keras.experiments.tuning.summary import about_search, write_summary
+from ar3d_keras.progress import Reporter
+from ar3d_keras.runs import check_plain_name
+from ar3d_keras.training import hardware
+from ar3d_keras.training.warm_start import find_warm_start
+from ar3d_keras.videos.reader import decoding_threads
+
+if TYPE_CHECKING:
+    from ar3d_keras.experiments.tuning.search import Search
+
+Tuner = Literal["hyperband", "bayesian", "random"]
+
+
+def tune(
+    config: TrainConfig | str | os.PathLike[str] | None = None,
+    *,
+    trials: int = 20,
+    tuner: Tuner = "hyperband",
+    space: str | os.PathLike[str] | None = None,
+    preset: Preset | None = None,
+    name: str | None = None,
+    runs_dir: str | os.PathLike[str] = "runs",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    reporter: Reporter | None = None,
+    command: str | None = None,
+    fixed: Collection[str] = (),
+    **options: Any,
+) -> Result | None:
+    """Searches sizes and recipe with keras-tuner, by val accuracy; test is not opened.
+
+    The same call continues a search that was stopped. Several processes search together if
+    keras-tuner's environment variables are set (docs/tuning.md).
+
+    Args:
+        config: what all trials have in common, as for `train`.
+        trials: at most this many.
+        tuner: how values are chosen.
+        space: a JSON file with the search space. Default: the open sizes of the network, and the
+            learning rate, weight decay and batch size.
+        preset: as for `train`.
+        name: the search's folder is `runs_dir`/`name`. Default: tune-NETWORK.
+        runs_dir: the folder of all runs.
+        callbacks: as for `train`; used for every trial.
+        reporter: receives progress and log lines. Default: prints them.
+        command: the command to record.
+        fixed: names of options that are not searched, besides those in `options`.
+        options: as for `train`; an option that is given is not searched.
+
+    Returns:
+        The best trial; None in a worker process.
+
+    Raises:
+        UserError: as `train`; the folder holds another search, a package is missing, or no trial
+            succeeded.
+        KeyboardInterrupt: the same call continues.
+    """
+    configured = configure(config, preset=preset, **options)
+    Range(1).check("trials", trials)
+    _require_keras_tuner()
+    # They import keras-tuner.
+    from ar3d_keras.experiments.tuning.parallel import post as read_post
+    from ar3d_keras.experiments.tuning.search import Search, drop_state, search
+
+    reporter, post = reporter or Console(), read_post()
+    folder = Path(runs_dir) / (name or f"tune-{configured.model.full_name}")
+    check_plain_name(folder.name if name is None else name)
+    parameters = _space(configured, space, {*fixed, *options})
+    threads = decoding_threads(configured.data.workers)
+    # A chief trains nothing.
+    splits = ("val",) if post.is_chief else ("train", "val")
+    resolved, dataset = setup.prepare(configured, reporter, splits)
+    source = configured.recipe.init_from
+    start = find_warm_start(source, Path(runs_dir)) if source else None
+    # Neither the place of the videos nor the number of threads makes another search.
+    place_free = dataclasses.replace(configured.data, data=None, workers=None)
+    command = command or f"ar3d_keras.tune(name={folder.name!r})"
+    precision = hardware.resolve_precision(configured.recipe.precision)
+    record = {
+        **make_record(resolved, command, dataset, precision),
+        "init_from": start and start.record(),
+        "tuner": tuner,
+        "space": space_json(parameters),
+        "trials": trials,
+        "fingerprint": dataset.fingerprint,
+        "config": to_json(dataclasses.replace(configured, data=place_free)),
+    }
+    plan = Search(
+        folder=folder,
+        config=configured,
+        space=parameters,
+        tuner=tuner,
+        trials=trials,
+        record=record,
+        callbacks=callbacks,
+    )
+    if post.is_worker:
+        search(plan, dataset, post, workers=threads, reporter=reporter)
+        reporter.log(f"the search is over; its chief writes the report in {folder}")
+        return None
+    check_same_search(folder, record)
+    before = read_record(folder)
+    # A finished search stays finished until there is a trial to add: no worker waits for it.
+    over = bool(before and before["over"] and before["trials"] >= trials)
+    write_record(folder, record, over=over)
+    reporter.log_to(folder / "log.txt")
+    names = ", ".join(each.name for each in parameters)
+    reporter.log(f"{tuner} over {names}; search {folder}")
+    try:
+        search(plan, dataset, post, workers=threads, reporter=reporter)
+    except KeyboardInterrupt:
+        _summarize(plan, reporter)
+        reporter.log("stopped; the same command continues")
+        raise
+    for trial in folder.glob("trial_*"):
+        drop_state(trial)
+    best = _summarize(plan, reporter)
+    write_record(folder, record, over=True)
+    if best is None:
+        raise UserError(f"no trial of {folder} has a score: its tuning.html says why")
+    return best
+
+
+def _require_keras_tuner() -> None:
+    for module in ("keras_tuner", "tensorboard"):
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise UserError(
+                f"`ar3d tune` needs keras-tuner and what it imports ({error}): "
+                "`pip install ar3d-keras[tune]`"
+            ) from None
+
+
+def _space(
+    config: TrainConfig, file: str | os.PathLike[str] | None, given: Collection[str]
+) -> list[Parameter]:
+    if file is None:
+        return default_space(config, held=given)
+    space = make_space(read_space(Path(file)), config, str(file))
+    for parameter in space:
+        if parameter.option in given:
+            raise UserError(
+                f"{parameter.name} is searched by `space` {file}: leave `{parameter.option}` out"
+            )
+    return space
+
+
+def _summarize(plan: "Search", reporter: Reporter) -> Result | None:
+    """Writes the report, and logs and returns the best trial."""
+    results = read_results(plan.folder)
+    split = plan.record["split"]
+    best = write_summary(
+        plan.folder,
+        plan.config,
+        plan.space,
+        results,
+        about_search(plan.record, plan.folder),
+        leak=split["leak"],
+        has_leakage=split["has_leakage"],
+    )
+    if best:
+        reporter.log(
+            f"best: trial {best.trial}, val top-1 {best.top1:.3f} loss {best.loss:.3f} "
+            f"({len(results)} trials, {sum(r.failed for r in results)} failed)"
+        )
+        reporter.log(f"report      {plan.folder / 'tuning.html'}")
+        reporter.log(f"train it    python train.py --config {plan.folder / 'best.json'}")
+    return best

@@ -1,0 +1,175 @@
+"""Folds of a cross-validation: kfold, logo (leave one group out) and random."""
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from ar3d_keras.config import FOLDS
+from ar3d_keras.errors import UserError
+from ar3d_keras.videos.catalog import Catalog, first_names
+from ar3d_keras.videos.frame_folder import natural_key
+
+FOLD_SCHEMES = ("kfold", "logo", "random")
+
+
+def num_folds(catalog: Catalog, scheme: str, folds: int | None = None) -> int:
+    """How many folds a split scheme has.
+
+    Args:
+        catalog: the videos.
+        scheme: `kfold`, `random`, or `logo`, which has a fold for each group.
+        folds: for kfold and random; None: 5.
+
+    Raises:
+        UserError: a scheme without folds, or `logo` on fewer than three groups.
+    """
+    if scheme == "logo":
+        return len(one_fold_a_group(catalog))
+    if scheme not in FOLD_SCHEMES:
+        raise UserError(
+            f"`split_scheme` {scheme} has no folds: choose from {', '.join(FOLD_SCHEMES)}"
+        )
+    return FOLDS if folds is None else folds
+
+
+def deal(
+    catalog: Catalog, seed: int, folds: int, *, by_video: bool
+) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """The folds of `kfold` and `random`.
+
+    Args:
+        catalog: the videos.
+        seed: for the deal.
+        folds: at least 3.
+        by_video: every video alone, without regard to groups.
+
+    Returns:
+        For each fold (videos of the fold,) integers, places in the catalog; and notes.
+
+    Raises:
+        UserError: too few or too many folds.
+    """
+    from sklearn.model_selection import KFold, StratifiedGroupKFold
+
+    if folds < 3:
+        raise UserError(f"`folds` must be at least 3 (test, validation, training), not {folds}")
+    labels, groups = labels_and_groups(catalog)
+    if by_video:
+        groups = np.arange(len(catalog))
+    unit = "videos" if by_video else "groups"
+    distinct, members = np.unique(groups, return_inverse=True)
+    if len(distinct) < folds:
+        raise UserError(
+            f"`folds` must be at most {len(distinct)}, the number of {unit} in {catalog.root}, "
+            f"not {folds}"
+        )
+    if np.bincount(labels).max() < folds:
+        # No class can be in every fold, so there is nothing to balance.
+        dealer = KFold(folds, shuffle=True, random_state=seed)
+        dealt = [np.flatnonzero(np.isin(members, fold)) for _, fold in dealer.split(distinct)]
+    else:
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        dealt = [fold for _, fold in quietly(splitter.split(labels, labels, groups))]
+    notes = []
+    if by_video:
+        notes.append("Split scheme random ignores groups: never report its result alone.")
+    elif not any(video.group for video in catalog.videos):
+        notes.append("No video has a group, so each is dealt as a group of its own.")
+    counts = dict(zip(catalog.class_names, group_counts(labels, groups), strict=True))
+    if scarce := [name for name, count in counts.items() if count < folds]:
+        notes.append(
+            f"{len(scarce)} of {len(counts)} classes have fewer {unit} than there are folds, so "
+            f"some of the {folds} folds do not test them: {first_names(scarce)}."
+        )
+    return dealt, tuple(notes)
+
+
+def one_fold_a_group(catalog: Catalog) -> list[np.ndarray]:
+    """The folds of `logo`: the places of each group's videos, in natural order of the groups.
+
+    Raises:
+        UserError: no video has a group, or there are fewer than three.
+    """
+    if not any(video.group for video in catalog.videos):
+        raise UserError(
+            f"`split_scheme` logo leaves one group out, and no video of {catalog.root} has a "
+            "group: add a group column in a CSV, or choose kfold"
+        )
+    names, members = np.unique(labels_and_groups(catalog)[1], return_inverse=True)
+    if len(names) < 3:
+        raise UserError(
+            f"`split_scheme` logo needs at least 3 groups (test, validation, training), and "
+            f"{catalog.root} has {len(names)}: add videos of further groups, or choose another "
+            "scheme"
+        )
+    order = sorted(range(len(names)), key=lambda index: natural_key(names[index]))
+    return [np.flatnonzero(members == index) for index in order]
+
+
+def check_fold(fold: int, folds: int) -> None:
+    """Raises UserError unless `fold` is one of 1 to `folds`."""
+    if not 1 <= fold <= folds:
+        raise UserError(f"`fold` must be one of 1 to {folds}, the number of folds, not {fold}")
+
+
+def check_each_fold(catalog: Catalog, dealt: Sequence[np.ndarray], scheme: str) -> None:
+    """Checks all folds before one is trained.
+
+    Raises:
+        UserError: a fold is empty, or a class has no training video in one.
+    """
+    labels, _ = labels_and_groups(catalog)
+    counts = np.bincount(labels)
+    by_fold = [np.bincount(labels[fold], minlength=len(counts)) for fold in dealt]
+    for number, tested in enumerate(by_fold, start=1):
+        if not tested.any():
+            raise UserError(
+                f"fold {number} of {len(dealt)} would be empty: give fewer `folds`, or choose "
+                "another `split_scheme`"
+            )
+        trained = counts - tested - by_fold[number % len(by_fold)]
+        if not trained.all():
+            name = catalog.class_names[int(np.argmin(trained))]
+            raise UserError(untrained(f"{scheme} {number} of {len(dealt)}", name))
+
+
+def assign_fold(videos: int, dealt: Sequence[np.ndarray], fold: int) -> list[str | None]:
+    """Fold `fold` tests, the next one (after the last comes the first) validates."""
+    assigned = np.array(["train"] * videos, dtype=object)
+    assigned[dealt[fold - 1]] = "test"
+    assigned[dealt[fold % len(dealt)]] = "val"
+    return list(assigned)
+
+
+def labels_and_groups(catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
+    """(videos,) integers, indices into `catalog.class_names`, and (videos,) names of groups."""
+    labels = np.array([catalog.class_names.index(video.label) for video in catalog.videos])
+    groups = np.array(
+        # A video without a group is a group of its own; the prefix keeps its path from being the
+        # name of another group.
+        [f"group {v.group}" if v.group else f"video {v.path}" for v in catalog.videos]
+    )
+    return labels, groups
+
+
+def group_counts(labels: np.ndarray, groups: np.ndarray) -> list[int]:
+    """The number of groups of each class that occurs, by label."""
+    pairs = Counter(label for label, _ in set(zip(labels.tolist(), groups.tolist(), strict=True)))
+    return [pairs[label] for label in sorted(pairs)]
+
+
+def untrained(scheme: str, class_name: str) -> str:
+    """The message about a class without a training video."""
+    return (
+        f"split scheme {scheme} leaves class {class_name!r} without a training video: "
+        "add videos of it from further recordings, or choose another `split_scheme`"
+    )
+
+
+def quietly(folds) -> Sequence:
+    """Without scikit-learn's warning about classes with few videos; the split is checked later."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return list(folds)

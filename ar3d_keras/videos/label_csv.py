@@ -1,0 +1,152 @@
+"""A CSV as labels: path,label[,group][,split] and any further columns."""
+
+import csv
+import difflib
+import os
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path, PureWindowsPath
+
+from ar3d_keras.errors import UserError
+from ar3d_keras.videos.video import SPLITS, Video, labelled_video, split_name
+
+COLUMNS = ("path", "label", "group", "split")
+_NEEDED = "its first line must name path,label and optionally group,split"
+
+
+def read_label_csv(file: Path) -> Iterator[Video]:
+    """The videos that a CSV lists, one a row, with paths relative to the CSV's folder.
+
+    Columns are separated by commas, or by semicolons or tabs if the first line is. Their names
+    compare without case and surrounding blanks; rows of empty cells are skipped.
+
+    Raises:
+        UserError: a column is missing, double or almost named as a known one, or a row cannot be
+            used; it names the row as a text editor counts lines.
+    """
+    rows = _read_rows(file)
+    if len(rows) < 2:
+        raise UserError(f"{file} lists no videos: {_NEEDED}, and each further line is one video")
+    header = _read_header(file, rows[0][1])
+    seen: set[str] = set()
+    for number, cells in rows[1:]:
+        where = f"{file} row {number}"
+        video = _read_video(file, where, _named_cells(where, header, cells))
+        if video.path in seen:
+            raise UserError(f"{where}: {video.path} is listed twice: remove one of the two rows")
+        seen.add(video.path)
+        yield video
+
+
+def _read_rows(file: Path) -> list[tuple[int, list[str]]]:
+    """(number of its first line, cells) of each row that is not empty."""
+    rows: list[tuple[int, list[str]]] = []
+    try:
+        # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name.
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            line, delimiter = 0, _delimiter(next((text for text in lines if text.strip()), ""))
+            lines.seek(0)
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+            for cells in reader:
+                is_separator = line == 0 and "".join(cells) in ("sep=", f"sep={delimiter}")
+                if any(cell.strip() for cell in cells) and not is_separator:
+                    rows.append((line + 1, cells))
+                line = reader.line_num
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file} cannot be read as a CSV in UTF-8: {error}") from None
+    return rows
+
+
+def _delimiter(first_line: str) -> str:
+    """The separator between the names of columns, or the one that Excel's `sep=;` tells."""
+    first_line = first_line.strip("\r\n\ufeff")
+    if first_line.startswith("sep=") and len(first_line) == 5:
+        return first_line[-1]
+    for delimiter in ";\t":
+        names = [_plain(name.strip('"')) for name in first_line.split(delimiter)]
+        if len(names) > 1 and ("path" in names or "label" in names):
+            return delimiter
+    return ","
+
+
+def _read_header(file: Path, names: list[str]) -> list[str]:
+    """The names of the columns, with the known ones in plain spelling."""
+    plain = [_plain(name) for name in names]
+    header = [known if known in COLUMNS else name for known, name in zip(plain, names, strict=True)]
+    for column in plain:
+        if column and plain.count(column) > 1:
+            raise UserError(
+                f"{file} has {plain.count(column)} columns {column!r}: rename all but one"
+            )
+    for column in ("path", "label"):
+        if column not in plain:
+            raise UserError(
+                f"{file} has no column {column!r} (it has {', '.join(names)}): {_NEEDED}"
+            )
+    letters = ["".join(filter(str.isalnum, name)) for name in plain]
+    for column in ("group", "split"):
+        similar = difflib.get_close_matches(column, letters, n=1, cutoff=0.8)
+        if column not in plain and similar:
+            name = names[letters.index(similar[0])]
+            raise UserError(
+                f"{file} has a column {name!r}, which is almost {column!r}: name it {column!r} if "
+                "it is that, else give it a name that is less similar"
+            )
+    return header
+
+
+def _plain(name: str) -> str:
+    """A column's name without case, surrounding blanks and invisible characters."""
+    name = unicodedata.normalize("NFKC", name)
+    return "".join(c for c in name if unicodedata.category(c) != "Cf").strip().casefold()
+
+
+def _named_cells(where: str, header: list[str], cells: list[str]) -> dict[str, str]:
+    """The cells by column; cells without a column must be empty, as spreadsheets add them."""
+    for place, cell in enumerate(cells):
+        if cell.strip() and (place >= len(header) or not header[place].strip()):
+            raise UserError(
+                f"{where} has more cells than the first line has columns: put a value that "
+                'contains a separator in double quotes (")'
+            )
+    cells = cells + [""] * (len(header) - len(cells))
+    return {name: cell for name, cell in zip(header, cells, strict=False) if name.strip()}
+
+
+def _read_video(file: Path, where: str, row: dict[str, str]) -> Video:
+    path = row.pop("path")
+    label, group, split = (row.pop(name, "").strip() for name in ("label", "group", "split"))
+    if not path.strip() or not label:
+        raise UserError(f"{where} has no {'label' if path.strip() else 'path'}: fill it in")
+    if "\0" in path:
+        raise UserError(f"{where}: {path!r} contains a zero byte, which no file name can")
+    path = _relative(file, where, path)
+    if split and split_name(split) is None:
+        raise UserError(f"{where}: split {split!r} is not one of {', '.join(SPLITS)}")
+    return labelled_video(path, label, group, split_name(split), row)
+
+
+def _relative(file: Path, where: str, path: str) -> str:
+    """`path` relative to the folder of the CSV.
+
+    A path as Windows writes it, or with blanks around it, is meant without them if only that file
+    exists.
+    """
+    folder = file.parent
+    other = path.strip().replace("\\", "/")
+    if other != path and not (folder / path).exists() and (folder / other).exists():
+        path = other
+    if Path(path).is_absolute():
+        pairs = (folder.absolute(), Path(path)), (folder.resolve(), Path(path).resolve())
+        for root, whole in pairs:
+            inside = Path(os.path.normpath(whole))
+            if inside != root and inside.is_relative_to(root):
+                return inside.relative_to(root).as_posix()
+    normal = os.path.normpath(path)
+    outside = Path(path).is_absolute() or normal == "." or Path(normal).parts[0] == ".."
+    if outside or (PureWindowsPath(path).is_absolute() and not (folder / path).exists()):
+        raise UserError(
+            f"{where}: {path} lies outside {folder}: "
+            "move the CSV above its videos and give paths relative to it"
+        )
+    return normal

@@ -1,0 +1,111 @@
+"""What val and test share with the videos that training sees: source recordings, or all bytes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ar3d_keras.videos.video import SPLITS, Video
+
+
+@dataclass(frozen=True)
+class Leak:
+    """How many videos share a source recording, or all their bytes, across splits.
+
+    Attributes:
+        sizes: videos by split.
+        ungrouped: videos whose group is unknown.
+        val_train: videos of val with a training video of the same group.
+        test_train: videos of test with a training video of the same group.
+        test_train_val: videos of test with a training or validation video of the same group.
+        val_copies: videos of val with the same bytes as a training video.
+        test_copies: videos of test with the same bytes as a training or validation video.
+    """
+
+    sizes: dict[str, int]
+    ungrouped: int
+    val_train: int
+    test_train: int
+    test_train_val: int
+    val_copies: int = 0
+    test_copies: int = 0
+
+    @property
+    def has_leakage(self) -> bool:
+        """Whether a group, or the bytes of a video, are in two splits."""
+        return bool(self.val_train or self.test_train_val or self.val_copies or self.test_copies)
+
+    def sentences(self) -> list[str]:
+        """The report; its first sentence is the verdict."""
+        lines = [*self._group_leaks(), *self.copy_sentences()]
+        if not lines and self.ungrouped == sum(self.sizes.values()):
+            lines = [
+                "Leak unknown: no video has a group, the source recording that it was cut from; "
+                "a group column in a CSV gives it."
+            ]
+        elif not lines:
+            lines = ["No leak: no source recording is in two splits."]
+        if 0 < self.ungrouped < sum(self.sizes.values()):
+            lines.append(f"{self.ungrouped} videos have no group; each counts as its own.")
+        return lines
+
+    def _group_leaks(self) -> list[str]:
+        if self.test_train:
+            return [
+                f"LEAK: {self._share(self.test_train, 'test')} share a source recording with a "
+                "training video, so the test score measures recognition of recordings too.",
+                f"{self._share(self.val_train, 'val')} share one with a training video; "
+                f"{self._share(self.test_train_val, 'test')} with a training or validation video.",
+            ]
+        if self.val_train:
+            return [
+                f"LEAK: {self._share(self.val_train, 'val')} share a source recording with a "
+                "training video, so the choice of the best epoch favors recognition of recordings.",
+                f"{self._share(self.test_train_val, 'test')} share one with a validation video.",
+            ]
+        if self.test_train_val:
+            return [
+                f"LEAK: {self._share(self.test_train_val, 'test')} share a source recording with a "
+                "validation video, and validation chose the best epoch."
+            ]
+        return []
+
+    def copy_sentences(self) -> list[str]:
+        """The part of the report about videos with the same bytes; empty if there are none."""
+        lines = []
+        if self.test_copies:
+            lines.append(
+                f"LEAK: {self._share(self.test_copies, 'test')} have the same bytes as a training "
+                "or validation video."
+            )
+        if self.val_copies:
+            lines.append(
+                f"LEAK: {self._share(self.val_copies, 'val')} have the same bytes as a training "
+                "video."
+            )
+        return lines
+
+    def _share(self, count: int, split: str) -> str:
+        total = self.sizes[split]
+        return f"{count} of {total} {split} videos ({count / max(total, 1):.1%})"
+
+
+def find_copies(
+    videos: Mapping[str, Sequence[Video]], hashes: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    """The videos of val and test whose bytes are those of a video in an earlier split.
+
+    Args:
+        videos: the videos of train, val and test.
+        hashes: path -> hash of the content; videos without one are not compared.
+
+    Returns:
+        (path, path of the first such video): a val video with a training video, a test video with
+        a training or validation video, in the catalog's order.
+    """
+    copies: list[tuple[str, str]] = []
+    known: dict[str, str] = {}
+    for name in SPLITS:
+        hashed = [(v.path, hashes[v.path]) for v in videos.get(name, ()) if hashes.get(v.path)]
+        copies += [(path, known[content]) for path, content in hashed if content in known]
+        for path, content in hashed:
+            known.setdefault(content, path)
+    return tuple(copies)
