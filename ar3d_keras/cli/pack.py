@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from ar3d_keras.cli.options import parse
-from ar3d_keras.config import Flow
+from ar3d_keras.config import PRESETS, Flow, Range, TrainConfig, from_json
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 
@@ -45,10 +45,10 @@ OPTIONS = PackOptions
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Raises UserError for what the user can put right."""
+    """Raises UserError for what the user can correct."""
     options = parse(PackOptions, arguments, verb="pack", text=__doc__)
     _validate(options)
-    from ar3d_keras.experiments.configure import configure
+    from ar3d_keras.experiments.configure import default_preset
     from ar3d_keras.videos.catalog import open_catalog
     from ar3d_keras.videos.dataset import clip_shape
     from ar3d_keras.videos.flow import check
@@ -59,11 +59,13 @@ def main(arguments: Sequence[str]) -> None:
     console = Console()
     workers = decoding_threads(options.workers)
     if is_pack(options.data):
-        raise UserError(f"--data {options.data} is a pack: give the videos it was made of")
+        raise UserError(f"`data` {options.data} is a pack: give the videos it was made of")
     catalog = open_catalog(options.data)
     if options.out.resolve() == catalog.root:
-        raise UserError(f"--out {options.out} is the folder of the videos: give another")
-    shape = clip_shape(configure(data=catalog.root).data)
+        raise UserError(f"`out` {options.out} is the folder of the videos: give another")
+    # What a preset changes for all networks; a network's own part would import Keras.
+    config = from_json(PRESETS[default_preset(catalog.root)], TrainConfig())
+    shape = clip_shape(config.data)
     size = options.resize or (shape.resize_height, shape.resize_width)
     quality = options.quality if options.codec == "jpeg" else None
     try:
@@ -82,12 +84,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _validate(options: PackOptions) -> None:
-    if not 1 <= options.quality <= 100:
-        raise UserError(f"--quality {options.quality} must be 1 to 100")
-    if options.stride < 1:
-        raise UserError(f"--stride {options.stride} must be at least 1")
+    Range(1, 100).check("quality", options.quality)
+    Range(1).check("stride", options.stride)
     if options.resize and not all(1 <= side <= 8192 for side in options.resize):
-        raise UserError(f"--resize {options.resize[0]} {options.resize[1]} must be 1 to 8192 each")
+        raise UserError(f"`resize` {options.resize[0]} {options.resize[1]} must be 1 to 8192 each")
 
 
 def _log(pack, console: Console) -> None:
