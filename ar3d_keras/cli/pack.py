@@ -51,7 +51,6 @@ def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can correct."""
     options = parse(PackOptions, arguments, verb="pack", text=__doc__)
     _validate(options)
-    from ar3d_keras.experiments.configure import configure
     from ar3d_keras.videos.catalog import open_catalog
     from ar3d_keras.videos.dataset import clip_shape
     from ar3d_keras.videos.flow import check
