@@ -24,7 +24,7 @@ from ar3d_keras.config import RecipeConfig, TrainConfig, to_json
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.setup import resolve
 from ar3d_keras.experiments.tuning.oracles import OBJECTIVE, chosen, make_oracle
-from ar3d_keras.experiments.tuning.parallel import Chief, Post, serve
+from ar3d_keras.experiments.tuning.parallel import Chief, Role, serve
 from ar3d_keras.experiments.tuning.record import check_same_search, is_over
 from ar3d_keras.experiments.tuning.results import Result, ranked, read_result, read_results
 from ar3d_keras.experiments.tuning.space import Parameter, shown, with_values
@@ -75,14 +75,14 @@ class Search:
 
 
 def search(
-    what: Search, dataset: Dataset | None, post: Post, *, workers: int, reporter: Reporter
+    what: Search, dataset: Dataset | None, role: Role, *, workers: int, reporter: Reporter
 ) -> None:
     """Runs trials until there are no more, alone, as a chief, or as a worker.
 
     Args:
         what: the search.
         dataset: its train and val videos; a chief needs none.
-        post: what this process is.
+        role: of this process.
         workers: threads that decode.
         reporter: a bar over the trials, and a line for each.
 
@@ -94,20 +94,20 @@ def search(
     """
     # TensorFlow warns about repeated tracing, but every trial needs a network of its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    oracle = what.oracle(chief=post.is_chief)
+    oracle = what.oracle(chief=role.is_chief)
     with reporter.bar("trials", oracle.planned(), "trials") as update:
         progress = Progress(what.folder, oracle.planned(), update, reporter)
-        if post.is_chief:
+        if role.is_chief:
             if not is_over(what.folder) and oracle.has_more():
-                serve(oracle, post.chief_address, progress.poll, reporter)
+                serve(oracle, role.chief_address, progress.poll, reporter)
             progress.poll()
             return
-        if post.is_worker:
-            oracle = Chief(oracle, post.chief_address, lambda: is_over(what.folder), reporter)
+        if role.is_worker:
+            oracle = Chief(oracle, role.chief_address, lambda: is_over(what.folder), reporter)
             if not oracle.wait():
                 return
             check_same_search(what.folder, what.record)
-        while (trial := oracle.create_trial(post.name)).status != TrialStatus.STOPPED:
+        while (trial := oracle.create_trial(role.name)).status != TrialStatus.STOPPED:
             if trial.status == TrialStatus.IDLE:  # the others must finish first
                 time.sleep(0.5)
                 continue
