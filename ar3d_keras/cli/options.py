@@ -285,6 +285,16 @@ def check_not_typed(arguments: Sequence[str], allowed: Collection[str], reason: 
         raise UserError(f"{flags}: {reason}")
 
 
+def check_run(run: str | None, runs_dir: Path, needs: Sequence[str] = ()) -> None:
+    """Raises UserError if there is no such run or .keras file, before Keras starts."""
+    from ar3d_keras.runs import find_run
+
+    if run is None or not run.endswith(".keras"):
+        find_run(run, runs_dir, needs=needs)
+    elif not Path(run).is_file():
+        raise UserError(f"`run` {run}: there is no such file")
+
+
 def peek(arguments: Sequence[str], *flags: str) -> dict[str, str | None]:
     """The values of a few flags, read before the others because their defaults depend on them."""
     found: dict[str, str | None] = dict.fromkeys(flags)
