@@ -28,13 +28,13 @@ def draw(results: Sequence[Result], space: Sequence[Parameter]) -> Figure:
     Choices are spread a little so that equal trials do not hide each other.
 
     Args:
-        results: those of the trials, at least one of which did not fail.
+        results: the results of the trials; at least one did not fail.
         space: the searched options.
     """
     panels = 1 + len(space)
     rows = math.ceil(panels / COLUMNS)
-    figure = drawing.new_figure(3.7 * COLUMNS, 0.3 + 2.7 * rows, layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.12, w_pad=0.06)
+    figure = drawing.new_figure(3.7 * COLUMNS, 0.3 + 2.7 * rows)
+    figure.set_layout_engine("constrained", h_pad=0.12, w_pad=0.06)
     grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axes in grid[panels:]:
         axes.set_visible(False)
