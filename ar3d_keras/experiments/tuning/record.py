@@ -9,8 +9,8 @@ from ar3d_keras import atomic
 from ar3d_keras.config import TrainConfig, from_json, to_json
 from ar3d_keras.errors import UserError
 
-# Two commands with equal entries are the same search; `trials` and the place of the data may differ.
-IDENTITY = ("tuner", "space", "config", "fingerprint", "backend", "precision")
+# A search is the same if these are equal, and the configuration. `trials` may grow.
+IDENTITY = ("tuner", "space", "fingerprint", "backend", "precision")
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -53,11 +53,7 @@ def check_same_search(folder: Path, record: Mapping[str, Any]) -> None:
     # Options that are newer than the search have their defaults.
     config = from_json(before.get("config", {}), TrainConfig(), str(folder / "search.json"))
     before["config"] = to_json(config)
-    different = [
-        f"{what} differs"
-        for what in IDENTITY
-        if what != "config" and before.get(what) != record[what]
-    ]
+    different = [f"{what} differs" for what in IDENTITY if before.get(what) != record[what]]
     different += _different_options(before["config"], record["config"])
     if different:
         raise UserError(
