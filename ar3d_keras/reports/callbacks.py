@@ -29,7 +29,9 @@ class CurvesPlot(keras.callbacks.Callback):
         rows: rows of earlier epochs, where a run is resumed.
     """
 
-    def __init__(self, file: str | Path, name: str = "", rows: Sequence[dict[str, float]] = ()):
+    def __init__(
+        self, file: str | Path, name: str = "", rows: Sequence[dict[str, float]] = ()
+    ) -> None:
         super().__init__()
         self.file, self.name, self.rows = Path(file), name, list(rows)
 
@@ -54,7 +56,7 @@ class ConfusionMatrixReport(keras.callbacks.Callback):
         class_names: Sequence[str],
         folder: str | Path,
         about: Mapping[str, str] | None = None,
-    ):
+    ) -> None:
         super().__init__()
         self.data, self.class_names, self.folder = data, class_names, Path(folder)
         self.about = dict(about or {})
