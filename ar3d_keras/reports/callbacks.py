@@ -93,12 +93,12 @@ class TensorBoardReport(keras.callbacks.TensorBoard):
             metrics: the content of metrics.json.
             folder: the folder of the report, with confusion.png.
         """
-        import tensorflow as tf
+        from matplotlib.image import imread
 
-        confusion = tf.io.decode_png((folder / "confusion.png").read_bytes())
-        writer = tf.summary.create_file_writer(str(Path(self.log_dir) / "evaluation" / split))
+        summary = self.summary  # tensorflow.summary
+        writer = summary.create_file_writer(str(Path(self.log_dir) / "evaluation" / split))
         with contextlib.closing(writer), writer.as_default(step=self.epoch):
             for name in HEADLINES:
                 if name != "top5" or has_informative_top5(metrics):
-                    tf.summary.scalar(f"evaluation/{name}", metrics[name])
-            tf.summary.image("evaluation/confusion", confusion[None])
+                    summary.scalar(f"evaluation/{name}", metrics[name])
+            summary.image("evaluation/confusion", imread(folder / "confusion.png")[None])
