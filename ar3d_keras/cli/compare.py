@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
     if len(options.runs) < 2:
         raise UserError("compare takes two runs or more: name their folders")
     start_backend()
-    from ar3d_keras.experiments.comparison import compare
+    from ar3d_keras.experiments.compare import compare
 
     console = Console()
     written = compare(

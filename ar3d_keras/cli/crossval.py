@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError("`fold` is an option of train: crossval runs every fold")
     # The config of a run of one fold stands for all of them.
     data = dataclasses.replace(options.data, fold=None)
-    from ar3d_keras.experiments.cross_validate import crossval
+    from ar3d_keras.experiments.crossval import crossval
 
     console = Console()
     metrics = crossval(

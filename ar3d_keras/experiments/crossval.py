@@ -1,162 +1,161 @@
-"""All folds of a cross-validation in one summary: crossval.html and crossval.json."""
+"""Cross-validation: a run for each fold, and one summary of them all."""
 
-from collections.abc import Mapping
+import dataclasses
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import keras
 
-from ar3d_keras.atomic import write_json, write_text
-from ar3d_keras.evaluation.results import SUMMARY, Result
-from ar3d_keras.reports import crossval_page, drawing, plots
-from ar3d_keras.runs import Run, columns, read_history
+from ar3d_keras.config import Preset, TrainConfig
+from ar3d_keras.console import Console
+from ar3d_keras.errors import UserError
+from ar3d_keras.evaluation.results import read_result
+from ar3d_keras.experiments import setup
+from ar3d_keras.experiments.configure import configure, without_fold
+from ar3d_keras.experiments.crossval_summary import summarize
+from ar3d_keras.experiments.train import resume, train
+from ar3d_keras.progress import Reporter
+from ar3d_keras.runs import Run, check_plain_name
+from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.folds import FOLD_SCHEMES, num_folds
 
 
-def mean_interval(shares: np.ndarray) -> list[float] | None:
-    """The 95 % interval of the mean of the folds' top-1, by Student's t, within 0..1.
+def crossval(
+    config: TrainConfig | str | os.PathLike[str] | None = None,
+    *,
+    preset: Preset | None = None,
+    name: str = "crossval",
+    runs_dir: str | os.PathLike[str] = "runs",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    export: bool = False,
+    reporter: Reporter | None = None,
+    command: str | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Trains and evaluates a run for every fold, and sums up their test results.
 
-    The training sets of the folds overlap, so the folds are not independent and the interval is
-    a rough guide (Bengio and Grandvalet, 2004: no unbiased estimate exists).
+    The runs are `runs_dir`/`name`/fold-1 and so on. Finished folds are not repeated and a stopped
+    one is resumed, so that the same call continues a stopped cross-validation.
 
     Args:
-        shares: (folds,) top-1 of each fold.
+        config: as for `train`.
+        preset: as for `train`.
+        name: of the cross-validation's folder.
+        runs_dir: the folder of all runs.
+        callbacks: as for `train`; used for every fold.
+        export: whether each fold writes a SavedModel.
+        reporter: receives progress and log lines. Default: prints them.
+        command: the command to record.
+        options: as for `train`; `split_scheme` is kfold (default), logo or random.
 
     Returns:
-        [low, high]; None for one fold, or where all folds have the same top-1.
+        The content of crossval.json: top1 of all videos, top1_mean over the folds, their
+        intervals, and each fold's metrics.
+
+    Raises:
+        UserError: as `train`; the folder holds folds of other options or other data.
+        KeyboardInterrupt: the same call continues.
     """
-    from scipy.stats import t
-
-    shares = np.asarray(shares, np.float64)
-    if (shares == shares[0]).all():
-        return None
-    reach = t.ppf(0.975, len(shares) - 1) * shares.std(ddof=1) / np.sqrt(len(shares))
-    mean = shares.mean()
-    return [float(max(mean - reach, 0)), float(min(mean + reach, 1))]
-
-
-def summarise(folder: Path, result: Result, about: Mapping[str, object]) -> dict:
-    """Writes curves.png, confusion.png, crossval.html and, last, crossval.json into `folder`.
-
-    Args:
-        folder: of the cross-validation; the runs of `result` are in it.
-        result: the test reports of all folds.
-        about: what this process is (command, ...), for the record.
-
-    Returns:
-        The metrics of crossval.json: top1 (all videos with the same weight) with its interval over
-        groups, top1_mean (the mean of the folds) with its interval over folds, and each fold's.
-    """
-    metrics, about = _metrics(folder, result), _about(result) | dict(about)
-    matrix = plots.confusion(
-        _confusion(result), result.class_names, f"Confusion · {result.name}, all folds"
-    )
-    pictures = {"confusion": matrix}
-    histories = {run.name: columns(read_history(run.history)) for run in result.runs}
-    if any(map(plots.drawable, histories.values())):
-        pictures["curves"] = plots.curves(histories)
-    drawn = {name: drawing.png_bytes(figure) for name, figure in pictures.items()}
-    page = crossval_page.build(metrics, about, result.class_names, drawn)
-    write_text(folder / "crossval.html", page)
-    for name, figure in pictures.items():
-        drawing.save(figure, folder / f"{name}.png")
-    write_json(folder / SUMMARY, metrics | about)
-    return metrics
-
-
-def _metrics(folder: Path, result: Result) -> dict:
-    folds = [
-        {
-            "run": run.folder.relative_to(folder).as_posix(),
-            **{
-                key: metrics[key]
-                for key in ("videos", "skipped", "top1", "top1_interval", "top5", "loss")
-            },
-            "epoch": _kept_epoch(run),
-        }
-        for run, metrics in zip(result.runs, result.metrics, strict=True)
-    ]
-    shares = np.array([fold["top1"] for fold in folds])
-    interval, method = result.interval
-    loud = any(record["split"]["has_leakage"] for record in result.records)
-    return {
-        "name": result.name,
-        "top1": result.top1,
-        "top1_interval": interval,
-        "interval_method": method,
-        "top1_mean": float(shares.mean()),
-        "top1_mean_interval": mean_interval(shares),
-        "mean_interval_method": _mean_interval_method(shares),
-        "top1_deviation": float(shares.std(ddof=1)) if len(shares) > 1 else None,
-        "top5": result.top5,
-        "top5_k": result.top5_k,
-        "num_classes": result.num_classes,
-        "loss": result.loss,
-        "videos": len(result.paths),
-        "skipped": result.skipped,
-        "folds": folds,
-        "leak": _leak(result),
-        "has_leakage": loud,
-    }
+    reporter = reporter or Console()
+    configured = _with_scheme(configure(config, preset=preset, **options))
+    check_plain_name(name)
+    catalog = setup.open_catalog(configured.data.data, reporter)
+    folder = Path(runs_dir) / name
+    folds = _fold_configs(configured, catalog)
+    _check_folder(folder, folds, catalog.fingerprint)
+    command = command or f"ar3d_keras.crossval(name={name!r})"
+    for number, (fold, fold_config) in enumerate(folds.items(), start=1):
+        reporter.log(f"{name}: fold {number} of {len(folds)}")
+        run = Run(folder / fold)
+        if _is_finished(run):
+            continue
+        if (run.folder / "run.json").is_file():
+            data = fold_config.data
+            resume(
+                run.folder,
+                data=data.data,
+                workers=data.workers,
+                callbacks=callbacks,
+                reporter=reporter.fresh(),
+                command=command,
+            )
+        else:
+            train(
+                fold_config,
+                name=fold,
+                runs_dir=folder,
+                callbacks=callbacks,
+                export=export,
+                reporter=reporter.fresh(),
+                command=command,
+            )
+        keras.utils.clear_session()
+    result = read_result(folder.resolve().name, [Run(folder / fold) for fold in folds], "test")
+    reporter.log_to(folder / "log.txt")
+    return summarize(folder, result, {"command": command})
 
 
-def _mean_interval_method(shares: np.ndarray) -> str:
-    if len(shares) == 1:
-        return "The 95 % interval of the mean cannot be estimated from one fold."
-    if mean_interval(shares) is None:
-        return "The 95 % interval of the mean cannot be estimated: all folds have the same top-1."
-    return (
-        f"95 % by Student's t over {len(shares)} folds, whose training sets overlap: a rough guide."
-    )
-
-
-def _about(result: Result) -> dict:
-    """Where the numbers come from."""
-    record = result.records[0]
-    return {
-        "dataset": result.metrics[0]["dataset"],
-        "split": result.split,
-        "split_scheme": result.scheme,
-        "protocol": result.protocol,
-        "precision": result.metrics[0]["precision"],
-        "seed": record["config"]["recipe"]["seed"],
-        "network": result.metrics[0]["network"],
-        "backend": record["backend"],
-        "device": record["device"],
-        "versions": ", ".join(f"{k} {v}" for k, v in record["versions"].items()),
-        "git_commit": record["git_commit"],
-    }
-
-
-def _leak(result: Result) -> list[str]:
-    """One verdict over all folds, then the notes of each run."""
-    counts = [record["split"]["leak_counts"] for record in result.records]
-    tested = sum(count["sizes"]["test"] for count in counts)
-    shared = sum(count["test_train"] for count in counts)
-    notes = dict.fromkeys(note for record in result.records for note in record["split"]["notes"])
-    if shared:
-        verdict = (
-            f"LEAK: over all folds {shared} of {tested} test videos ({shared / tested:.1%}) share "
-            "a source recording with a training video of their fold, so the score measures "
-            "recognition of recordings too."
+def _with_scheme(config: TrainConfig) -> TrainConfig:
+    """The configuration with a split scheme that has folds."""
+    data = config.data
+    if data.split_scheme not in (None, *FOLD_SCHEMES):
+        raise UserError(
+            f"`split_scheme` {data.split_scheme} has no folds: use {', '.join(FOLD_SCHEMES)}"
         )
-    else:
-        verdict = result.records[0]["split"]["leak"][0]
-    return [verdict, *notes]
+    data = dataclasses.replace(data, split_scheme=data.split_scheme or "kfold")
+    return without_fold(dataclasses.replace(config, data=data))
 
 
-def _kept_epoch(run: Run) -> int | None:
-    """The epoch whose network was evaluated; None where the history is missing."""
-    history = columns(read_history(run.history))
-    if history and run.record()["config"]["recipe"].get("keep") == "last":
-        return int(history["epoch"][-1])
-    best = plots.best_epoch(history)
-    return None if best is None else int(best)
+def _fold_configs(config: TrainConfig, catalog: Catalog) -> dict[str, TrainConfig]:
+    """The name and resolved configuration of each fold's run."""
+    config = setup.resolve(config, catalog)
+    scheme = config.data.split_scheme
+    assert scheme is not None, "the configuration is resolved"
+    folds = num_folds(catalog, scheme, config.data.folds)
+    configs = {
+        f"fold-{fold}": dataclasses.replace(
+            config, data=dataclasses.replace(config.data, fold=fold)
+        )
+        for fold in range(1, folds + 1)
+    }
+    for fold_config in configs.values():
+        setup.split_videos(fold_config, catalog)  # a fold that cannot be is refused now
+    return configs
 
 
-def _confusion(result: Result) -> np.ndarray:
-    """(classes, classes) int64 over all folds: rows true, columns predicted."""
-    from sklearn.metrics import confusion_matrix
+def _check_folder(folder: Path, folds: dict[str, TrainConfig], fingerprint: str) -> None:
+    """Checks that the folds in a folder, if any, are folds of this cross-validation."""
+    for name, config in folds.items():
+        if (folder / name / "run.json").is_file():
+            _check_same_run(Run(folder / name), config, fingerprint)
+    if strangers := {path.name for path in folder.glob("fold-*")} - folds.keys():
+        raise UserError(
+            f"{folder} holds {min(strangers)}, but there are {len(folds)} folds: repeat the "
+            "command as it was, or choose another `name`"
+        )
 
-    names = list(result.class_names)
-    if len(names) == 1:  # scikit-learn warns
-        return np.full((1, 1), len(result.labels))
-    return confusion_matrix(result.labels.astype(str), result.predicted.astype(str), labels=names)
+
+def _check_same_run(run: Run, config: TrainConfig, fingerprint: str) -> None:
+    """Folds with other options or data cannot be summed up with these."""
+    before = run.config()
+    # Where the data is and how many threads decode it changes no metric.
+    data = dataclasses.replace(before.data, data=config.data.data, workers=config.data.workers)
+    for what, same in (
+        ("options", dataclasses.replace(before, data=data) == config),
+        ("data", run.record()["data"]["fingerprint"] == fingerprint),
+    ):
+        if not same:
+            raise UserError(
+                f"{run.folder} began with other {what}: repeat the command as it was, or choose "
+                "another `name`"
+            )
+
+
+def _is_finished(run: Run) -> bool:
+    if not (run.folder / "run.json").is_file():
+        return False
+    record = run.record()
+    by_old_version = any(run.saved_model.glob("*/saved_model.pb"))
+    return record.get("finished_epochs") == run.config().recipe.epochs or by_old_version

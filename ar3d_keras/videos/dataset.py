@@ -151,7 +151,7 @@ def open_dataset(
             reporter.log(f"skipped ({name}): {path!r}: {reason}")
         for video in split.videos(name):
             if damage := scanned.damaged.get(video.path):
-                reporter.log(f"damaged ({name}): {video.path!r}: {damage}")
+                reporter.log(f"damaged ({name}): {video.path!r}: {damage}; the rest is used")
         if len(skipped) == len(split.videos(name)):
             raise UserError(f"no video of {name} in {root} can be decoded; {_REPLACE}")
     if scanned.unreadable:

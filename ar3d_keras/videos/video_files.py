@@ -17,10 +17,10 @@ from ar3d_keras.videos.frame_folder import (
 # Containers that FFmpeg opens. Files with another name are recognized by their first bytes.
 VIDEO_SUFFIXES = frozenset(
     """
-    .264 .265 .3g2 .3gp .3gpp .amv .apng .asf .avc .avi .dav .divx .drc .dv .f4v .flv .gif .gxf
-    .h261 .h263 .h264 .h265 .hevc .ismv .ivf .m1v .m2t .m2ts .m2v .m4v .mj2 .mjpeg .mjpg .mk3d
-    .mkv .mov .mp4 .mp4v .mpe .mpeg .mpg .mts .mxf .nut .ogm .ogv .qt .rm .rmvb .ts .vob .webm
-    .wmv .wtv .xvid .y4m
+    .264 .265 .3g2 .3gp .3gpp .amv .apng .asf .avc .avi .bik .cavs .dav .divx .dnxhd .drc .dv .f4v
+    .flc .fli .flv .gif .gxf .h261 .h263 .h264 .h265 .hevc .ismv .ivf .m1v .m2t .m2ts .m2v .m4v
+    .mj2 .mjpeg .mjpg .mk3d .mkv .mov .mp4 .mp4v .mpe .mpeg .mpg .mpv .mts .mxf .nsv .nut .obu .ogm
+    .ogv .qt .rm .rmvb .roq .smk .swf .trp .ts .vc1 .vc2 .viv .vob .webm .wm .wmv .wtv .xvid .y4m
     """.split()
 )
 AUDIO_SUFFIXES = frozenset(

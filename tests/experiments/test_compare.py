@@ -8,8 +8,8 @@ import pytest
 from ar3d_keras import Evaluation, write_report
 from ar3d_keras.atomic import write_csv, write_json
 from ar3d_keras.evaluation.results import find_result, read_result
-from ar3d_keras.experiments.compare import check_comparable, differences, paired
-from ar3d_keras.experiments.crossval import mean_interval, summarise
+from ar3d_keras.experiments.comparison import check_comparable, differences, paired
+from ar3d_keras.experiments.crossval_summary import mean_interval, summarize
 from ar3d_keras.runs import Run
 
 CLASSES = ("a", "b", "c")
@@ -117,7 +117,7 @@ def test_folds_are_pooled_and_summed_up(tmp_path):
         make_run(folder / "fold-2", np.array([1, 0], bool), scheme="kfold 2 of 2", first=4),
     ]
     pooled = read_result("cv", runs, "test")
-    figures = summarise(folder, pooled, {"command": "ar3d crossval <b>"})
+    figures = summarize(folder, pooled, {"command": "ar3d crossval <b>"})
     assert figures["top1"] == pytest.approx(4 / 6)  # every video alike
     assert figures["top1_mean"] == pytest.approx((0.75 + 0.5) / 2)  # every fold alike
     assert [fold["top1"] for fold in figures["folds"]] == [0.75, 0.5]

@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ar3d_keras.videos.catalog import open_catalog
@@ -128,6 +128,7 @@ def test_natural_order_is_the_order_of_numbers(numbers, prefix):
     assert sorted(names, key=natural_key) == [f"{prefix}{n}.jpg" for n in sorted(numbers)]
 
 
+@settings(max_examples=50)
 @given(st.lists(st.text()))
 def test_any_names_can_be_sorted(names):
     sorted(names, key=natural_key)

@@ -183,6 +183,7 @@ def test_lists_decide_over_the_rule_and_say_what_differs(tmp_path):
 # The paper's rule
 
 
+@settings(max_examples=30)
 @given(catalogs())
 def test_paper_takes_a_fifth_of_each_class_and_a_fifth_of_the_rest(catalog):
     members = defaultdict(list)
@@ -206,7 +207,7 @@ def test_paper_needs_three_videos_of_each_class(user_error):
 # The leak-free rule
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(catalogs(), st.integers(0, 2**31))
 def test_group_never_puts_a_group_into_two_splits(catalog, seed):
     split = make_split(catalog, "group", seed=seed)
@@ -217,7 +218,7 @@ def test_group_never_puts_a_group_into_two_splits(catalog, seed):
     assert split == make_split(catalog, "group", seed=seed)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.data(), st.integers(0, 99))
 def test_group_does_not_depend_on_the_order_of_the_videos(tmp_path_factory, data, seed):
     catalog = data.draw(catalogs())
@@ -228,7 +229,7 @@ def test_group_does_not_depend_on_the_order_of_the_videos(tmp_path_factory, data
     assert make_split(open_catalog(file), "group", seed=seed).assigned == split.assigned
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(
     classes=st.integers(2, 6),
     groups=st.integers(20, 40),
@@ -316,6 +317,7 @@ def csv_catalog(*splits):
     )
 
 
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(SPLITS), max_size=10))
 def test_csv_is_respected(names):
     catalog = csv_catalog("train", "val", "test", *names)
@@ -439,7 +441,7 @@ def test_each_kind_of_leak_has_its_own_verdict():
 # Folds
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(catalogs(least_groups=4), st.integers(3, 4), st.sampled_from(["kfold", "random"]), st.data())
 def test_every_video_is_tested_once_and_validates_once(catalog, folds, scheme, data):
     seed = data.draw(st.integers(0, 2**31))
@@ -465,6 +467,7 @@ def test_every_video_is_tested_once_and_validates_once(catalog, folds, scheme, d
             assert not split.leak.has_leakage
 
 
+@settings(max_examples=30)
 @given(st.integers(2, 5), st.integers(3, 6), st.integers(1, 4), st.integers(0, 2**31))
 def test_folds_hold_each_class_evenly(classes, folds, size, seed):
     catalog = catalog_of(
