@@ -178,7 +178,7 @@ def test_damage_is_named_by_check_and_refused_by_train(pack, tmp_path, refused, 
     (copy / "shard-00000.bin").write_bytes(content)
     assert main(["check", "--data", str(copy)]) == 2
     captured = capsys.readouterr()
-    assert "in shard-00000.bin is damaged (its checksum is another)" in captured.out
+    assert "in shard-00000.bin is damaged (its checksum is wrong)" in captured.out
     assert "1 of 96 videos in the pack" in captured.err
     flags = ["--runs-dir", tmp_path / "runs", *TINY]
     assert "1 of 96 videos in the pack" in refused("train", "--data", copy, *flags)
