@@ -221,7 +221,9 @@ class _Sound:
             if frame.pts is None:
                 continue
             # In samples: the clock of some containers is too coarse for the frames of AAC.
-            frame.pts = round((frame.pts * Fraction(frame.time_base or 0) - start) * frame.sample_rate)
+            frame.pts = round(
+                (frame.pts * Fraction(frame.time_base or 0) - start) * frame.sample_rate
+            )
             frame.time_base = Fraction(1, frame.sample_rate)
             if frame.pts >= 0:
                 yield float(frame.pts * frame.time_base), encoder.encode(frame)

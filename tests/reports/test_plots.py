@@ -103,16 +103,16 @@ def test_a_small_confusion_matrix_prints_its_counts_whatever_the_names():
     rendered(figure)
 
 
-def test_a_confusion_matrix_of_101_classes_names_them_all_and_shows_a_single_mistake():
-    matrix = np.eye(101, dtype=int) * 30
-    plain = rendered(plots.confusion(matrix, [f"Class{i:03d}" for i in range(101)]))
-    matrix[70, 20] = 1
-    figure = plots.confusion(matrix, [f"Class{i:03d}" for i in range(101)])
+def test_a_confusion_matrix_of_60_classes_names_them_all_and_shows_a_single_mistake():
+    matrix = np.eye(60, dtype=int) * 30
+    plain = rendered(plots.confusion(matrix, [f"Class{i:03d}" for i in range(60)]))
+    matrix[40, 20] = 1
+    figure = plots.confusion(matrix, [f"Class{i:03d}" for i in range(60)])
     axes, shown = figure.axes[0], texts(figure)
-    assert all(f"Class{i:03d}" in shown for i in range(101))
+    assert all(f"Class{i:03d}" in shown for i in range(60))
     assert "30" not in shown
     # A name's line fits between two rows, so that no two overlap.
-    row = axes.get_window_extent().height / 101
+    row = axes.get_window_extent().height / 60
     assert axes.yaxis.get_ticklabels()[0].get_window_extent().height < row
     # The row changes in two cells only: the mistake appears, the diagonal is a little paler.
     changed = np.argwhere((plain != rendered(figure)).any(axis=2))
