@@ -1,9 +1,15 @@
-"""Small real videos, encoded on the spot, whose pictures say which frame they are."""
+"""What all tests share: small real videos whose pictures say which frame they are, and a run.
+
+A run that many tests read is made once, by whichever worker of `pytest -n` comes first.
+"""
 
 import contextlib
+import fcntl
 import http.server
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -38,11 +44,115 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_cache_of_the_user(tmp_path_factory):
-    """Fixtures wider than a function are kept from the user's cache folder too."""
+def _nothing_of_the_user(tmp_path_factory):
+    """No test depends on the user's home folder, cache, time zone or git configuration."""
+    home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("HOME", str(home))
+        patch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
+        patch.setenv("TZ", "Asia/Kathmandu")  # 5:45 hours from UTC
+        patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        time.tzset()
         yield
+    time.tzset()
+
+
+@pytest.fixture(scope="session")
+def make_once(tmp_path_factory):
+    """make_once(name, make): the folder that `make(folder)` filled, in one worker for all.
+
+    Tests copy what they change.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent  # that of the whole session
+
+    def folder_of(name, make) -> Path:
+        folder, made = shared / f"shared-{name}", shared / f"shared-{name}.made"
+        with (shared / f"shared-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # a worker failed in it
+                folder.mkdir()
+                make(folder)
+                made.touch()
+        return folder
+
+    return folder_of
+
+
+# The demo network at a size that trains in two seconds.
+TINY = {
+    "preset": "demo", "height": 16, "width": 16, "filters": 4, "gate_kernel": (1, 1, 1),
+    "dense": 8, "batch_size": 4, "epochs": 2,
+}  # fmt: skip
+TINY_CLASSES = ("Grow", "MoveDown", "MoveUp")
+
+
+def flags(options) -> list[str]:
+    """Options of train() as train.py takes them."""
+    found = []
+    for name, value in options.items():
+        values = value if isinstance(value, tuple) else (value,)
+        found += ["--" + name.replace("_", "-"), *map(str, values)]
+    return found
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Options of train() for the tiny network."""
+    return dict(TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_demo(make_once):
+    """Three classes of the demo set, 12 groups of one clip: 9 train, 12 val and 15 test videos."""
+
+    def make(folder):
+        from ar3d_keras.videos.demo import make_demo
+
+        data = make_demo(folder / "demo", groups=12, clips=1)
+        for place in data.iterdir():
+            if place.is_dir() and place.name not in TINY_CLASSES:
+                shutil.rmtree(place)
+
+    return make_once("demo", make) / "demo"
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_demo, make_once):
+    """The run folder of `python train.py --attention` in a process of its own."""
+
+    def make(folder):
+        given = {**TINY, "data": tiny_demo, "name": "tiny", "runs_dir": folder}
+        command = ["train.py", "--attention", "--profile", "--tensorboard", *flags(given)]
+        environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=Path(__file__).parents[1], env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        (folder / "tiny/stdout.txt").write_text(done.stdout)
+        (folder / "tiny/stderr.txt").write_text(done.stderr)
+
+    return make_once("runs", make) / "tiny"
+
+
+@pytest.fixture
+def plain_reports(monkeypatch):
+    """Reports without examples and explanations, and tiny pictures: most of a short run's time."""
+    import base64
+
+    import numpy
+
+    pixel = base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    )
+    monkeypatch.setattr("ar3d_keras.reports.drawing.png_bytes", lambda figure: pixel)
+    monkeypatch.setattr(
+        "ar3d_keras.reports.examples.choose_examples", lambda *_: numpy.empty(0, int)
+    )
 
 
 @pytest.fixture(autouse=True)

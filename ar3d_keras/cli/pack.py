@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ar3d_keras.cli.options import parse
-from ar3d_keras.config import Flow
+from ar3d_keras.config import PRESETS, Flow, TrainConfig, from_json
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can correct."""
     options = parse(PackOptions, arguments, verb="pack", text=__doc__)
     _validate(options)
-    from ar3d_keras.experiments.configure import configure
+    from ar3d_keras.experiments.configure import default_preset
     from ar3d_keras.videos.catalog import open_catalog
     from ar3d_keras.videos.dataset import clip_shape
     from ar3d_keras.videos.flow import check
@@ -68,7 +68,9 @@ def main(arguments: Sequence[str]) -> None:
         console.log(note)
     if options.out.resolve() == catalog.root:
         raise UserError(f"`out` {options.out} is the folder of the videos: give another")
-    shape = clip_shape(configure(data=catalog.root).data)
+    # The shared part of a preset; a network's own part would import Keras.
+    config = from_json(PRESETS[default_preset(catalog.root)], TrainConfig())
+    shape = clip_shape(config.data)
     size = options.resize or (shape.resize_height, shape.resize_width)
     quality = options.quality if options.codec == "jpeg" else None
     try:

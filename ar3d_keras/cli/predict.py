@@ -76,6 +76,9 @@ class PredictOptions:
     """Clips a step. Default: the batch size of evaluate.py; the last bits of a probability depend on it."""
 
 
+OPTIONS = PredictOptions
+
+
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for mistakes that the user can correct."""
     options = parse(PredictOptions, arguments, verb="predict", text=__doc__)
@@ -120,11 +123,9 @@ def _validate(options: PredictOptions) -> None:
         hop_seconds=options.hop_seconds,
         live=options.camera is not None,
     )
-    suffix = options.overlay.suffix.lower() if options.overlay else ""
-    if suffix not in ("", *OVERLAYS) and not options.overlay.is_dir():
-        raise UserError(
-            f"`overlay` must end in .mp4 or .avi, or be a folder, not {options.overlay}"
-        )
+    overlay = options.overlay
+    if overlay and overlay.suffix.lower() not in ("", *OVERLAYS) and not overlay.is_dir():
+        raise UserError(f"`overlay` must end in .mp4 or .avi, or be a folder, not {overlay}")
 
 
 def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
@@ -235,6 +236,11 @@ def _on_files(
         else:
             written += 1
             notes.log(f"overlay  {prediction.path} -> {file}")
+    if written:
+        from ar3d_keras.reports.fonts import legend
+
+        for label, name in legend(classifier.class_names):
+            notes.log(f"overlay  {label} is {name!r}: no installed font has its letters")
     if failed and not written:
         raise UserError("no overlay could be written; the reasons are named above")
 

@@ -67,7 +67,7 @@ class Result:
     @property
     def num_classes(self) -> int:
         """The number of classes."""
-        return len(self.class_names)
+        return len(self.records[0]["class_names"])
 
     @property
     def loss(self) -> float:
@@ -129,7 +129,7 @@ class Result:
         return float(np.median(rates)) if rates else None
 
     @cached_property
-    def assignment(self) -> frozenset[str]:
+    def assignment(self) -> frozenset[tuple[str, ...]]:
         """split.csv of every run: the videos of train, val and test."""
         return frozenset(
             (run.folder / "split.csv").read_text("utf-8", "surrogateescape") for run in self.runs

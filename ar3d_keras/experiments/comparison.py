@@ -108,8 +108,8 @@ def check_comparable(results: Sequence[Result]) -> None:
     """
     if found := differences(results):
         raise UserError(
-            f"these results do not belong into one table: {found[0].rstrip('.')}; judge them alike, "
-            "or say --allow-different, which the table then tells"
+            f"these results cannot be compared: {found[0].rstrip('.')}; evaluate them alike, or "
+            "use `allow_different`, which the page then states"
         )
 
 

@@ -175,7 +175,7 @@ class StopOnNaN(keras.callbacks.Callback):
         if not math.isfinite(loss):
             raise UserError(
                 f"the loss became {loss} in epoch {self.epoch + 1}, step {batch + 1}: lower "
-                "--learning-rate, or train with --precision float32; what earlier epochs wrote "
+                "`learning_rate`, or train with `precision` float32; what earlier epochs wrote "
                 "is kept"
             )
 

@@ -49,7 +49,7 @@ def restore(file: Path, model: keras.Model) -> int:
         with file.open("rb") as handle, np.load(handle) as saved:
             arrays = {name: saved[name] for name in saved.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{file} is damaged ({error}): train again under another --name") from None
+        raise UserError(f"{file} is damaged ({error}): train again under another `name`") from None
     epochs = int(arrays.pop("epochs"))
     if {n: a.shape for n, a in arrays.items()} != {n: tuple(v.shape) for n, v in variables.items()}:
         raise UserError(f"{file} holds another network: resume with the options of the run")

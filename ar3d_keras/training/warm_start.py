@@ -5,7 +5,6 @@ Source of the aim: the paper's last section, which names transfer learning as fu
 
 import fnmatch
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,16 +34,17 @@ class WarmStart:
     def of(run: Run) -> "WarmStart":
         """The one that a run with `init_from` was begun with."""
         told = run.record()["init_from"]
-        class_names = None if told["classes"] is None else tuple(told["classes"])
+        class_names = told.get("class_names", told.get("classes"))  # as earlier versions wrote it
+        class_names = None if class_names is None else tuple(class_names)
         return WarmStart(Path(told["file"]), told["sha256"], class_names)
 
     def record(self) -> dict[str, object]:
         """What run.json keeps of it."""
-        return {"file": str(self.file), "sha256": self.sha256, "classes": self.class_names}
+        return {"file": str(self.file), "sha256": self.sha256, "class_names": self.class_names}
 
 
 def find_warm_start(source: str, runs_dir: Path) -> WarmStart:
-    """What `--init-from` names.
+    """What `init_from` names.
 
     Args:
         source: a .keras file, a run folder, or a name under `runs_dir`.
@@ -64,16 +64,15 @@ def _sha256(file: Path) -> str:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(
-            f"--init-from {file} cannot be read ({error.strerror}): name a run, or a .keras file"
+            f"`init_from` {file} cannot be read ({error.strerror}): name a run, or a .keras file"
         ) from None
 
 
 def _classes_of(file: Path) -> tuple[str, ...] | None:
-    """The class names of the run that a checkpoint lies in."""
+    """The class names of the run that a checkpoint lies in; None if it lies in no run."""
     try:
-        record = json.loads((file.resolve().parents[1] / "run.json").read_text(encoding="utf-8"))
-        return tuple(record["classes"])
-    except (OSError, ValueError, TypeError, KeyError):
+        return tuple(Run(file.resolve().parents[1]).record()["class_names"])
+    except UserError:
         return None
 
 
@@ -95,17 +94,19 @@ def take_weights(model: keras.Model, start: WarmStart, class_names: Sequence[str
     """
     if _sha256(start.file) != start.sha256:
         raise UserError(
-            f"{start.file} is not the network any more that the run was begun with: "
-            "begin a new run with --config"
+            f"{start.file} is not the network that the run began with: begin a new run "
+            "with `config`"
         )
     source = load_model(start.file)
     if type(source) is not type(model):
         raise UserError(
-            f"--init-from {start.file} is a {type(source).__name__} and this run trains a "
-            f"{type(model).__name__}: choose the same --model"
+            f"`init_from` {start.file} is a {type(source).__name__} and this run trains a "
+            f"{type(model).__name__}: choose the same `model`"
         )
     known = weighted_layers(source)
-    other_classes = start.class_names is not None and start.class_names != tuple(class_names)
+    # A file of an earlier version does not know its classes; its run does.
+    before = source.class_names or start.class_names
+    other_classes = before is not None and before != tuple(class_names)
     heads = _heads(model) if other_classes else set()
     taken, new = [], []
     for name, layer in weighted_layers(model).items():
@@ -116,7 +117,7 @@ def take_weights(model: keras.Model, start: WarmStart, class_names: Sequence[str
             new.append(name)
     if not taken:
         raise UserError(
-            f"nothing of --init-from {start.file} fits: its layers are {_named(source)}, "
+            f"`init_from` {start.file}: no layer fits. Its layers are {_named(source)}, "
             f"this network's {_named(model)}"
         )
     return f"weights of {', '.join(taken)} from {start.file}; new: {', '.join(new) or 'none'}"
@@ -140,13 +141,13 @@ def freeze(model: keras.Model, patterns: Sequence[str]) -> str:
         matching = fnmatch.filter(layers, pattern)
         if not matching:
             raise UserError(
-                f"--freeze {pattern} names no layer with weights of this network, which are "
+                f"`freeze` {pattern} matches no layer with weights; the network has "
                 f"{', '.join(layers)}"
             )
         for name in matching:
             layers[name].trainable = False
     if not model.trainable_variables:
-        raise UserError(f"--freeze {' '.join(patterns)} leaves no layer to train: name fewer")
+        raise UserError(f"`freeze` {' '.join(patterns)} leaves no layer to train: name fewer")
     fixed = [name for name, layer in layers.items() if not layer.trainable]
     trained = [name for name, layer in layers.items() if layer.trainable]
     return f"frozen: {', '.join(fixed)}; trained: {', '.join(trained)}"

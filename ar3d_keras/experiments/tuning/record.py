@@ -9,7 +9,7 @@ from ar3d_keras import atomic
 from ar3d_keras.config import TrainConfig, from_json, to_json
 from ar3d_keras.errors import UserError
 
-# What makes two commands the same search; --trials may grow, and data may have moved.
+# What makes two commands the same search; `trials` may grow, and data may have moved.
 IDENTITY = ("tuner", "space", "config", "fingerprint", "backend", "precision")
 
 
@@ -25,9 +25,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{file} cannot be read ({error}): begin a search of another --name"
-        ) from None
+        raise UserError(f"{file} cannot be read ({error}): choose another `name`") from None
 
 
 def write_record(folder: Path, record: Mapping[str, Any], *, over: bool) -> None:
@@ -50,7 +48,7 @@ def check_same_search(folder: Path, record: Mapping[str, Any]) -> None:
     before = read_record(folder)
     if before is None:
         if folder.exists() and any(folder.iterdir()):
-            raise UserError(f"{folder} exists and is no search: choose another --name")
+            raise UserError(f"{folder} exists and is not a search: choose another `name`")
         return
     for what in IDENTITY:
         then, today = before.get(what), record[what]
@@ -67,5 +65,5 @@ def check_same_search(folder: Path, record: Mapping[str, Any]) -> None:
             )
         raise UserError(
             f"{folder} is another search ({what} differs): give the same options to go on, "
-            "or choose another --name"
+            "or choose another `name`"
         )

@@ -45,7 +45,7 @@ class Parameter:
 
 
 def read_space(file: Path) -> dict[str, Any]:
-    """The content of a `--space` file.
+    """The content of a search space file.
 
     Raises:
         UserError: it cannot be read or is no JSON object.
@@ -54,7 +54,7 @@ def read_space(file: Path) -> dict[str, Any]:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
-            f"--space {file} cannot be read ({error}): it is a JSON object of "
+            f"`space` {file} cannot be read ({error}): it is a JSON object of "
             f'"section.option": {FORMS}'
         ) from None
 
@@ -90,7 +90,7 @@ def make_space(described: Mapping[str, Any], config: TrainConfig, where: str) ->
 
 def _parameter(name: str, form: Any, where: str) -> Parameter:
     if name in FIXED:
-        raise UserError(f"{where}: {name} must be the same in all trials: give it as a flag")
+        raise UserError(f"{where}: {name} must be the same in all trials: give it as an option")
     section, _, option = name.partition(".")
     if not (section and option):
         raise UserError(f"{where}: {name!r} must be named section.option, as model.dense")
