@@ -71,7 +71,7 @@ def parse(
         if short_help:
             print("These are the options that most people need; --help-all shows every option.")
     options = list(_options_of(kind))
-    parsed = tyro.cli(
+    parsed: Any = tyro.cli(
         _parser(kind, options, default, essential, short=short_help),
         prog=program(verb),
         description="",
@@ -88,7 +88,7 @@ def parse(
 
 def _options_of(kind: type) -> Iterator[_Option]:
     augmentation = {item.name for item in dataclasses.fields(AugmentConfig)}
-    for item in dataclasses.fields(kind):  # type: ignore[arg-type]
+    for item in dataclasses.fields(kind):
         if not dataclasses.is_dataclass(item.type):
             yield _Option(item.name, item.type, "", "run")
             continue

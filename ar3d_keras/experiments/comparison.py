@@ -122,7 +122,7 @@ def paired(results: Sequence[Result]) -> list[dict]:
         (of top-1, -1..1), interval and interval_method (resampling groups). Pairs without a
         video in common are left out.
     """
-    pairs = []
+    pairs: list[dict[str, Any]] = []
     for one, other in combinations(results, 2):
         known = dict(zip(other.paths, other.correct, strict=True))
         both = [place for place, path in enumerate(one.paths) if path in known]
