@@ -132,13 +132,13 @@ def _required(kind: type) -> bool:
     missing = dataclasses.MISSING
     return any(
         item.default is missing and item.default_factory is missing
-        for item in dataclasses.fields(kind)  # type: ignore[arg-type]
+        for item in dataclasses.fields(kind)
     )
 
 
 def _field(option: _Option, text: str, base: Any) -> tuple:
     hint: dict[str, Any] = {"help": text}
-    default = dataclasses.MISSING
+    default: Any = dataclasses.MISSING
     if base is not None:
         section = getattr(base, option.section) if option.section else base
         default = getattr(section, option.name)
@@ -146,7 +146,7 @@ def _field(option: _Option, text: str, base: Any) -> tuple:
         hint["help_behavior_hint"] = ""  # "(default: None)" says nothing
     if metavar := _metavar(option.kind):
         hint["metavar"] = metavar
-    annotated = Annotated[option.kind, tyro.conf.arg(**hint)]
+    annotated: Any = Annotated[option.kind, tyro.conf.arg(**hint)]
     if default is dataclasses.MISSING:
         return (option.name, annotated)
     return (option.name, annotated, dataclasses.field(default=default))
@@ -175,7 +175,7 @@ def _shown(kind: Any) -> str:
 def _helps(kind: type) -> dict[str, str]:
     """The help of every option: the docstring under its field."""
     found: dict[str, str] = {}
-    sections = [item.type for item in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    sections = [item.type for item in dataclasses.fields(kind)]
     for owner in [kind, *filter(dataclasses.is_dataclass, sections)]:
         for base in reversed(owner.__mro__):  # type: ignore[union-attr]
             if dataclasses.is_dataclass(base):

@@ -114,8 +114,10 @@ class I3D(VideoClassifier):
         x = unit(x, 64, 1, "Conv3d_2b_1x1")
         x = unit(x, 192, 3, "Conv3d_2c_3x3")
         x = _pool(x, (1, 3, 3), (1, 2, 2), "MaxPool3d_3a_3x3", dtype)
-        parts: Any
-        for name, *parts in TRUNK:
+        for row in TRUNK:
+            name: Any
+            parts: Any
+            name, *parts = row
             if len(parts) == 4:
                 x = _mixed(x, *parts, name, unit, dtype)
             else:
