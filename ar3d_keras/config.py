@@ -294,7 +294,7 @@ class TrainConfig:
                 does not use it.
         """
         data, name = self.data, self.model.model
-        scheme = data.split_scheme or split_scheme
+        scheme: Any = data.split_scheme or split_scheme
         flow = data.flow or ("dis" if needs_flow else "none")
         if needs_flow and flow == "none":
             raise UserError(

@@ -25,7 +25,7 @@ from ar3d_keras.models.layers import PACKAGE, AttentionGate
 
 # Channels of a module's four branches: 1x1x1; 1x1x1 and 3x3x3; again 1x1x1 and 3x3x3; pooling and
 # 1x1x1. Poolings between the modules: (name, window, strides).
-TRUNK = (
+TRUNK: tuple[tuple[Any, ...], ...] = (
     ("Mixed_3b", 64, (96, 128), (16, 32), 32),
     ("Mixed_3c", 128, (128, 192), (32, 96), 64),
     ("MaxPool3d_4a_3x3", (3, 3, 3), (2, 2, 2)),
@@ -114,10 +114,7 @@ class I3D(VideoClassifier):
         x = unit(x, 64, 1, "Conv3d_2b_1x1")
         x = unit(x, 192, 3, "Conv3d_2c_3x3")
         x = _pool(x, (1, 3, 3), (1, 2, 2), "MaxPool3d_3a_3x3", dtype)
-        for row in TRUNK:
-            name: Any
-            parts: Any
-            name, *parts = row
+        for name, *parts in TRUNK:
             if len(parts) == 4:
                 x = _mixed(x, *parts, name, unit, dtype)
             else:
