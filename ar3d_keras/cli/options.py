@@ -107,12 +107,12 @@ def _parser(
 ) -> type:
     """A dataclass with the options of `kind` in the groups and the order of the help."""
     helps = _helps(kind)
-    base = kind() if default is None and not _required(kind) else default
+    defaults = _defaults_of(kind, default)
     groups: dict[str, list] = {}
     fields: list = []
     rank = {name: place for place, name in enumerate(essential)}
     for option in sorted(options, key=lambda option: rank.get(option.name, len(rank))):
-        field = _field(option, helps[option.name], base)
+        field = _field(option, helps[option.name], defaults[option.name])
         if option.name in rank or not essential:
             fields.append(field)
         else:
@@ -128,20 +128,23 @@ def _parser(
     return dataclasses.make_dataclass(kind.__name__, fields, kw_only=True)
 
 
-def _required(kind: type) -> bool:
-    missing = dataclasses.MISSING
-    return any(
-        item.default is missing and item.default_factory is missing
-        for item in dataclasses.fields(kind)
-    )
+def _defaults_of(kind: Any, instance: Any) -> dict[str, Any]:
+    """The default of every option: from `instance`, or as declared; MISSING: it is required."""
+    defaults: dict[str, Any] = {}
+    for item in dataclasses.fields(kind):
+        declared = item.default
+        if item.default_factory is not dataclasses.MISSING:
+            declared = item.default_factory()
+        value = declared if instance is None else getattr(instance, item.name)
+        if dataclasses.is_dataclass(item.type):
+            defaults |= _defaults_of(item.type, value)
+        else:
+            defaults[item.name] = value
+    return defaults
 
 
-def _field(option: _Option, text: str, base: Any) -> tuple:
+def _field(option: _Option, text: str, default: Any) -> tuple:
     hint: dict[str, Any] = {"help": text}
-    default: Any = dataclasses.MISSING
-    if base is not None:
-        section = getattr(base, option.section) if option.section else base
-        default = getattr(section, option.name)
     if default is None:
         hint["help_behavior_hint"] = ""  # "(default: None)" says nothing
     if metavar := _metavar(option.kind):

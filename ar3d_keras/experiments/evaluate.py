@@ -112,7 +112,7 @@ def evaluate_run(
         workers: decoding threads.
         command: for the record.
         reporter: shows progress and logs the result.
-        callbacks: those that have a method `on_report(split, metrics, folder)` are told.
+        callbacks: `on_report(split, metrics, folder)` is called for those that have this method.
 
     Returns:
         The content of metrics.json.
