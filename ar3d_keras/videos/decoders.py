@@ -55,11 +55,12 @@ class OpenCVFrames:
     def __init__(self, path: Path, threads: int = 1):
         cv2 = load_cv2()
         # An absolute path, so that FFmpeg does not take a name with a colon for a protocol; FFmpeg
-        # by name, so that OpenCV does not take a percent sign for a sequence of images; as bytes,
-        # because OpenCV 5.0 crashes (SIGSEGV) on a str whose file name is not UTF-8.
-        self._capture = cv2.VideoCapture(
-            os.fsencode(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, threads]
-        )
+        # by name, so that OpenCV does not take a percent sign for a sequence of images.
+        name = os.fspath(path.absolute())
+        if not name.isascii() and os.fsencode(name) != name.encode(errors="replace"):
+            # OpenCV 5.0 crashes (SIGSEGV) on such a str, and 4.11 does not take bytes.
+            raise ReadError("its name is not UTF-8")
+        self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, threads])
         self._frame: np.ndarray | None = None
         if not self._capture.isOpened():
             raise ReadError(NOT_A_VIDEO)
