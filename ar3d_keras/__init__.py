@@ -6,6 +6,6 @@
 
 import lazy_loader
 
-from ar3d_keras.version import __version__
+from ar3d_keras.version import __version__ as __version__
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -26,7 +26,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: Keras, matplotlib and NumPy choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(fitting_name(f".{path.stem}", f".{os.getpid()}.part{path.suffix}"))
     try:
         yield temporary
         _flush(temporary)
@@ -44,6 +44,14 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         else:
             temporary.unlink(missing_ok=True)
         raise
+
+
+def fitting_name(stem: str, end: str) -> str:
+    """Joins `stem` and `end` to a file name; `stem` is cut where both exceed 255 bytes."""
+    room = 255 - len(os.fsencode(end))
+    if len(os.fsencode(stem)) > room:
+        stem = os.fsencode(stem)[:room].decode("utf-8", "ignore")
+    return stem + end
 
 
 def in_the_way(folder: Path) -> Path | None:

@@ -124,7 +124,7 @@ class DataConfig(AugmentConfig):
     """Folder of the official split lists: ucfTrainTestlist for official1..3 (without it, the same rule is applied to the file names); testTrainMulti_7030_splits for hmdb1..3."""
     fold: Count | None = None
     """The fold of kfold, logo or random that is tested, from 1; the next fold is val and the others train. `ar3d crossval` runs all folds. Default: 1."""
-    folds: Annotated[int, Range(2)] | None = None
+    folds: Annotated[int, Range(3)] | None = None
     """Number of folds of kfold and random. Default: 5."""
     frames: Count = 16
     """Frames of a clip."""

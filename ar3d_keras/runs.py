@@ -275,12 +275,12 @@ def _dated(model: str) -> Iterator[str]:
 
 
 def find_run(
-    run: str | os.PathLike[str] | None, runs_dir: Path, *, needs: Sequence[str] = ()
+    run: str | os.PathLike[str] | Run | None, runs_dir: Path, *, needs: Sequence[str] = ()
 ) -> Run:
     """Finds a run.
 
     Args:
-        run: a path, or a name under `runs_dir`; None: the run that was last begun.
+        run: a run, its path, or its name under `runs_dir`; None: the run that was last begun.
         runs_dir: the folder of all runs.
         needs: names of files in the run folder that must exist.
 
@@ -295,6 +295,7 @@ def find_run(
                 f"there is no run in {runs_dir}: train one first with `python train.py --attention`"
             )
     else:
+        run = run.folder if isinstance(run, Run) else run
         places = Path(run), runs_dir / run
         found = next((Run(path) for path in places if (path / "run.json").is_file()), None)
         if found is None:

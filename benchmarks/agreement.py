@@ -1,10 +1,10 @@
-"""Do the exported files say of a run's videos what Keras says of them?
+"""Do the exported files of a run predict its videos as Keras does?
 
 python -m benchmarks.agreement [--run NAME] [--split test] [--data DIR]
 
-Every format of a trained run over one split, each file in its own runtime: accuracy, how far its
-probabilities lie from Keras's, on average over videos and classes and at most, videos whose class
-changes, and the size of the file.
+Evaluates every format of a trained run on one split, each file in its own runtime, and prints the
+accuracy, the mean and the largest difference of its probabilities to those of Keras, the number of
+videos whose class changes, and the size of the file.
 """
 
 import argparse
@@ -13,13 +13,17 @@ import os
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks import bench, runtimes
 
+if TYPE_CHECKING:
+    from ar3d_keras.evaluation.metrics import Evaluation
+
 PACKAGES = "keras tensorflow onnxruntime openvino ai-edge-litert numpy".split()
-# name -> (format, int8, how it is loaded)
+# name -> (format, int8, function that loads the file)
 FILES = {
     "ONNX Runtime": ("onnx", False, runtimes.onnx),
     "OpenVINO, float32": ("openvino", False, runtimes.openvino),
@@ -39,7 +43,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="where the run's videos are, if they moved")
     options = parser.parse_args()
     os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    from ar3d_keras.config import TrainConfig, from_json
     from ar3d_keras.evaluation.evaluator import evaluate
     from ar3d_keras.experiments.load import describe_run
     from ar3d_keras.models.loading import load_model
@@ -51,24 +54,23 @@ def main() -> None:
 
     run = find_run(options.run, Path("runs"), needs=["split.csv", "checkpoints/best.keras"])
     record = run.record()
-    config = from_json(record["config"], TrainConfig(), str(run.folder))
     split = run.split(run.data_root(options.data), record["split"]["scheme"])
-    shape = clip_shape(config.data)
+    shape = clip_shape(run.config().data)
     dataset = open_dataset(split, shape, workers=cores(), splits=[options.split])
 
-    def judge(predict_on_batch):
+    def evaluated(predict_on_batch: runtimes.Classify) -> "Evaluation":
         network = SimpleNamespace(predict_on_batch=predict_on_batch)
         source = dataset.evaluation(options.split)
         return evaluate(network, source, dataset.class_names, batch_size=8, workers=cores())
 
     network = load_model(run.best)
-    exact = judge(network.predict_on_batch)
+    exact = evaluated(network.predict_on_batch)
     rows = [row("Keras", exact, exact, run.best)]
     with tempfile.TemporaryDirectory() as folder:
         for name, (format, int8, load) in FILES.items():
             target = Path(folder) / name
             file = formats.export_file(run.best, target, describe_run(run), format, int8=int8)
-            rows.append(row(name, judge(load(file, cores())), exact, file))
+            rows.append(row(name, evaluated(load(file, cores())), exact, file))
     header = ["", "top-1", "mean difference", "largest", "other class", "MB"]
     print("\n" + bench.table(header, rows) + "\n")
     print(f"{run.name} ({network.name}, {network.count_params():,} parameters), {options.split}: ")
@@ -77,16 +79,16 @@ def main() -> None:
     print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES) + ".")
 
 
-def row(name: str, said, exact, file: Path) -> list:
-    """A line of the table."""
-    difference = np.abs(said.probabilities - exact.probabilities)
+def row(name: str, found: "Evaluation", exact: "Evaluation", file: Path) -> list:
+    """Returns a line of the table."""
+    difference = np.abs(found.probabilities - exact.probabilities)
     files = [path for path in file.parent.iterdir() if path.stem == file.stem]
     return [
         name,
-        f"{said.correct.mean():.3f}",
+        f"{found.correct.mean():.3f}",
         f"{difference.mean():.1e}",
         f"{difference.max():.1e}",
-        int((said.predicted != exact.predicted).sum()),
+        int((found.predicted != exact.predicted).sum()),
         f"{sum(path.stat().st_size for path in files) / 1e6:.2f}",
     ]
 

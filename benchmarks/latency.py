@@ -1,4 +1,4 @@
-"""How long does one clip take in each runtime that a network can be exported to?
+"""How long does one clip take in each runtime to which a network can be exported?
 
 python -m benchmarks.latency [--repeats 5] [--threads 2] [--json FILE]
 
@@ -6,8 +6,8 @@ One clip of the paper's size (16 frames of 112x112) through the gated network wi
 sizes and 101 classes, batch 1, from uint8 in memory to probabilities: Keras's predict_on_batch, the
 SavedModel called without Keras, ONNX Runtime, OpenVINO, LiteRT (also with convolutions over time
 and space, as they are before `serving/litert.py`), and the same network in plain PyTorch. All have
-the same weights, and must give the same answer. In each round a runtime takes the clip six times;
-its figure is the median of the last five.
+the same weights, and their outputs must be equal. In each round a runtime predicts the clip six
+times; its figure is the median of the last five.
 """
 
 import os
@@ -23,7 +23,7 @@ from benchmarks import bench, plain_torch, runtimes
 
 CLASSES = 101
 PACKAGES = "keras tensorflow onnxruntime openvino ai-edge-litert torch numpy".split()
-# How far an answer may lie from Keras's, in float32 and with fewer bits.
+# Largest difference to the probabilities of Keras, in float32 and with fewer bits.
 PRECISE, ROUGH = 1e-5, 1e-3
 REDUCED = ("OpenVINO, bfloat16", "LiteRT, int8 weights")
 
@@ -63,13 +63,13 @@ def main() -> None:
 
 
 def median_seconds(classify: Callable, clip: np.ndarray) -> float:
-    """Of five runs after one that is not counted."""
-    time.sleep(0.3)  # OpenMP's threads wait busily for 0.2 s after their last work
+    """Returns the median of five runs after a first one that is not counted."""
+    time.sleep(0.3)  # OpenMP threads spin for 0.2 s after their last work
     return statistics.median([bench.seconds(lambda: classify(clip)) for _ in range(6)][1:])
 
 
 def build(folder: Path, threads: int) -> dict[str, runtimes.Classify]:
-    """Every runtime by its name, with the same network."""
+    """Returns every runtime by its name, with the same network."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -113,7 +113,7 @@ def build(folder: Path, threads: int) -> dict[str, runtimes.Classify]:
 
 
 def in_three_dimensions(network, file: Path) -> Path:
-    """A LiteRT file whose convolutions stay as they are; only the pooling would need Flex."""
+    """Writes a LiteRT file that keeps 3D convolutions; only its pooling is 2D, to avoid Flex."""
     import keras
 
     from ar3d_keras.serving.litert import Pooling
@@ -129,7 +129,7 @@ def in_three_dimensions(network, file: Path) -> Path:
 
 
 def plain_pytorch(network, threads: int, *, compiled: bool) -> runtimes.Classify:
-    """The same network in PyTorch, with the same weights."""
+    """Returns the same network in PyTorch, with the same weights."""
     import torch
 
     torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""The runtimes of exported files, each as a function from clips to probabilities."""
+"""Loads exported files; each runtime becomes a function from clips to probabilities."""
 
 import sys
 from collections.abc import Callable
@@ -15,7 +15,7 @@ def onnx(file: Path, threads: int) -> Classify:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Threads that wait busily would take their cores from the contender after them.
+    # Spinning threads would take cores away from the next contender.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     return lambda clips: session.run(["probabilities"], {"clip": clips})[0]

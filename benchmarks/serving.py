@@ -1,11 +1,11 @@
-"""What does each signature of the SavedModel cost, beside Keras's own predict?
+"""How long does each signature of the SavedModel take, compared with Keras's own predict?
 
 python -m benchmarks.serving [--repeats 5] [--batch 8]
 
-The network of the paper's size (gated, 101 classes, untrained: that changes no time), exported as
+The network of the paper's size (gated, 101 classes, untrained, which changes no time) is exported as
 `ar3d export` does, and loaded by TensorFlow's C API in a process of its own, as TF Serving loads it.
-Frames are 320x240, UCF-101's, or 171x128, to which the example clients make them. What the wire
-between client and server costs is not in the figures; how much it carries is in the table.
+Frames are 320x240 as in UCF-101, or 171x128 as the example clients send them. The figures do not
+include the network connection; the table shows how many bytes a request has.
 """
 
 import statistics
@@ -25,43 +25,43 @@ SIZES = {"320x240": (240, 320), "171x128": (128, 171)}
 
 
 def requests(batch: int) -> dict[str, tuple[str, dict[str, np.ndarray]]]:
-    """What is asked: name -> signature and inputs."""
+    """Returns the requests: name -> signature and inputs."""
     from ar3d_keras.videos.reader import load_cv2
 
     cv2 = load_cv2()
     draw = np.random.default_rng(0)
     clip = draw.integers(0, 256, (batch, FRAMES, 112, 112, 3), np.uint8)
-    asked = {"serving_default": ("serving_default", {"clip": clip})}
+    found = {"serving_default": ("serving_default", {"clip": clip})}
     for name, (height, width) in SIZES.items():
-        # Smooth as a photograph is: noise would make JPEGs that no camera makes.
+        # Smooth like a photograph; noise would make unusually large JPEGs.
         rough = draw.integers(0, 256, (FRAMES, height // 16, width // 16, 3), np.uint8)
         video = [
             cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC) for frame in rough
         ]
         jpegs = [cv2.imencode(".jpg", frame)[1].tobytes() for frame in video]
-        asked[f"frames {name}"] = "frames", {"frames": np.array([video] * batch)}
-        asked[f"jpeg {name}"] = "jpeg", {"jpeg_bytes": np.array([jpegs] * batch, object)}
-    return {**asked, "attention": ("attention", {"clip": clip})}
+        found[f"frames {name}"] = "frames", {"frames": np.array([video] * batch)}
+        found[f"jpeg {name}"] = "jpeg", {"jpeg_bytes": np.array([jpegs] * batch, object)}
+    return {**found, "attention": ("attention", {"clip": clip})}
 
 
 def size(inputs: dict[str, np.ndarray]) -> int:
-    """Bytes of a clip in a request."""
+    """Returns the bytes of a clip in a request."""
     (array,) = inputs.values()
     return sum(map(len, array[0])) if array.dtype == object else array[0].nbytes
 
 
 def serve(version: str, port: str) -> None:
-    """The other process: answers each request, and says how many seconds it took."""
+    """The other process: runs each request and sends back the seconds it took."""
     from tests.serving.c_loader import Session
 
     session = Session(version)
-    with Client(("127.0.0.1", int(port)), authkey=b"bench") as asker:
+    with Client(("127.0.0.1", int(port)), authkey=b"bench") as client:
         while True:
             try:
-                signature, inputs = asker.recv()
+                signature, inputs = client.recv()
             except EOFError:
                 return
-            asker.send(bench.seconds(lambda s=signature, i=inputs: session.run(s, i)))
+            client.send(bench.seconds(lambda s=signature, i=inputs: session.run(s, i)))
 
 
 def main() -> None:
@@ -93,19 +93,22 @@ def main() -> None:
         process = subprocess.Popen(command)
         with listener.accept() as server:
 
-            def ask(signature, inputs) -> float:
+            def seconds(signature, inputs) -> float:
                 server.send((signature, inputs))
                 return server.recv()
 
             rows, figures = [], {}
             for batch in (1, options.batch):
-                asked = requests(batch)
-                clip = asked["serving_default"][1]["clip"]
+                sent = requests(batch)
+                clip = sent["serving_default"][1]["clip"]
                 contenders = {
                     "Keras predict_on_batch": lambda clip=clip: bench.seconds(
                         lambda: model.predict_on_batch(clip)
                     )
-                } | {name: lambda request=request: ask(*request) for name, request in asked.items()}
+                } | {
+                    name: lambda request=request: seconds(*request)
+                    for name, request in sent.items()
+                }
                 for contender in contenders.values():
                     contender()
                 figures[batch] = bench.take_turns(contenders, options.repeats)
@@ -125,7 +128,7 @@ def main() -> None:
         )
         for name in sizes
     }
-    header = ["asked", "bytes a clip", "ms, 1 clip", f"clips/s, {options.batch} at once"]
+    header = ["request", "bytes a clip", "ms, 1 clip", f"clips/s, {options.batch} at once"]
     text = f"{bench.table(header, rows)}\n\nExport: {export:.1f} s."
     bench.report(options, text, ratios, packages=["tensorflow", "keras"])
 

@@ -1,9 +1,10 @@
-"""What do the sizes cost that the paper leaves open: gate kernel, pool, dense units, batch?
+"""How do the sizes that the paper leaves open change the time of a training step?
 
 python -m benchmarks.sizes [--repeats 3]
 
-Each row changes one size of the default network. Seconds are medians over repeats that visit
-all rows in turn, so that a slow minute of the machine falls on all of them; compare ratios.
+Each row changes one size of the default network: gate kernel, pool, dense units or batch. Seconds
+are medians over repeats that visit all rows in turn, so that a slow minute of the machine affects
+all of them. Compare ratios.
 """
 
 import argparse
@@ -49,7 +50,7 @@ def main() -> None:
             train()
             seconds[name].append((time.perf_counter() - begun) / cases[name][1])
     versions = ", ".join(f"{name} {version}" for name, version in hardware.versions().items())
-    print(f"{hardware.device_name()}; {versions}; {precision}; batch 4 where not said\n")
+    print(f"{hardware.device_name()}; {versions}; {precision}; batch 4 unless stated\n")
     print("| network | parameters | GFLOP forward | training step, ms a clip | ratio |")
     print("|---|---:|---:|---:|---:|")
     base = np.median(seconds["default"])
@@ -59,7 +60,7 @@ def main() -> None:
             f"| {name} | {model.count_params():,} | {gflops(model):.1f} | {middle * 1e3:.0f} "
             f"| {middle / base:.2f} |"
         )
-    # Only counted: a head of that size fits no laptop.
+    # Only counted, because a head of this size does not fit into the memory of a laptop.
     features = 8 * 56 * 56 * 64
     print(
         f"\npool 2 2 2 leaves {features:,} features: dense 512 over them has {features * 512:,} weights"
@@ -67,7 +68,7 @@ def main() -> None:
 
 
 def step(sizes: dict, batch: int, precision: str):
-    """A network and a function that trains it on one batch, compiled and warm."""
+    """Returns a network and a function that trains it on one batch, compiled and warm."""
     model = Conv3DClassifier(CLASSES, **{**BASE, "dtype": precision, **sizes})
     model.compile("adam", "sparse_categorical_crossentropy", **hardware.compile_options())
     clips = np.random.default_rng(0).integers(0, 256, (batch, 16, 112, 112, 3), np.uint8)

@@ -93,8 +93,8 @@ def _commands(text: str) -> list[str]:
 def _parsed(command: str) -> tuple[str, set[str]]:
     """The verb of a command line and the flags that follow it."""
     rest = command[_COMMAND.search(command).end() :].strip()
-    verb, _, options = rest.partition(" ")
-    return verb.removesuffix(".py"), set(_FLAG.findall(options))
+    verb = re.match(r"[\w.-]*", rest)[0]
+    return verb.removesuffix(".py"), set(_FLAG.findall(rest.removeprefix(verb)))
 
 
 @functools.cache
@@ -148,7 +148,7 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     client = nbclient.NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     )
     client.execute()
     shown = [

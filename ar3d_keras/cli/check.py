@@ -1,4 +1,4 @@
-"""Decode every video of a data set once, and name what cannot be decoded.
+"""Decode every video of a data set once, and list those that cannot be decoded.
 
 ar3d check --data data/UCF-101
 ar3d check --data PACK         reads every byte of a pack and compares checksums
@@ -7,10 +7,15 @@ ar3d check --data PACK         reads every byte of a pack and compares checksums
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ar3d_keras.cli.options import parse
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
+
+if TYPE_CHECKING:
+    from ar3d_keras.videos.catalog import Catalog
+    from ar3d_keras.videos.scan import Scan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +25,14 @@ class CheckOptions:
     data: Path
     """A folder of class folders, a CSV, a folder with a labels.csv in it, or a pack."""
     workers: int | None = None
-    """Threads that decode. Default: one per core."""
+    """Decoding threads. Default: one per CPU core."""
 
 
 OPTIONS = CheckOptions
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Raises UserError where a video cannot be decoded, after naming each."""
+    """Raises UserError if any video cannot be decoded, after logging each."""
     options = parse(CheckOptions, arguments, verb="check", text=__doc__)
     from ar3d_keras.videos.catalog import open_catalog
     from ar3d_keras.videos.pack_index import is_pack
@@ -62,12 +67,14 @@ def _check_pack(folder: Path, workers: int, console: Console) -> None:
     if damaged:
         raise UserError(
             f"{len(damaged)} of {len(pack.videos)} videos in the pack {pack.root} are damaged "
-            f"(named above): copy it again from where it is whole, or {AGAIN}"
+            f"(named above): copy it again from an intact copy, or {AGAIN}"
         )
     pack.check_unchanged()
 
 
-def _log(scanned, catalog, console: Console) -> None:
+def _log(scanned: "Scan", catalog: "Catalog", console: Console) -> None:
+    for note in catalog.notes:
+        console.log(note)
     for path, reason in scanned.unreadable.items():
         console.log(f"{path!r}: {reason}")
     for path, damage in scanned.damaged.items():
@@ -75,6 +82,6 @@ def _log(scanned, catalog, console: Console) -> None:
     lengths = sorted(scanned.frames.values())
     if lengths:
         console.log(
-            f"{len(lengths)} videos, {len(catalog.class_names)} classes; frames: shortest {lengths[0]}, "
-            f"median {lengths[len(lengths) // 2]}, longest {lengths[-1]}"
+            f"{len(lengths)} videos, {len(catalog.class_names)} classes; frames: shortest "
+            f"{lengths[0]}, median {lengths[len(lengths) // 2]}, longest {lengths[-1]}"
         )

@@ -1,20 +1,23 @@
-"""Decode every video once, resized, into a pack that trains at the speed of memory.
+"""Decode and resize every video once, into a pack that trains at the speed of memory.
 
-ar3d pack --data data/UCF-101 --out data/UCF-101-pack                 stopped or killed, it goes on
-python train.py --attention --data data/UCF-101-pack                  as from the videos, bit for bit
-ar3d pack --data data/UCF-101 --out data/small --codec jpeg           a quarter of the disk or less
+ar3d pack --data data/UCF-101 --out data/UCF-101-pack                 the same command continues a stopped pack
+python train.py --attention --data data/UCF-101-pack                  the same clips as from the videos, bit for bit
+ar3d pack --data data/UCF-101 --out data/small --codec jpeg           a quarter of the disk space or less
 ar3d pack --data data/UCF-101 --out data/flow --flow dis              with optical flow, for two_stream and fused3d
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ar3d_keras.cli.options import parse
-from ar3d_keras.config import PRESETS, Flow, Range, TrainConfig, from_json
+from ar3d_keras.config import PRESETS, Flow, TrainConfig, from_json
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
+
+if TYPE_CHECKING:
+    from ar3d_keras.videos.packs import Pack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,21 +27,21 @@ class PackOptions:
     data: Path
     """A folder of class folders, a CSV, or a folder with a labels.csv in it."""
     out: Path
-    """The pack's folder: new, empty, or a pack that was not finished, which goes on."""
+    """The pack's folder: new, empty, or an unfinished pack, which is continued."""
     codec: Literal["raw", "jpeg"] = "raw"
-    """`raw`: the very pixels that training from the videos sees, 66 kB a frame at 128x171. `jpeg`: about a fifth of that, slower to read, and nearly the same pixels."""
+    """`raw`: exactly the pixels of the videos, 66 kB per frame at 128x171. `jpeg`: about a fifth of that, slower to read, nearly the same pixels."""
     quality: int = 95
-    """Of the JPEGs, 1 to 100."""
+    """JPEG quality, 1 to 100."""
     resize: tuple[int, int] | None = None
-    """Height and width of the frames; a run's must be the same. Default: what train.py resizes to by default, 128 171."""
+    """Height and width of the frames; a run that uses the pack must have the same. Default: the default of train.py, 128 171."""
     stride: int = 4
-    """For the record: the --stride of the runs it is meant for. Every frame is kept, since a window may start at any, so runs with another stride can use the pack too."""
+    """The --stride of the runs that will use the pack, for the record. Every frame is kept, so runs with another stride can use the pack too."""
     flow: Flow = "none"
-    """Compute optical flow too, for the networks that see it, with this algorithm (train.py's default is `dis`), so that training need not. Other networks use the pack as if it had none."""
+    """Compute optical flow too, with this algorithm (the default of train.py is `dis`), for the networks that use it. Other networks ignore it."""
     workers: int | None = None
-    """Threads that decode. Default: one per core."""
+    """Decoding threads. Default: one per CPU core."""
     close: bool = False
-    """Finish an unfinished pack with the videos that it holds; the others are listed as not packed."""
+    """Finish an unfinished pack with the videos that it has; the others are listed as not packed."""
 
 
 OPTIONS = PackOptions
@@ -59,11 +62,13 @@ def main(arguments: Sequence[str]) -> None:
     console = Console()
     workers = decoding_threads(options.workers)
     if is_pack(options.data):
-        raise UserError(f"`data` {options.data} is a pack: give the videos it was made of")
+        raise UserError(f"`data` {options.data} is a pack: give the videos that it was made from")
     catalog = open_catalog(options.data)
+    for note in catalog.notes:
+        console.log(note)
     if options.out.resolve() == catalog.root:
         raise UserError(f"`out` {options.out} is the folder of the videos: give another")
-    # What a preset changes for all networks; a network's own part would import Keras.
+    # The shared part of a preset; a network's own part would import Keras.
     config = from_json(PRESETS[default_preset(catalog.root)], TrainConfig())
     shape = clip_shape(config.data)
     size = options.resize or (shape.resize_height, shape.resize_width)
@@ -78,19 +83,21 @@ def main(arguments: Sequence[str]) -> None:
             settings = PackSettings(options.codec, *size, quality, options.stride, flow)
             pack = make_pack(catalog, options.out, settings, workers=workers, reporter=console)
     except KeyboardInterrupt:
-        console.log("stopped; the same command goes on from here")
+        console.log("stopped; the same command continues")
         raise
     _log(pack, console)
 
 
 def _validate(options: PackOptions) -> None:
-    Range(1, 100).check("quality", options.quality)
-    Range(1).check("stride", options.stride)
+    if not 1 <= options.quality <= 100:
+        raise UserError(f"`quality` {options.quality} must be 1 to 100")
+    if options.stride < 1:
+        raise UserError(f"`stride` {options.stride} must be at least 1")
     if options.resize and not all(1 <= side <= 8192 for side in options.resize):
         raise UserError(f"`resize` {options.resize[0]} {options.resize[1]} must be 1 to 8192 each")
 
 
-def _log(pack, console: Console) -> None:
+def _log(pack: "Pack", console: Console) -> None:
     from ar3d_keras.videos.pack_index import NOT_PACKED
 
     left_out = [packed for packed in pack.videos if packed.reason is not None]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from ar3d_keras.atomic import in_the_way
+from ar3d_keras.atomic import fitting_name, in_the_way
 from ar3d_keras.cli.backend import start_backend
 from ar3d_keras.cli.options import parse
 from ar3d_keras.console import Console
@@ -76,6 +76,9 @@ class PredictOptions:
     """Clips a step. Default: the batch size of evaluate.py; the last bits of a probability depend on it."""
 
 
+OPTIONS = PredictOptions
+
+
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for mistakes that the user can correct."""
     options = parse(PredictOptions, arguments, verb="predict", text=__doc__)
@@ -120,11 +123,9 @@ def _validate(options: PredictOptions) -> None:
         hop_seconds=options.hop_seconds,
         live=options.camera is not None,
     )
-    suffix = options.overlay.suffix.lower() if options.overlay else ""
-    if suffix not in ("", *OVERLAYS) and not options.overlay.is_dir():
-        raise UserError(
-            f"`overlay` must end in .mp4 or .avi, or be a folder, not {options.overlay}"
-        )
+    overlay = options.overlay
+    if overlay and overlay.suffix.lower() not in ("", *OVERLAYS) and not overlay.is_dir():
+        raise UserError(f"`overlay` must end in .mp4 or .avi, or be a folder, not {overlay}")
 
 
 def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
@@ -141,7 +142,7 @@ def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
     else:
         names: dict[str, None] = {}
         for video in catalog.videos:
-            stem = name = Path(video.path).stem
+            stem = name = fitting_name(Path(video.path).stem, "-999.mp4").removesuffix("-999.mp4")
             number = 2
             while name in names:
                 name, number = f"{stem}-{number}", number + 1

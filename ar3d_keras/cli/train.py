@@ -65,12 +65,7 @@ def main(arguments: Sequence[str]) -> None:
         )
     from ar3d_keras.experiments.train import resume, train
 
-    common = {
-        "runs_dir": options.runs_dir,
-        "tensorboard": options.tensorboard,
-        "profile": options.profile,
-        "command": command("train", arguments),
-    }
+    typed_command = command("train", arguments)
     if options.resume:
         typed = typed_names(arguments)
         resume(
@@ -78,8 +73,19 @@ def main(arguments: Sequence[str]) -> None:
             epochs=options.recipe.epochs if "epochs" in typed else None,
             data=options.data.data if "data" in typed else None,
             workers=options.data.workers,
-            **common,
+            runs_dir=options.runs_dir,
+            tensorboard=options.tensorboard,
+            profile=options.profile,
+            command=typed_command,
         )
     else:
         config = TrainConfig(data=options.data, model=options.model, recipe=options.recipe)
-        train(config, name=options.name, export=options.export, **common)
+        train(
+            config,
+            name=options.name,
+            runs_dir=options.runs_dir,
+            export=options.export,
+            tensorboard=options.tensorboard,
+            profile=options.profile,
+            command=typed_command,
+        )

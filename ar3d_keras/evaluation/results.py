@@ -92,7 +92,8 @@ class Result:
     def class_names(self) -> tuple[str, ...]:
         """The class names, sorted, with invalid UTF-8 escaped as in predictions.csv."""
         return tuple(
-            name.encode("utf-8", "backslashreplace").decode() for name in self.records[0]["class_names"]
+            name.encode("utf-8", "backslashreplace").decode()
+            for name in self.records[0]["class_names"]
         )
 
     @property

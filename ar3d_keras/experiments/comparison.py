@@ -158,7 +158,7 @@ def write_comparison(
     Returns:
         The content of comparison.json: not_comparable (what differs), table, pairs, about.
     """
-    networks = []
+    networks: list[Network] = []
     with reporter.bar("measuring", len(results), "networks") as update:
         for done, result in enumerate(results, start=1):
             networks.append(measure(result, known=networks))

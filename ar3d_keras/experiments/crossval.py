@@ -66,7 +66,6 @@ def crossval(
     folds = _fold_configs(configured, catalog)
     _check_folder(folder, folds, catalog.fingerprint)
     command = command or f"ar3d_keras.crossval(name={name!r})"
-    rest = {"callbacks": callbacks, "command": command}
     for number, (fold, fold_config) in enumerate(folds.items(), start=1):
         reporter.log(f"{name}: fold {number} of {len(folds)}")
         run = Run(folder / fold)
@@ -75,16 +74,22 @@ def crossval(
         if (run.folder / "run.json").is_file():
             data = fold_config.data
             resume(
-                run.folder, data=data.data, workers=data.workers, reporter=reporter.fresh(), **rest
+                run.folder,
+                data=data.data,
+                workers=data.workers,
+                callbacks=callbacks,
+                reporter=reporter.fresh(),
+                command=command,
             )
         else:
             train(
                 fold_config,
                 name=fold,
                 runs_dir=folder,
+                callbacks=callbacks,
                 export=export,
                 reporter=reporter.fresh(),
-                **rest,
+                command=command,
             )
         keras.utils.clear_session()
     result = read_result(folder.resolve().name, [Run(folder / fold) for fold in folds], "test")

@@ -31,7 +31,7 @@ from ar3d_keras.videos.splits import SPLITS
 
 
 def evaluate_split(
-    run: str | os.PathLike[str] | None,
+    run: str | os.PathLike[str] | RunFolder | None,
     split: str = "test",
     *,
     clips: int = 1,

@@ -18,7 +18,7 @@ Format = Literal["savedmodel", "onnx", "openvino", "litert"]
 
 
 def export(
-    run: "str | os.PathLike[str] | Run | None" = None,
+    run: str | os.PathLike[str] | Run | None = None,
     format: Format = "savedmodel",
     *,
     to: str | os.PathLike[str] | None = None,
@@ -41,7 +41,7 @@ def export(
     Raises:
         UserError: there is no such run, the version or folder exists, or a package is missing.
     """
-    found = find_run(getattr(run, "folder", run), Path(runs_dir), needs=[WEIGHTS])
+    found = find_run(run, Path(runs_dir), needs=[WEIGHTS])
     reporter = reporter or Console()
     target = None if to is None else Path(to)
     if format == "savedmodel":

@@ -57,7 +57,7 @@ def log_split(split: Split, reporter: Reporter) -> None:
     sizes = ", ".join(f"{count} {name}" for name, count in split.sizes.items())
     reporter.log(f"{split.catalog.root}: {len(split.catalog.class_names)} classes; {sizes}")
     reporter.log(f"split scheme {split.scheme}. " + " ".join(split.leak.sentences()))
-    for note in split.notes:
+    for note in (*split.catalog.notes, *split.notes):
         reporter.log(note)
 
 

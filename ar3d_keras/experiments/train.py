@@ -130,8 +130,10 @@ def resume(
             backend, precision), which would make it irreproducible.
     """
     reporter = reporter or Console()
-    command = command or _call("resume", run=str(getattr(run, "folder", run)), epochs=epochs)
-    found = Run(find_run(getattr(run, "folder", run), Path(runs_dir)).folder)
+    command = command or _call(
+        "resume", run=str(run.folder if isinstance(run, Run) else run), epochs=epochs
+    )
+    found = Run(find_run(run, Path(runs_dir)).folder)
     _check_tensorboard(tensorboard)
     record, before = found.record(), found.config()
     recipe = dataclasses.replace(before.recipe, epochs=epochs or before.recipe.epochs)

@@ -56,8 +56,8 @@ def watch(
         batch_size: clips a step; None: all clips of a window.
 
     Raises:
-        UserError: a window would not fit into memory, an option is out of range, or the stream
-            ended before its first frame.
+        UserError: a window would not fit into memory, an option is out of range, the camera is lost
+            and does not come back, or the stream ended before its first frame.
     """
     check_options(
         clips=clips,
@@ -67,11 +67,10 @@ def watch(
         hop_seconds=hop,
         live=True,
     )
-    shape = classifier.shape
-    length = round(seconds * camera.rate) if seconds else full_span(shape)
-    length = max(1, length)
-    check_window_memory(length / camera.rate, length, shape)
-    step = max(1, round(hop * camera.rate)) if hop else length
+    shape, frame_rate = classifier.shape, camera.rate
+    length = max(1, round(seconds * frame_rate) if seconds else full_span(shape))
+    check_window_memory(length / frame_rate, length, shape)
+    step = max(1, round(hop * frame_rate)) if hop else length
     batch_size = batch_size or clips * crops
     camera.hold(length, (shape.resize_height, shape.resize_width))
     seen, time, wanted = 0, 0.0, length

@@ -203,7 +203,8 @@ class VideoClassifier(keras.Model):
 
 
 def _checked_names(names: Sequence[str], sizes: Mapping[str, Any]) -> tuple[str, ...]:
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    is_list = isinstance(names, Sequence) and not isinstance(names, str)
+    if not is_list or not all(isinstance(name, str) for name in names):
         raise UserError(f"`class_names` must be a list of names, not {names!r}")
     if len(names) != sizes["num_classes"]:
         raise UserError(

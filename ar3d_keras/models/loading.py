@@ -49,7 +49,7 @@ def load_model(path: str | os.PathLike) -> VideoClassifier:
 
 def _first_sentence(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return textwrap.shorten(lines[0].split(". ")[0], 200, placeholder=" ...")
+    return textwrap.shorten(lines[0].split(". ")[0].rstrip("."), 200, placeholder=" ...")
 
 
 def _check_archive(path: Path) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FRAMES = 8  # per clip, including the first and the last
 FRAME = 110  # approximate width of a frame in pixels; small clips are enlarged
+LARGEST = 440  # pixels of a frame's side; of larger clips every 2nd, 3rd, ... pixel is shown
 ABOVE, BELOW, BESIDE = 34, 32, 12  # pixels, for the text and the margin
 
 
@@ -66,8 +67,10 @@ def draw_clips(rows: Sequence[Row]) -> Figure:
 def _strip(clip: np.ndarray) -> np.ndarray:
     """Joins up to FRAMES frames, spread evenly, side by side: (H, ~n W, 3) uint8, enlarged."""
     chosen = np.linspace(0, len(clip) - 1, min(FRAMES, len(clip))).round().astype(int)
-    larger = max(1, round(FRAME / clip.shape[2]))
-    frames = clip[chosen].repeat(larger, axis=1).repeat(larger, axis=2)
+    side = max(clip.shape[1:3])
+    step = -(-side // LARGEST)
+    larger = max(1, min(round(FRAME / clip.shape[2]), LARGEST // side))
+    frames = clip[chosen, ::step, ::step].repeat(larger, axis=1).repeat(larger, axis=2)
     gap = np.full((frames.shape[1], 4, 3), 255, np.uint8)
     pieces = [piece for frame in frames for piece in (frame, gap)]
     return np.concatenate(pieces[:-1], axis=1)

@@ -25,6 +25,7 @@ QUANTITIES = ("accuracy", "loss")
 DETAILED = 25  # classes up to which the confusion matrix's cells hold their counts
 NAMED = 130  # classes up to which its axes hold the class names
 LARGEST = 3000  # pixels of its side at most
+BANDS = 16  # images that a large one is drawn as
 MANY = 8  # trainings up to which each has curves of its own
 
 
@@ -148,7 +149,7 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str = "") -
         return figure.add_axes((x / width, 1 - (y + h) / height, w / width, h / height))
 
     axes = place(left, top, side, side)
-    axes.imshow(picture, interpolation="nearest", extent=(-0.5, n - 0.5, n - 0.5, -0.5))
+    _show_cells(axes, picture, n)
     _add_colour_bars(place, width - 0.95, top + 0.5)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_color("#b8c1cc")
@@ -186,6 +187,18 @@ def _cells(matrix: np.ndarray) -> np.ndarray:
         places = true[order][here] // together, predicted[order][here] // together
         cells[places] = colours[here]
     return cells
+
+
+def _show_cells(axes: Axes, cells: np.ndarray, n: int) -> None:
+    """Shows the cells of `n` classes in bands: matplotlib takes 60 bytes a pixel of one image."""
+    height = -(-len(cells) // BANDS)
+    size = n / len(cells)  # classes per cell
+    for top in range(0, len(cells), height):
+        band = cells[top : top + height]
+        extent = (-0.5, n - 0.5, (top + len(band)) * size - 0.5, top * size - 0.5)
+        axes.imshow(band, interpolation="nearest", extent=extent)
+    axes.set_xlim(-0.5, n - 0.5)
+    axes.set_ylim(n - 0.5, -0.5)
 
 
 def _add_colour_bars(place: Callable[..., Axes], left: float, top: float) -> None:

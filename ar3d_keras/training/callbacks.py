@@ -235,7 +235,8 @@ class UnreadableVideoLogger(keras.callbacks.Callback):
 
     def __init__(self, source: ClipSource, run: Run, reporter: Reporter):
         super().__init__()
-        self.source, self.run, self.reporter, self.told = source, run, reporter, set()
+        self.source, self.run, self.reporter = source, run, reporter
+        self.told: set[str] = set()
 
     def on_epoch_end(self, epoch, logs=None):
         new = {path: why for path, why in self.source.failures.items() if path not in self.told}

@@ -18,7 +18,7 @@ PATIENCE = 5.0  # seconds to wait for a stream
 RETRIES = 5  # attempts to reconnect; each waits twice as long as the one before
 FIRST_PAUSE = 1.0  # seconds before the first of them
 FAILURES_IN_A_ROW = 50  # frames that a local camera may fail to give
-RATE_FRAMES = 10  # from whose time stamps the frame rate is measured
+RATE_FRAMES = 6  # from whose time stamps the frame rate is measured
 
 
 class Latest(NamedTuple):
@@ -174,7 +174,7 @@ class Camera:
             self._log(f"the camera {self.name} is back")
             return True
         self._failure = (
-            f"the camera {self.name} gives no more pictures, and {self._retries} attempts to "
+            f"`camera` {self.name} gives no more pictures, and {self._retries} attempts to "
             "connect again failed: is it switched on, and can this machine reach it?"
         )
         return False

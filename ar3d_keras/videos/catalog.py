@@ -42,7 +42,7 @@ class Catalog:
     @cached_property
     def class_names(self) -> tuple[str, ...]:
         """The class names, sorted; the index of a class in them is its label."""
-        return tuple(sorted({video.label for video in self.videos}))
+        return tuple(sorted({video.label for video in self.videos if video.label is not None}))
 
     @cached_property
     def is_ucf(self) -> bool:
@@ -63,7 +63,7 @@ class Catalog:
         """Lines for the user: what was not taken and why, and class names to look at."""
         return (
             *_ignored_lines(self.ignored),
-            *_class_name_lines([name for name in self.class_names if name]),
+            *_class_name_lines(self.class_names),
         )
 
     def __len__(self) -> int:

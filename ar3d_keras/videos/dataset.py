@@ -151,13 +151,11 @@ def open_dataset(
             reporter.log(f"skipped ({name}): {path!r}: {reason}")
         for video in split.videos(name):
             if damage := scanned.damaged.get(video.path):
-                reporter.log(f"damaged ({name}): {video.path!r}: {damage}")
+                reporter.log(f"damaged ({name}): {video.path!r}: {damage}; the rest is used")
         if len(skipped) == len(split.videos(name)):
             raise UserError(f"no video of {name} in {root} can be decoded; {_REPLACE}")
     if scanned.unreadable:
         reporter.log(f"{len(scanned.unreadable)} of {len(catalog)} videos cannot be decoded")
-    for path, damage in scanned.damaged.items():
-        reporter.log(f"damaged: {path!r}: {damage}; the rest of it is used")
     trained = {v.label for v in split.videos("train") if v.path in scanned.frames}
     lost = [label for label in dataset.class_names if label not in trained]
     if "train" in splits and lost:

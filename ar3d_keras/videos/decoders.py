@@ -28,6 +28,7 @@ FAILURES_IN_A_ROW = 5000
 # Likewise for errors of the container, each of which can take long on a failing disk.
 READ_ERRORS_IN_A_ROW = 50
 
+NOT_A_VIDEO = "not a video that can be decoded"
 _STILL_FORMATS = ("tty", "image2")  # FFmpeg also opens text files, as pictures of a terminal
 
 
@@ -61,7 +62,7 @@ class OpenCVFrames:
         )
         self._frame: np.ndarray | None = None
         if not self._capture.isOpened():
-            raise ReadError("not a video that OpenCV can decode")
+            raise ReadError(NOT_A_VIDEO)
 
     def grab(self) -> bool:
         return self._capture.grab()
@@ -111,19 +112,17 @@ class PyAVFrames:
                 options=options,
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise ReadError(f"not a video that can be decoded ({_reason(error)})") from None
+            raise ReadError(_reason(error) if live else NOT_A_VIDEO) from None
         try:
             self.stream = self._choose_stream()
         except ReadError:
             self._container.close()
             raise
         self.only = len(self._container.streams.video) == 1
-        rate, duration = (
-            self.stream.average_rate or self.stream.guessed_rate,
-            self._container.duration,
-        )
+        rate = self.stream.average_rate or self.stream.guessed_rate
         self.told_rate = float(rate) if rate else None
-        self.duration = None if duration is None else duration / av.time_base
+        ticks = self._container.duration
+        self.duration = None if ticks is None else ticks / av.time_base
         self._set_up(self.stream.codec_context, threads, live)
         self._read_errors_in_a_row = 0 if live else READ_ERRORS_IN_A_ROW
         self.packets = self.lost = self.corrupt = 0

@@ -104,7 +104,7 @@ def one_fold_a_group(catalog: Catalog) -> list[np.ndarray]:
             f"{catalog.root} has {len(names)}: add videos of further groups, or choose another "
             "scheme"
         )
-    order = sorted(range(len(names)), key=lambda index: natural_key(names[index]))
+    order = sorted(range(len(names)), key=lambda index: natural_key(str(names[index])))
     return [np.flatnonzero(members == index) for index in order]
 
 

@@ -62,13 +62,16 @@ def _read(file: Path) -> list[tuple[str, str]]:
             f"{file} cannot be read ({error}): `split_lists` must name HMDB-51's "
             "testTrainMulti_7030_splits folder"
         ) from None
-    pairs = [tuple(line) for line in lines if line]
-    for number, pair in enumerate(pairs, start=1):
-        if len(pair) != 2 or pair[1] not in ("0", "1", "2"):
+    pairs = []
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        if len(line) != 2 or line[1] not in ("0", "1", "2"):
             raise UserError(
                 f"{file} line {number} is not a video name and 0, 1 or 2: "
                 "`split_lists` must name HMDB-51's testTrainMulti_7030_splits folder"
             )
+        pairs.append((line[0], line[1]))
     return pairs
 
 
@@ -77,7 +80,7 @@ def _held_out(catalog: Catalog, assigned: list[str | None]) -> Iterator[list[int
     films: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for index, video in enumerate(catalog.videos):
         if assigned[index] == "train":
-            films[video.label][video.group or video.path].append(index)
+            films[video.label or ""][video.group or video.path].append(index)
     for of_class in films.values():
         room = max(1, sum(map(len, of_class.values())) // 10)
         for film in sorted(of_class, reverse=True):
@@ -87,7 +90,7 @@ def _held_out(catalog: Catalog, assigned: list[str | None]) -> Iterator[list[int
 
 
 def _key(video: Video) -> tuple[str, str]:
-    return video.label, _stem(video.path.rpartition("/")[2])
+    return video.label or "", _stem(video.path.rpartition("/")[2])
 
 
 def _stem(name: str) -> str:

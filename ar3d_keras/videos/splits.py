@@ -216,7 +216,7 @@ def _paper(catalog: Catalog) -> list[str | None]:
 
     members: dict[str, list[int]] = defaultdict(list)
     for index, video in enumerate(catalog.videos):
-        members[video.label].append(index)
+        members[video.label or ""].append(index)
     assigned: list[str | None] = ["train"] * len(catalog)
     for label, indices in members.items():
         if len(indices) < 3:
@@ -273,8 +273,9 @@ def _official_lists(
                 listed[_listed_name(line.split()[0])] = name
     assigned: list[str | None] = []
     for video in catalog.videos:
-        name = listed.pop(_listed_name(video.path), None)
-        assigned.append("val" if name == "train" and video.ucf_group in _OFFICIAL_VAL else name)
+        listed_name = _listed_name(video.path)
+        part = listed.pop(listed_name) if listed_name in listed else None
+        assigned.append("val" if part == "train" and video.ucf_group in _OFFICIAL_VAL else part)
     notes = []
     if absent := assigned.count(None):
         notes.append(f"{absent} videos of the folder are in neither list and are left out.")
@@ -290,7 +291,7 @@ def _listed_name(path: str) -> str:
 
 def _group(catalog: Catalog, seed: int) -> list[str | None]:
     """No group in two splits; classes balanced; about 64/16/20."""
-    if catalog.is_ucf and max(video.ucf_group for video in catalog.videos) <= 25:
+    if catalog.is_ucf and all((video.ucf_group or 0) <= 25 for video in catalog.videos):
         assigned = _by_ucf_group(catalog, _GROUP_TEST, _GROUP_VAL)
         found = Counter(
             (video.label, split) for video, split in zip(catalog.videos, assigned, strict=True)

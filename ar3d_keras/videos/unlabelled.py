@@ -45,12 +45,12 @@ def find_videos(paths: Sequence[str | os.PathLike]) -> Catalog:
                 f"{path} is a pipe or a device, not a file: save the video to a file first, or use "
                 "`ar3d predict --camera` with the number or address of a camera"
             )
-        videos = [str(entry) for entry, reason in entries if reason is None]
+        names = [str(entry) for entry, reason in entries if reason is None]
         others = [(str(entry), reason) for entry, reason in entries if reason is not None]
-        if not videos:
+        if not names:
             lost = "".join(f"; {line}" for line in Catalog(path, (), ignored=tuple(others)).notes)
             raise UserError(f"no videos in {path}, and no folder of frames{lost}")
-        found |= dict.fromkeys(videos)
+        found |= dict.fromkeys(names)
         ignored += others
     videos = tuple(Video(path, None) for path in found)
     return Catalog(Path.cwd(), videos, ignored=tuple(ignored))

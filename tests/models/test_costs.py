@@ -7,7 +7,7 @@ from ar3d_keras.models.costs import gflops, multiply_adds
 from ar3d_keras.models.frames import FrameByFrame
 
 
-def test_known_networks_cost_what_is_published_of_them():
+def test_networks_have_their_published_costs():
     # 38.5 G multiply-adds: Tran et al. 2018 and every table since.
     assert multiply_adds(C3D(101)) / 1e9 == pytest.approx(38.5, abs=0.1)
     # 278.981 GFLOP for 79 frames, all operations: i3d-rgb-tf in Open Model Zoo.
@@ -17,7 +17,7 @@ def test_known_networks_cost_what_is_published_of_them():
     assert multiply_adds(lrcn) / 2 == pytest.approx(299e6, rel=5e-3)
 
 
-def test_layers_by_hand():
+def test_layers_counted_by_hand():
     frame = keras.Input((6, 6, 3))
     x = keras.layers.DepthwiseConv2D(3, padding="same")(frame)
     x = keras.layers.SeparableConv2D(5, 3, strides=2, padding="same")(x)
@@ -32,7 +32,7 @@ def test_layers_by_hand():
     assert multiply_adds(keras.Model(clip, y)) == by_hand
 
 
-def test_the_gate_costs_its_convolution_and_a_product():
+def test_the_gate_costs_its_convolution_and_one_product():
     sizes = {
         "frames": 4,
         "height": 8,

@@ -1,4 +1,4 @@
-"""Networks of single frames: what is offered, what they start from."""
+"""Image networks: their features and their initial weights."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from ar3d_keras.models.frames import FrameByFrame, open_network
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_clip_is_its_frames_one_by_one():
+def test_a_clip_equals_its_frames_one_by_one():
     network = open_network("MobileNet", "none", height=32, width=32)
     clips = np.random.default_rng(0).uniform(-1, 1, (2, 3, 32, 32, 3)).astype(np.float32)
     together = keras.ops.convert_to_numpy(FrameByFrame(network)(clips))
@@ -35,7 +35,7 @@ def test_a_clip_is_its_frames_one_by_one():
         (80, 6, "conv_pw_5_relu", (10, 256)),
     ],
 )
-def test_a_network_is_cut_behind_its_last_features_of_a_size(size, least, last, shape):
+def test_a_network_is_cut_after_its_last_features_of_a_size(size, least, last, shape):
     network = open_network("MobileNet", "none", height=size, width=size + 16, least=least)
     rows, columns, features = network.output.shape[1:]
     assert network.layers[-1].name == last
@@ -49,7 +49,7 @@ def test_every_network_can_be_cut(name):
     assert 6 <= min(network.output.shape[1:3]) <= 11
 
 
-def test_the_layer_can_be_written_down():
+def test_the_layer_can_be_serialized():
     layer = FrameByFrame(open_network("MobileNet", "none", height=32, width=32), name="f")
     float32_model = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(layer)
@@ -57,7 +57,7 @@ def test_the_layer_can_be_written_down():
     assert float32_model.compute_output_shape((None, 3, 32, 32, 3)) == (None, 3, 1, 1, 1024)
 
 
-def test_batch_norms_forget_fast_and_keras_is_left_as_it_was():
+def test_batch_norms_have_momentum_0_9_and_keras_settings_are_restored():
     network = open_network(
         "MobileNetV2", "none", height=32, width=40, channels=6, dtype="mixed_bfloat16"
     )
@@ -69,19 +69,16 @@ def test_batch_norms_forget_fast_and_keras_is_left_as_it_was():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "parts"),
     [
-        ({"name": "VGG16"}, "--backbone 'VGG16' is none of InceptionV3, MobileNet"),
-        ({"name": "Xception", "height": 48}, "Xception cannot take frames of 48x128"),
-        (
-            {"least": 65},
-            "mobilenet_1.00_128 has no features of 65x65 in such frames: give a larger",
-        ),
-        ({"weights": "jft"}, "--backbone-weights 'jft' is neither none nor imagenet"),
+        ({"name": "VGG16"}, ["`backbone`", "VGG16", "MobileNetV2"]),
+        ({"name": "Xception", "height": 48}, ["`backbone`", "Xception", "48x128"]),
+        ({"least": 65}, ["65x65", "`height`"]),
+        ({"weights": "jft"}, ["`backbone_weights`", "jft"]),
     ],
 )
-def test_what_cannot_be_opened_is_refused(changes, told, user_error):
-    with user_error(told):
+def test_invalid_arguments_raise(changes, parts, user_error):
+    with user_error(*parts):
         open_network(
             **{"name": "MobileNet", "weights": "none", "height": 128, "width": 128, **changes}
         )
@@ -105,9 +102,9 @@ assert all(np.array_equal(a, b) for a, b in zip(rest, same, strict=True))
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_imagenet_weights_come_from_keras_cache_or_a_sentence(tmp_path, cached):
+def test_imagenet_weights_come_from_the_cache_of_keras_or_raise(tmp_path, cached):
     if cached:
-        # What Keras finds in its cache it does not download; these weights can be told apart.
+        # Keras does not download what is in its cache. These weights can be recognized.
         network = keras.applications.MobileNet(include_top=False, weights=None)
         first, *rest = network.get_weights()
         network.set_weights([np.full_like(first, 0.125), *rest])
@@ -115,11 +112,11 @@ def test_imagenet_weights_come_from_keras_cache_or_a_sentence(tmp_path, cached):
         network.save(tmp_path / "models/mobilenet_1_0_128_tf_no_top.h5")
     done = subprocess.run(
         [sys.executable, "-c", IMAGENET], cwd=ROOT, capture_output=True, text=True,
-        # No proxy listens there, so nothing can be downloaded.
+        # No proxy listens at this address, so the download fails.
         env={**os.environ, "KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"},
     )  # fmt: skip
     if cached:
         assert done.returncode == 0, done.stderr
     else:
         assert done.returncode == 2, done.stderr
-        assert "the weights of MobileNet cannot be downloaded" in done.stdout
+        assert "`backbone_weights`" in done.stdout

@@ -1,14 +1,14 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ar3d_keras.models.gating import gated, gated_in_one_pass
 from ar3d_keras.models.layers import AttentionGate
 
 
-def of_type(dtype, *arrays):
+def cast(dtype, *arrays):
     return [keras.ops.cast(array, dtype) for array in arrays]
 
 
@@ -20,14 +20,16 @@ def arrays(seed, shape):
 shapes = st.tuples(*[st.integers(1, 4)] * 4, st.integers(1, 5))
 
 
+@pytest.mark.multi_backend
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), shapes, st.sampled_from(["float32", "bfloat16"]))
 def test_one_pass_gives_the_product(seed, shape, dtype):
-    values = of_type(dtype, *arrays(seed, shape))
+    values = cast(dtype, *arrays(seed, shape))
     fast, plain = (
         keras.ops.convert_to_numpy(keras.ops.cast(product(*values), "float32"))
         for product in (gated_in_one_pass, gated)
     )
-    # In bfloat16 the plain product rounds after every operation, the other one once.
+    # In bfloat16 the plain product rounds after each operation, the other one only once.
     rtol, atol = {"float32": (1e-5, 1e-6), "bfloat16": (0.05, 0.02)}[dtype]
     np.testing.assert_allclose(fast, plain, rtol=rtol, atol=atol)
 
@@ -36,7 +38,7 @@ def test_one_pass_gives_the_product(seed, shape, dtype):
 def test_one_pass_has_the_gradients_of_the_product(dtype):
     import tensorflow as tf
 
-    values = of_type(dtype, *arrays(0, (2, 3, 4, 4, 5)))
+    values = cast(dtype, *arrays(0, (2, 3, 4, 4, 5)))
 
     def gradients(product):
         with tf.GradientTape() as tape:
@@ -67,7 +69,7 @@ def test_only_training_needs_xla():
     assert not needs_xla(training=False)
 
 
-def test_a_gate_trains_when_it_is_called_by_hand():
+def test_a_gate_trains_when_it_is_called_eagerly():
     import tensorflow as tf
 
     gate = AttentionGate()

@@ -13,8 +13,8 @@ class TestI3D(NetworkTests):
     learning_rate = 1e-2
 
 
-def test_it_is_the_publications_network():
-    """The end points of kinetics-i3d's i3d.py at its size, and the variables it makes."""
+def test_it_is_the_published_network():
+    """The end points and the variables of kinetics-i3d's i3d.py at its clip size."""
     model = I3D(400, frames=64, height=224, width=224)
     shapes = {layer.name: layer.output.shape[1:] for layer in model.layers}
     assert shapes["Conv3d_1a_7x7"] == (32, 112, 112, 64)
@@ -28,7 +28,7 @@ def test_it_is_the_publications_network():
     assert shapes["MaxPool3d_5a_2x2"] == (8, 7, 7, 832)
     assert shapes["Mixed_5b"] == (8, 7, 7, 832)
     assert shapes["Mixed_5c"] == (8, 7, 7, 1024)
-    assert shapes["Logits"] == (7, 400)  # averaged over pairs of times
+    assert shapes["Logits"] == (7, 400)  # averaged over pairs of time steps
     # 57 convolutions with batch norm: kernels without bias, an offset, two moving statistics.
     norms = [layer for layer in model.layers if layer.name.endswith("_norm")]
     channels = sum(layer.output.shape[-1] for layer in norms)

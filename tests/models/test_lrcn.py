@@ -15,14 +15,14 @@ class TestLRCN(NetworkTests):
     learning_rate = 3e-3
 
     def test_later_frames_do_not_change_earlier_scores(self):
-        """The LSTM reads forward; the answer is the mean of the frames' scores."""
+        """The LSTM reads forward; the output is the mean of the frames' scores."""
         model = self.build()
         read = keras.Model(
             model.get_layer("fc6").input, [model.get_layer("scores").output, model.output]
         )
         features = np.random.default_rng(0).normal(0, 1, (2, 3, 8192)).astype(np.float32)
-        before, answer = map(keras.ops.convert_to_numpy, read(features))
-        np.testing.assert_allclose(answer, before.mean(1), atol=1e-6)
+        before, output = map(keras.ops.convert_to_numpy, read(features))
+        np.testing.assert_allclose(output, before.mean(1), atol=1e-6)
         features[:, 2] *= -1
         after = keras.ops.convert_to_numpy(read(features)[0])
         np.testing.assert_allclose(after[:, :2], before[:, :2], atol=1e-6)

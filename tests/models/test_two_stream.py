@@ -7,7 +7,6 @@ from ar3d_keras import TwoStream
 from ar3d_keras.models.layers import LocalResponseNormalization
 
 
-@pytest.mark.multi_backend
 class TestTwoStream(NetworkTests):
     name = "two_stream"
     small = {"frames": 4, "height": 20, "width": 20, "width_multiplier": 1 / 32}  # noqa: RUF012
@@ -18,23 +17,23 @@ class TestTwoStream(NetworkTests):
         model, clips = self.build(), self.clips
         outputs = keras.Model(model.input, model.get_layer("output").input)
 
-        def answers(clips):
-            return [keras.ops.convert_to_numpy(answer) for answer in outputs(clips)]
+        def scores(clips):
+            return [keras.ops.convert_to_numpy(stream) for stream in outputs(clips)]
 
-        spatial, temporal = answers(clips)
+        spatial, temporal = scores(clips)
         np.testing.assert_allclose(
             model.predict_on_batch(clips), (spatial + temporal) / 2, atol=1e-6
         )
         other = clips.copy()
-        other[:, [0, 1, 3], ..., :3] = 0  # the spatial stream sees the middle frame alone
-        np.testing.assert_allclose(answers(other)[0], spatial, atol=1e-6)
-        np.testing.assert_allclose(answers(other)[1], temporal, atol=1e-6)
+        other[:, [0, 1, 3], ..., :3] = 0  # the spatial stream sees only the middle frame
+        np.testing.assert_allclose(scores(other)[0], spatial, atol=1e-6)
+        np.testing.assert_allclose(scores(other)[1], temporal, atol=1e-6)
         other = clips.copy()
         other[..., 3:] = 255 - other[..., 3:]
-        np.testing.assert_allclose(answers(other)[0], spatial, atol=1e-6)
-        assert np.abs(answers(other)[1] - temporal).max() > 1e-4
+        np.testing.assert_allclose(scores(other)[0], spatial, atol=1e-6)
+        assert np.abs(scores(other)[1] - temporal).max() > 1e-4
 
-    def test_a_moving_camera_is_taken_out_of_the_flow(self):
+    def test_camera_motion_is_subtracted_from_the_flow(self):
         model, clips = self.build(), self.clips.astype(np.float32)
         panned = clips.copy()
         panned[:, 2, ..., 3] += 40  # the whole frame moves right
@@ -53,8 +52,8 @@ def test_local_response_normalization_by_hand():
         np.testing.assert_allclose(found[..., channel], features[..., channel] / divisor, rtol=1e-5)
 
 
-def test_it_is_the_publications_network():
-    """CNN-M-2048 at 224x224, as its Caffe model has it, over a frame and over 20 channels of flow."""
+def test_it_is_the_published_network():
+    """The Caffe model of CNN-M-2048 at 224x224, for a frame and for 20 channels of flow."""
     model = TwoStream(101, height=224, width=224)
     for name, channels in (("spatial", 3), ("temporal", 20)):
         layers = {layer.name: layer.output.shape[1:] for layer in model.get_layer(name).layers}
@@ -72,7 +71,7 @@ def test_it_is_the_publications_network():
     assert model.count_params() == 181_335_594
 
 
-def test_frames_too_small_are_refused(user_error):
-    with user_error("two_stream needs frames of at least 19x19, not 18x40", "--height"):
+def test_frames_that_are_too_small_raise(user_error):
+    with user_error("19x19", "18x40", "`height`"):
         TwoStream(3, height=18, width=40)
     assert TwoStream(3, height=19, width=19, width_multiplier=0.01).output_shape == (None, 3)

@@ -90,7 +90,7 @@ def test_switching_one_off_leaves_the_others_as_they_were(config, available, sha
     """So figures with and without an augmentation compare that augmentation alone."""
     drawn = view(config, available, shape, **place)
     for name, parts in {
-        "crop_scale": ("crop", "top", "left"), "stride_jitter": ("window",), "erase": ("erased",),
+        "crop_scale": ("crop", "top", "left"), "stride_jitter": ("window",), "random_erasing": ("erased",),
         "hue": ("colour",),
     }.items():  # fmt: skip
         default = getattr(AugmentConfig(), name)
@@ -297,7 +297,7 @@ def test_evaluation_is_never_augmented(datasets):
         ({"contrast": -0.1}, "--contrast -0.1"),
         ({"saturation": float("nan")}, "--saturation nan"),
         ({"hue": 0.6}, "--hue 0.6 must be 0 to 0.5"),
-        ({"erase": 2.0}, "--erase 2.0"),
+        ({"random_erasing": 2.0}, "-erasing"),
         ({"mixup": -1.0}, "--mixup -1.0"),
         ({"cutmix": float("inf")}, "--cutmix inf must be 0 to 100"),
     ],

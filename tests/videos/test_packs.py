@@ -213,7 +213,7 @@ def test_a_video_larger_than_memory_allows_waits_in_a_file(odd_set, tmp_path, mo
 def test_what_cannot_be_decoded_is_in_the_index_with_its_reason(odd_packs):
     (failed,) = (packed for packed in odd_packs["raw"].videos if packed.reason)
     assert failed.video.path == "b/none.avi"
-    assert failed.reason == "not a video that OpenCV can decode"
+    assert failed.reason == "not a video that can be decoded"
     assert failed.frames == 0
 
 
@@ -288,7 +288,7 @@ def test_killed_between_the_index_and_the_journals_end(ucf_set, ucf_pack):
 
 @pytest.mark.parametrize(
     ("line", "told"),
-    [('{"version": 3}', "begun as a pack of version 3"), ("dust", "is damaged")],
+    [('{"version": 4}', "begun as a pack of version 4"), ("dust", "is damaged")],
 )
 def test_an_unfinished_pack_that_cannot_be_continued(ucf_set, tmp_path, user_error, line, told):
     (tmp_path / JOURNAL).write_text(f"{zlib.crc32(line.encode()) * (line != 'dust'):08x} {line}\n")
@@ -388,9 +388,9 @@ def opened(root, shape=SHAPE):
 
 def test_a_pack_of_another_version(ucf_pack, user_error):
     content = json.loads((ucf_pack.root / INDEX).read_text())
-    content["version"] = 3
+    content["version"] = 4
     (ucf_pack.root / INDEX).write_text(json.dumps({**content, "sha256": digest(content)}))
-    with user_error("a pack of version 3 and this ar3d_keras reads version 2"):
+    with user_error("a pack of version 4 and this ar3d_keras reads version 3"):
         opened(ucf_pack.root)
 
 

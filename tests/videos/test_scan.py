@@ -43,7 +43,7 @@ def test_counts_and_reasons(data, write_video, write_frames, workers):
     assert found.unreadable == {
         "Archery/empty.avi": "the file is empty",
         "Archery/gone.avi": "cannot be opened: No such file or directory",
-        "Archery/text.avi": "not a video that OpenCV can decode",
+        "Archery/text.avi": "not a video that can be decoded",
     }
     assert len(found.frames) == 12
     assert done == list(range(16))

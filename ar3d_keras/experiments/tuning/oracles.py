@@ -1,6 +1,6 @@
 """keras-tuner's oracles, which choose the values of the next trial.
 
-They keep their state in `oracle.json` and `trial_N/trial.json`, here written whole or not at all.
+They keep their state in `oracle.json` and `trial_N/trial.json`, here written atomically.
 """
 
 import json
@@ -21,11 +21,11 @@ OBJECTIVE = "score"
 
 
 class _Resumable:
-    """What our oracles have in common."""
+    """The base of our oracles: atomic writes, and resuming."""
 
     @property
     def file(self) -> Path:
-        """The oracle's own state."""
+        """The file of the oracle's own state."""
         return Path(self._get_oracle_fname())
 
     def save(self):
@@ -36,16 +36,16 @@ class _Resumable:
         atomic.write_json(file, trial.get_state())
 
     def resume(self, *, chief: bool) -> None:
-        """Goes on from the files of a search that was stopped, if there are any.
+        """Continues from the files of a stopped search, if there are any.
 
-        Trials that had begun are given out again, first of all.
+        Unfinished trials are started again first.
 
         Args:
-            chief: a worker may still be at its trial, which it alone gets back.
+            chief: whether workers may still run their trials; each gets its own trial back.
         """
         if not self.file.exists():
             return
-        # Not Oracle.reload: its glob takes a `[` in the folder's name for a pattern.
+        # Oracle.reload uses glob with the folder's name, where `[` would be a pattern.
         for file in sorted(self.file.parent.glob("trial_*/trial.json")):
             trial = Trial.load(str(file))
             self.trials[trial.trial_id] = trial
@@ -57,11 +57,11 @@ class _Resumable:
         self._retry_queue = sorted(set(begun) - held, reverse=True)  # taken from the end
 
     def planned(self) -> int:
-        """How many trials the search will have if none fails."""
+        """The number of trials of the search if none fails."""
         return self.max_trials
 
     def has_more(self) -> bool:
-        """Whether a trial has not begun, or not ended."""
+        """Whether any trial is still to start or to finish."""
         begun = self.ongoing_trials or self._retry_queue
         return bool(begun) or len(self.trials) < self.planned()
 
@@ -71,20 +71,20 @@ class RandomSearch(_Resumable, keras_tuner.oracles.RandomSearchOracle):
 
 
 class BayesianOptimization(_Resumable, keras_tuner.oracles.BayesianOptimizationOracle):
-    """Values where a Gaussian process expects the most; a quarter of the trials are random."""
+    """Values where a Gaussian process expects the best score; a quarter of the trials are random."""
 
     def populate_space(self, trial_id):
         with warnings.catch_warnings():
-            # A kernel whose length scale ends at a bound: usual with few trials.
+            # The kernel's length scale often ends at a bound with few trials.
             warnings.simplefilter("ignore", ConvergenceWarning)
             return super().populate_space(trial_id)
 
 
 class Hyperband(_Resumable, keras_tuner.oracles.HyperbandOracle):
-    """Many short trainings, of which the best go on (Li et al., 2018), within a number of trials.
+    """Many short trainings, the best of which continue (Li et al., 2018), in at most `trials` trials.
 
-    A sweep is a sequence of brackets, the first with the most and the shortest trainings. Where
-    a whole sweep is more than `trials`, it begins at the first bracket that fits in.
+    A sweep is a sequence of brackets; the first has the most and the shortest trainings. If a whole
+    sweep needs more than `trials`, it starts at the first bracket that fits.
     """
 
     def __init__(self, *, trials: int, **given):
@@ -117,21 +117,21 @@ class Hyperband(_Resumable, keras_tuner.oracles.HyperbandOracle):
 def make_oracle(
     tuner: str, space: Sequence[Parameter], *, trials: int, epochs: int, seed: int, folder: Path
 ) -> keras_tuner.Oracle:
-    """An oracle with nothing tried yet.
+    """A new oracle.
 
     Args:
         tuner: hyperband, bayesian or random.
-        space: what it may change.
-        trials: at most.
-        epochs: the longest training.
-        seed: of its draws.
+        space: the options to search.
+        trials: the largest number of trials.
+        epochs: the epochs of the longest training.
+        seed: of the random values.
         folder: where it keeps its state.
     """
     given = {
         "objective": keras_tuner.Objective(OBJECTIVE, "max"),
         "hyperparameters": _hyperparameters(space),
-        "seed": seed + 1,  # it takes 0 for none
-        # A trial that fails is recorded, and the search goes on.
+        "seed": seed + 1,  # keras-tuner reads 0 as no seed
+        # A failed trial is recorded, and the search continues.
         "max_consecutive_failed_trials": math.inf,
     }
     if tuner == "hyperband":
@@ -149,7 +149,7 @@ def make_oracle(
 def _hyperparameters(space: Sequence[Parameter]) -> keras_tuner.HyperParameters:
     known = keras_tuner.HyperParameters()
     for each in space:
-        if each.kind == "choice":  # of one type, as keras-tuner wants it: their JSON texts
+        if each.kind == "choice":  # as JSON texts, because keras-tuner wants values of one type
             known.Choice(each.name, [json.dumps(value) for value in each.values])
         elif each.kind == "float":
             known.Float(

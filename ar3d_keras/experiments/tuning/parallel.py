@@ -1,8 +1,8 @@
-"""A search by several processes: a chief, which chooses, and workers, which train.
+"""A search by several processes: a chief chooses the values, workers train.
 
-keras-tuner's protocol (gRPC) and its environment variables, see
-https://keras.io/keras_tuner/guides/distributed_tuning/; what differs is the end: nobody waits for
-a process that is gone.
+It uses keras-tuner's protocol (gRPC) and environment variables, see
+https://keras.io/keras_tuner/guides/distributed_tuning/. Unlike keras-tuner, no process waits
+forever for one that has died.
 """
 
 import contextlib
@@ -21,67 +21,73 @@ from keras_tuner.src.distribute import oracle_chief, oracle_client
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 
-ATTEMPT = 10  # seconds until a question that got no answer is asked again
-PATIENCE = 600  # seconds that a worker waits for a chief
+ATTEMPT = 10  # seconds before a request without response is sent again
+PATIENCE = 600  # seconds that a worker waits for its chief
 
 
 @dataclass(frozen=True)
-class Post:
-    """What this process is in a search.
+class Role:
+    """The role of this process in a search.
 
     Attributes:
-        name: its id; a worker that is started again under its id goes on with its trial.
-        address: of the chief, host:port; None: it searches alone.
+        name: its id; a worker that is restarted with the same id continues its trial.
+        address: of the chief, host:port; None: this process searches alone.
     """
 
     name: str = "tuner0"
     address: str | None = None
 
     @property
+    def chief_address(self) -> str:
+        """The address of the chief; only for a search by several processes."""
+        assert self.address is not None
+        return self.address
+
+    @property
     def is_chief(self) -> bool:
-        """Whether it chooses and others train."""
+        """Whether this process chooses values for others."""
         return self.address is not None and "chief" in self.name
 
     @property
     def is_worker(self) -> bool:
-        """Whether another process chooses."""
+        """Whether another process chooses the values."""
         return self.address is not None and "chief" not in self.name
 
 
-def post(environment: Mapping[str, str] = os.environ) -> Post:
-    """What keras-tuner's environment variables say.
+def read_role(environment: Mapping[str, str] = os.environ) -> Role:
+    """The role that keras-tuner's environment variables define.
 
     Raises:
-        UserError: only some of them are set.
+        UserError: only some of the variables are set.
     """
     names = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
     given = [environment.get(name) for name in names]
     if not any(given):
-        return Post()
+        return Role()
     if not all(given):
         raise UserError(
             f"a search by several processes needs {', '.join(names)} (the id is `chief` for one "
             f"of them, another name for each worker): {names[given.index(None)]} is not set"
         )
     host, port, name = given
-    return Post(name, f"{host}:{port}")
+    return Role(name, f"{host}:{port}")
 
 
 def serve(
     oracle: keras_tuner.Oracle, address: str, watch: Callable[[], None], reporter: Reporter
 ) -> None:
-    """Gives out trials until there are none left and every worker knows it.
+    """Serves trials to workers until none is left and every worker knows that.
 
     Args:
-        oracle: chooses.
+        oracle: chooses the values.
         address: host:port to listen at.
-        watch: called several times a second.
-        reporter: says whom it waits for.
+        watch: called several times per second.
+        reporter: logs the workers that it waits for.
 
     Raises:
-        UserError: something else listens there.
+        UserError: the address is in use.
     """
-    # Without reuse, a second chief at this address is an error and no silent split of the workers.
+    # With port reuse, a second chief would silently take half of the workers.
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 0)]
     )
@@ -95,26 +101,26 @@ def serve(
             "KERASTUNER_ORACLE_PORT to an address of this machine and a port that is free"
         ) from None
     server.start()
-    told = set()
+    waiting: set[str] = set()
     try:
         while not (servicer.stop_triggered and oracle_chief.exit_chief(oracle)):
             time.sleep(0.5)
             watch()
-            if servicer.stop_triggered and (left := dict(oracle.ongoing_trials)) and not told:
-                told = {f"{name} (trial {trial.trial_id})" for name, trial in left.items()}
-                reporter.log(f"no more trials to give out; waiting for {', '.join(sorted(told))}")
+            if servicer.stop_triggered and (left := dict(oracle.ongoing_trials)) and not waiting:
+                waiting = {f"{name} (trial {trial.trial_id})" for name, trial in left.items()}
+                reporter.log(f"no more trials to start; waiting for {', '.join(sorted(waiting))}")
     finally:
         server.stop(grace=2).wait()
 
 
 class Chief:
-    """The oracle as a worker sees it: the same methods, asked over the network.
+    """The chief's oracle for a worker: the same methods, called over the network.
 
     Args:
         oracle: of the same kind as the chief's.
         address: of the chief.
-        is_over: whether the search is over, though the chief does not say so any more.
-        reporter: says that it waits.
+        is_over: whether the search is over, in case the chief has ended already.
+        reporter: logs that the worker waits.
     """
 
     def __init__(
@@ -124,29 +130,29 @@ class Chief:
         is_over: Callable[[], bool],
         reporter: Reporter,
     ):
-        oracle_client.TIMEOUT = ATTEMPT  # an hour there: a worker that came late would hang
+        oracle_client.TIMEOUT = ATTEMPT  # the default of an hour makes a late worker hang
         self.client = oracle_client.OracleClient(oracle)
         self.address, self.is_over, self.reporter = address, is_over, reporter
 
     def wait(self) -> bool:
-        """Waits until the chief answers; False where the search is over."""
+        """Waits until the chief responds; False if the search is over."""
         return self._ask(self.client.get_space) is not None
 
     def create_trial(self, tuner_id: str) -> Trial:
-        """The next trial; its status is STOPPED where the search is over."""
+        """The next trial; its status is STOPPED if the search is over."""
         stopped = Trial(keras_tuner.HyperParameters(), status=TrialStatus.STOPPED)
         return self._ask(self.client.create_trial, tuner_id) or stopped
 
     def update_trial(self, trial_id: str, metrics: dict[str, float]) -> None:
-        """Tells the score."""
+        """Sends the score."""
         self._ask(self.client.update_trial, trial_id, metrics)
 
     def end_trial(self, trial: Trial) -> None:
-        """Tells that the trial is over."""
+        """Reports the end of a trial."""
         self._ask(self.client.end_trial, trial)
 
     def _ask(self, question: Callable, *arguments):
-        """The answer, None where the search is over. Every question may be asked twice."""
+        """The response, or None if the search is over. Every request may be sent twice."""
         begun = time.monotonic()
         said = False
         while True:

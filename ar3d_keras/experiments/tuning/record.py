@@ -25,9 +25,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{file} cannot be read ({error}): choose another `name`"
-        ) from None
+        raise UserError(f"{file} cannot be read ({error}): choose another `name`") from None
 
 
 def write_record(folder: Path, record: Mapping[str, Any], *, over: bool) -> None:

@@ -1,8 +1,8 @@
-"""A search: trials that train with the package's own trainer and are judged on val alone.
+"""A search: trials that are trained by the package's own trainer and evaluated on val only.
 
-A trial is a run folder, `trial_N`, so it resumes as a run does: one that was killed goes on after
-its last whole epoch, and one that Hyperband promotes goes on from the state of the trial that it
-was, bit for bit as if it had never stopped. The test split is not opened.
+A trial is a run folder, `trial_N`, so it resumes as a run does. A killed trial continues after its
+last complete epoch. A trial that Hyperband promotes continues from the state of the earlier trial,
+bit for bit as if it had never stopped. The test split is not opened.
 """
 
 import dataclasses
@@ -24,11 +24,11 @@ from ar3d_keras.config import RecipeConfig, TrainConfig, to_json
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.setup import resolve
 from ar3d_keras.experiments.tuning.oracles import OBJECTIVE, chosen, make_oracle
-from ar3d_keras.experiments.tuning.parallel import Chief, Post, serve
+from ar3d_keras.experiments.tuning.parallel import Chief, Role, serve
 from ar3d_keras.experiments.tuning.record import check_same_search, is_over
 from ar3d_keras.experiments.tuning.results import Result, ranked, read_result, read_results
 from ar3d_keras.experiments.tuning.space import Parameter, shown, with_values
-from ar3d_keras.progress import Reporter
+from ar3d_keras.progress import Reporter, Update
 from ar3d_keras.runs import Run, read_history
 from ar3d_keras.training.trainer import train
 from ar3d_keras.videos.dataset import Dataset, clip_shape
@@ -75,14 +75,14 @@ class Search:
 
 
 def search(
-    what: Search, dataset: Dataset | None, post: Post, *, workers: int, reporter: Reporter
+    what: Search, dataset: Dataset | None, role: Role, *, workers: int, reporter: Reporter
 ) -> None:
     """Runs trials until there are no more, alone, as a chief, or as a worker.
 
     Args:
         what: the search.
         dataset: its train and val videos; a chief needs none.
-        post: what this process is.
+        role: of this process.
         workers: threads that decode.
         reporter: a bar over the trials, and a line for each.
 
@@ -92,26 +92,27 @@ def search(
         OSError: a file cannot be written; the search can be continued.
         KeyboardInterrupt: likewise.
     """
-    # It warns that functions are traced again and again: a network a trial, as it must be.
+    # TensorFlow warns about repeated tracing, but every trial needs a network of its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    oracle = what.oracle(chief=post.is_chief)
+    oracle = what.oracle(chief=role.is_chief)
     with reporter.bar("trials", oracle.planned(), "trials") as update:
         progress = Progress(what.folder, oracle.planned(), update, reporter)
-        if post.is_chief:
+        if role.is_chief:
             if not is_over(what.folder) and oracle.has_more():
-                serve(oracle, post.address, progress.look, reporter)
-            progress.look()
+                serve(oracle, role.chief_address, progress.poll, reporter)
+            progress.poll()
             return
-        if post.is_worker:
-            oracle = Chief(oracle, post.address, lambda: is_over(what.folder), reporter)
+        if role.is_worker:
+            oracle = Chief(oracle, role.chief_address, lambda: is_over(what.folder), reporter)
             if not oracle.wait():
                 return
             check_same_search(what.folder, what.record)
-        while (trial := oracle.create_trial(post.name)).status != TrialStatus.STOPPED:
+        while (trial := oracle.create_trial(role.name)).status != TrialStatus.STOPPED:
             if trial.status == TrialStatus.IDLE:  # the others must finish first
                 time.sleep(0.5)
                 continue
-            result = run_trial(what, trial, dataset, workers=workers, moved=progress.moved)
+            assert dataset is not None, "only a chief has no dataset"
+            result = run_trial(what, trial, dataset, workers=workers, on_epoch=progress.on_epoch)
             if result.failed:
                 trial.status, trial.message = TrialStatus.FAILED, result.reason
             else:
@@ -119,7 +120,7 @@ def search(
                 oracle.update_trial(trial.trial_id, {OBJECTIVE: score})
                 trial.status = TrialStatus.COMPLETED
             oracle.end_trial(trial)
-            progress.tell(result)
+            progress.log_result(result)
 
 
 def run_trial(
@@ -128,44 +129,42 @@ def run_trial(
     dataset: Dataset,
     *,
     workers: int,
-    moved: Callable[[str, int, int], None],
+    on_epoch: Callable[[str, int, int], None],
 ) -> Result:
-    """Trains and judges; a trial that is over already is only read.
+    """Trains and evaluates a trial; the result of a finished trial is only read.
 
-    Whatever goes wrong is the trial's result, and its traceback is in the trial's log.txt, except
-    that a file cannot be written.
+    An error becomes the trial's result, with its traceback in the trial's log.txt.
 
     Args:
         what: the search.
-        trial: which.
+        trial: the trial.
         dataset: train and val videos.
-        workers: threads that decode.
-        moved: called with (trial, epochs done, of) after each epoch.
+        workers: decoding threads.
+        on_epoch: called with (trial, finished epochs, all epochs) after each epoch.
+
+    Raises:
+        OSError: a file cannot be written.
     """
     run = what.run(trial)
     if result := read_result(run.folder):
         return result
-    told = trial.hyperparameters.values
-    earlier = told.get("tuner/trial_id")
-    epochs = told.get("tuner/epochs", what.config.recipe.epochs)
-    common = {
-        "trial": trial.trial_id,
-        "values": chosen(trial, what.space),
-        "epochs": epochs,
-        "goes_on_from": earlier,
-    }
+    hyperband = trial.hyperparameters.values
+    earlier = hyperband.get("tuner/trial_id")
+    epochs = hyperband.get("tuner/epochs", what.config.recipe.epochs)
+    values = chosen(trial, what.space)
+    outcome: dict[str, Any]
     keras.utils.clear_session()  # the networks of earlier trials
     gc.collect()
     begun = time.monotonic()
     log = Reporter()  # a trial's lines go to its own log: there may be thousands of trials
     try:
-        config = with_values(what.config, common["values"])
+        config = with_values(what.config, values)
         config.validate()
         config = resolve(config, dataset.split.catalog)
         run.write_record({**what.record, "config": to_json(config)})
         log.log_to(run.log_file)
         if earlier and not run.state.exists():
-            _go_on_from(Run(what.folder / f"trial_{earlier}"), run)
+            _continue_from(Run(what.folder / f"trial_{earlier}"), run)
         train(
             run,
             config,
@@ -174,7 +173,7 @@ def run_trial(
             reporter=log,
             splits=("val",),
             until=epochs,
-            callbacks=[*what.callbacks, _Moved(trial.trial_id, epochs, moved)],
+            callbacks=[*what.callbacks, _EpochCounter(trial.trial_id, epochs, on_epoch)],
         )
         best = _kept(read_history(run.history), config.recipe)
         outcome = {
@@ -190,9 +189,16 @@ def run_trial(
         log.log(traceback.format_exc())
         first = (str(error).strip() or "no reason given").splitlines()[0]
         outcome = {"reason": f"{type(error).__name__}: {first}"}
-    result = Result(**common, **outcome, seconds=time.monotonic() - begun)
-    # `train.py --config best.json` trains the best again, and opens test; what Hyperband may
-    # promote keeps its state.
+    result = Result(
+        trial=trial.trial_id,
+        values=values,
+        epochs=epochs,
+        goes_on_from=earlier,
+        seconds=time.monotonic() - begun,
+        **outcome,
+    )
+    # `train.py --config best.json` trains the best values again and evaluates on test. A trial that
+    # Hyperband may promote keeps its state.
     run.best.unlink(missing_ok=True)
     if what.tuner != "hyperband":
         drop_state(run.folder)
@@ -201,21 +207,21 @@ def run_trial(
 
 
 def _kept(rows: Sequence[dict[str, float]], recipe: RecipeConfig) -> dict[str, float]:
-    """The epoch whose network a run of this recipe keeps."""
+    """The epoch whose weights a run of this recipe keeps."""
     if recipe.keep == "last":
         return rows[-1]
     return max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
 
 
 def drop_state(trial: Path) -> None:
-    """Removes what only a resume needs: three times the network."""
+    """Removes what only a resume needs: three times the size of the network."""
     shutil.rmtree(trial / "checkpoints", ignore_errors=True)
 
 
-def _go_on_from(earlier: Run, run: Run) -> None:
-    """Lets a training go on in another folder; the state, which says so, comes last.
+def _continue_from(earlier: Run, run: Run) -> None:
+    """Copies history and state of an earlier trial, the state last, because a resume needs both.
 
-    Where the state is gone, after a search that was over, the same training begins again.
+    If the state was removed when a search finished, the training starts over.
     """
     if not earlier.state.exists():
         return
@@ -225,68 +231,67 @@ def _go_on_from(earlier: Run, run: Run) -> None:
         shutil.copyfile(earlier.state, temporary)
 
 
-class _Moved(keras.callbacks.Callback):
-    """Says after every epoch how far a trial is."""
+class _EpochCounter(keras.callbacks.Callback):
+    """Reports after every epoch how far a trial is."""
 
-    def __init__(self, trial: str, epochs: int, moved: Callable[[str, int, int], None]):
+    def __init__(self, trial: str, epochs: int, on_epoch: Callable[[str, int, int], None]):
         super().__init__()
-        self.trial, self.epochs, self.moved = trial, epochs, moved
+        self.trial, self.epochs, self.on_epoch = trial, epochs, on_epoch
 
-    def on_epoch_end(self, epoch, logs=None):
-        self.moved(self.trial, epoch + 1, self.epochs)
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.on_epoch(self.trial, epoch + 1, self.epochs)
 
 
 class Progress:
-    """The bar over all trials, and a line for each that ends.
+    """The bar over all trials, and a line for each trial that ends.
 
     Args:
-        folder: of the search; other processes' trials are counted too.
-        planned: how many trials there will be.
+        folder: of the search; trials of other processes are counted too.
+        planned: the number of trials.
         update: of the bar.
-        reporter: says the lines.
+        reporter: receives the lines.
     """
 
-    def __init__(self, folder: Path, planned: int, update: Callable, reporter: Reporter):
+    def __init__(self, folder: Path, planned: int, update: Update, reporter: Reporter):
         self.folder, self.planned, self.update, self.reporter = folder, planned, update, reporter
-        self.told = {result.trial for result in read_results(folder)}
-        if self.told:
-            reporter.log(f"{len(self.told)} trials were finished before")
+        self.logged = {result.trial for result in read_results(folder)}
+        if self.logged:
+            reporter.log(f"{len(self.logged)} trials were finished before")
         self._best = ""
         self._count()
 
     def _count(self) -> None:
         results = read_results(self.folder)
-        self._over = len(results)
+        self._finished = len(results)
         if best := ranked(results)[:1]:
             self._best = f"best {best[0].top1:.3f} (trial {best[0].trial})"
-        self.update(self._over, self._best)
+        self.update(self._finished, self._best)
 
-    def moved(self, trial: str, done: int, epochs: int) -> None:
-        """An epoch of a trial of this process is over."""
-        self.update(
-            self._over + done / epochs, f"{self._best}  trial {trial}: epoch {done}/{epochs}"
-        )
+    def on_epoch(self, trial: str, done: int, epochs: int) -> None:
+        """Updates the bar after an epoch of a trial of this process."""
+        note = f"{self._best}  trial {trial}: epoch {done}/{epochs}"
+        self.update(self._finished + done / epochs, note)
 
-    def look(self) -> None:
-        """Tells what other processes finished since."""
+    def poll(self) -> None:
+        """Logs what other processes have finished since the last call."""
         for result in read_results(self.folder):
-            self.tell(result)
+            self.log_result(result)
 
-    def tell(self, result: Result) -> None:
-        """The line of a trial that ended, once."""
-        if result.trial in self.told:
+    def log_result(self, result: Result) -> None:
+        """Logs the line of a finished trial, once."""
+        if result.trial in self.logged:
             return
-        self.told.add(result.trial)
+        self.logged.add(result.trial)
         self._count()
         if result.failed:
-            told = f"failed: {result.reason}"
+            outcome = f"failed: {result.reason}"
         else:
-            told = (
+            outcome = (
                 f"val top-1 {result.top1:.3f}  loss {result.loss:.3f}  "
                 f"epoch {result.epoch} of {result.epochs}"
             )
         values = "  ".join(f"{name} {shown(value)}" for name, value in result.values.items())
         self.reporter.log(
-            f"trial {result.trial} ({len(self.told)}/{self.planned})  {told}   "
+            f"trial {result.trial} ({len(self.logged)}/{self.planned})  {outcome}   "
             f"{values}   {result.seconds:.0f} s   {self._best}".rstrip()
         )

@@ -84,16 +84,16 @@ def tune(
     Range(1).check("trials", trials)
     _require_keras_tuner()
     # They import keras-tuner.
-    from ar3d_keras.experiments.tuning.parallel import post as read_post
+    from ar3d_keras.experiments.tuning.parallel import read_role
     from ar3d_keras.experiments.tuning.search import Search, drop_state, search
 
-    reporter, post = reporter or Console(), read_post()
+    reporter, role = reporter or Console(), read_role()
     folder = Path(runs_dir) / (name or f"tune-{configured.model.full_name}")
     check_plain_name(folder.name if name is None else name)
     parameters = _space(configured, space, {*fixed, *options})
     threads = decoding_threads(configured.data.workers)
     # A chief trains nothing.
-    splits = ("val",) if post.is_chief else ("train", "val")
+    splits = ("val",) if role.is_chief else ("train", "val")
     resolved, dataset = setup.prepare(configured, reporter, splits)
     source = configured.recipe.init_from
     start = find_warm_start(source, Path(runs_dir)) if source else None
@@ -119,8 +119,8 @@ def tune(
         record=record,
         callbacks=callbacks,
     )
-    if post.is_worker:
-        search(plan, dataset, post, workers=threads, reporter=reporter)
+    if role.is_worker:
+        search(plan, dataset, role, workers=threads, reporter=reporter)
         reporter.log(f"the search is over; its chief writes the report in {folder}")
         return None
     check_same_search(folder, record)
@@ -132,7 +132,7 @@ def tune(
     names = ", ".join(each.name for each in parameters)
     reporter.log(f"{tuner} over {names}; search {folder}")
     try:
-        search(plan, dataset, post, workers=threads, reporter=reporter)
+        search(plan, dataset, role, workers=threads, reporter=reporter)
     except KeyboardInterrupt:
         _summarize(plan, reporter)
         reporter.log("stopped; the same command continues")
