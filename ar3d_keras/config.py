@@ -56,6 +56,12 @@ class Range:
         raise UserError(f"`{name}` must be {' and '.join(bounds)}, not {value}")
 
 
+def check_choice(name: str, value: Any, choices: Any) -> None:
+    """Raises UserError if `value`, of the option `name`, is not a member of a Literal."""
+    if value not in get_args(choices):
+        raise UserError(f"`{name}` must be one of {', '.join(get_args(choices))}, not {value!r}")
+
+
 Share = Annotated[float, Range(0, 1)]
 Count = Annotated[int, Range(1)]
 
