@@ -116,5 +116,5 @@ def test_the_public_names_are_there():
     for name in ar3d_keras.__all__:
         assert getattr(ar3d_keras, name).__doc__
     assert set(ar3d_keras.__all__) <= set(dir(ar3d_keras))
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    with pytest.raises(AttributeError):
         ar3d_keras.nothing  # noqa: B018

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from ar3d_keras.cli.backend import start_backend
-from ar3d_keras.cli.options import command, parse
-from ar3d_keras.runs import find_run
+from ar3d_keras.cli.options import check_run, command, parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +39,7 @@ OPTIONS = EvaluateOptions
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can correct."""
     options = parse(EvaluateOptions, arguments, verb="evaluate", text=__doc__)
-    find_run(options.run, options.runs_dir)  # a wrong name fails before Keras starts
+    check_run(options.run, options.runs_dir)
     start_backend()
     from ar3d_keras.experiments.evaluate import evaluate_split
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from ar3d_keras.cli.backend import start_backend
-from ar3d_keras.cli.options import parse
-from ar3d_keras.runs import find_run
+from ar3d_keras.cli.options import check_run, parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +21,7 @@ class ExportOptions:
     """Which run, and where to."""
 
     run: str | None = None
-    """A run folder, or a name under RUNS_DIR. Default: the run that was last begun."""
+    """A run folder, a name under RUNS_DIR, or a .keras file. Default: the run that was last begun."""
     runs_dir: Path = Path("runs")
     """The folder of all runs."""
     format: Literal["savedmodel", "onnx", "openvino", "litert"] = "savedmodel"
@@ -41,7 +40,7 @@ OPTIONS = ExportOptions
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can correct."""
     options = parse(ExportOptions, arguments, verb="export", text=__doc__)
-    find_run(options.run, options.runs_dir)  # a wrong name fails before Keras starts
+    check_run(options.run, options.runs_dir)
     start_backend()
     from ar3d_keras.experiments.export import export
 

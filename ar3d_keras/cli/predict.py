@@ -10,8 +10,9 @@ A video that cannot be predicted or drawn is named, and the others go on. The ex
 least one video was predicted; it is 2 if none was, or if no overlay file could be written.
 """
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,7 +21,7 @@ import tyro
 
 from ar3d_keras.atomic import fitting_name, in_the_way
 from ar3d_keras.cli.backend import start_backend
-from ar3d_keras.cli.options import parse
+from ar3d_keras.cli.options import check_run, parse
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 
@@ -49,7 +50,7 @@ class PredictOptions:
     paths: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH ...")] = ()
     """Video files, folders of frames, folders of videos at any depth."""
     run: str | None = None
-    """A run folder, or a name under RUNS_DIR. Default: the latest run that has weights."""
+    """A run folder, a name under RUNS_DIR, or a .keras file. Default: the latest run that has weights."""
     saved_model: Path | None = None
     """A SavedModel to use in place of a run: a version folder, or the folder of the versions."""
     runs_dir: Path = Path("runs")
@@ -91,13 +92,28 @@ def main(arguments: Sequence[str]) -> None:
     if options.camera is None:
         catalog = find_videos(options.paths)
         overlays = _overlays(options, catalog)
-        _on_files(options, catalog, overlays, _open(options), workers)
+        for note in catalog.notes:
+            Console(stderr=True).log(note)
+        with _float32(_open(options)) as classifier:
+            _on_files(options, catalog, overlays, classifier, workers)
     else:
         from ar3d_keras.videos.camera import Camera
 
         log = Console(stderr=True).log
-        with Camera(options.camera, threads=workers, log=log) as camera:
-            _live(options, camera, _open(options))
+        with (
+            Camera(options.camera, threads=workers, log=log) as camera,
+            _float32(_open(options)) as classifier,
+        ):
+            _live(options, camera, classifier)
+
+
+@contextlib.contextmanager
+def _float32(classifier: "Classifier") -> Iterator["Classifier"]:
+    """Inside, GPUs compute in float32, as evaluation does."""
+    from ar3d_keras.training import hardware
+
+    with hardware.disable_tf32():
+        yield classifier
 
 
 def _validate(options: PredictOptions) -> None:
@@ -166,14 +182,10 @@ def _open(options: PredictOptions) -> "Classifier":
 
         find_version(options.saved_model)
     else:
-        from ar3d_keras.runs import find_run
-
-        find_run(options.run, options.runs_dir, needs=["checkpoints/best.keras"])
+        check_run(options.run, options.runs_dir, needs=["checkpoints/best.keras"])
     start_backend()
     from ar3d_keras.experiments.load import open_classifier
-    from ar3d_keras.training import hardware
 
-    hardware.disable_tf32()
     return open_classifier(options.run, options.saved_model, options.runs_dir)
 
 
@@ -236,6 +248,11 @@ def _on_files(
         else:
             written += 1
             notes.log(f"overlay  {prediction.path} -> {file}")
+    if written:
+        from ar3d_keras.reports.fonts import legend
+
+        for label, name in legend(classifier.class_names):
+            notes.log(f"overlay  {label} is {name!r}: no installed font has its letters")
     if failed and not written:
         raise UserError("no overlay could be written; the reasons are named above")
 

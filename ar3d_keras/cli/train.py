@@ -2,7 +2,7 @@
 
 python train.py --attention                                  the demo set, minutes
 python train.py --attention --data data/UCF-101              the paper's recipe, a leak-free split
-python train.py --init-from NAME --freeze features gate --data data/mine     fine-tune a run
+python train.py --attention --init-from NAME --freeze features gate --data data/mine     fine-tune a run
 python train.py --resume NAME                                continue a run that was stopped
 """
 

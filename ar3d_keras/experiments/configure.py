@@ -44,7 +44,9 @@ def configure(
         configured = config.replace(**options)
     else:
         if not isinstance(config, str | os.PathLike | None):
-            raise UserError(f"`config` must be a TrainConfig or the path of a run.json, not {config!r}")
+            raise UserError(
+                f"`config` must be a TrainConfig or the path of a run.json, not {config!r}"
+            )
         sections = {} if config is None else read_config(Path(config))
         # Values are checked, and "data/mine" becomes a Path, before they choose the preset.
         given = TrainConfig().replace(**options)

@@ -162,11 +162,12 @@ def evaluate_run(
 
 
 def _log_metrics(split: str, metrics: dict[str, Any], reporter: Reporter) -> None:
-    top5 = f"top-{metrics['top5_k']} {metrics['top5']:.3f}   " * has_informative_top5(metrics)
+    top5 = f"top-{metrics['top5_k']} {metrics['top5']:.3f}   "
     skipped = f", {metrics['skipped']} skipped" if metrics["skipped"] else ""
     reporter.log(
         f"{split:<5} top-1 {metrics['top1']:.3f} {format_interval(metrics['top1_interval'])}   "
-        f"{top5}class mean {metrics['mean_class_accuracy']:.3f}   loss {metrics['loss']:.3f}   "
+        f"{top5 if has_informative_top5(metrics) else ''}"
+        f"class mean {metrics['mean_class_accuracy']:.3f}   loss {metrics['loss']:.3f}   "
         f"{metrics['videos']} videos{skipped}"
     )
 

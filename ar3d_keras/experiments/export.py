@@ -1,12 +1,14 @@
 """Exports the network that a run kept, as a SavedModel or for other runtimes."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from ar3d_keras.config import check_choice
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
-from ar3d_keras.experiments.load import WEIGHTS, describe_run
+from ar3d_keras.experiments.load import WEIGHTS, describe_file, describe_run, is_network_file
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import Run, find_run
 from ar3d_keras.serving import warmup
@@ -27,10 +29,11 @@ def export(
     runs_dir: str | os.PathLike[str] = "runs",
     reporter: Reporter | None = None,
 ) -> Path:
-    """Writes a run's network as a SavedModel or for another runtime; see `Run.export`.
+    """Writes a network as a SavedModel or for another runtime; see `Run.export`.
 
     Args:
-        run: a run, its folder or its name; None: the run that was last begun.
+        run: a run, its folder, its name, or a .keras file (then `to` is needed). Default: the run
+            that was last begun.
         format: see `Run.export`, as `to`, `version`, `int8` and `reporter`.
         to: likewise.
         version: likewise.
@@ -41,41 +44,34 @@ def export(
     Raises:
         UserError: there is no such run, the version or folder exists, or a package is missing.
     """
-    found = find_run(run, Path(runs_dir), needs=[WEIGHTS])
+    check_choice("format", format, Format)
     reporter = reporter or Console()
     target = None if to is None else Path(to)
+    if run is not None and not isinstance(run, Run) and is_network_file(run):
+        if target is None:
+            raise UserError(f"`to` is needed to export {run}: a file has no folder of exports")
+        network, describe = Path(run), partial(describe_file, Path(run))
+        saved_model = exported = target
+    else:
+        found = find_run(run, Path(runs_dir), needs=[WEIGHTS])
+        network, describe = found.best, partial(describe_run, found)
+        saved_model = target or found.saved_model
+        exported = target or found.exported(format + "-int8" * int8)
     if format == "savedmodel":
         if int8:
             raise UserError("`int8` needs `format` litert")
-        free_version(target or found.saved_model, version)
-        return export_run(found, target, version=version, reporter=reporter)
+        free_version(saved_model, version)
+        written = export_saved_model(network, saved_model, describe(), version=version)
+        reporter.log(f"SavedModel  {written}")
+        if not warmup.can_write():
+            reporter.log(
+                "It has no warm-up requests, so the first responses of the server are slow: "
+                "`pip install ar3d-keras[serving]`, then `ar3d export`"
+            )
+        return written
     if version is not None:
         raise UserError("`version` needs `format` savedmodel")
-    folder = target or found.exported(format + "-int8" * int8)
-    check(folder, format, int8=int8)
-    file = export_file(found.best, folder, describe_run(found), format, int8=int8)
+    check(exported, format, int8=int8)
+    file = export_file(network, exported, describe(), format, int8=int8)
     reporter.log(f"{format}  {file}")
     return file
-
-
-def export_run(
-    run: Run, folder: Path | None = None, *, version: int | None = None, reporter: Reporter
-) -> Path:
-    """Writes a version of the SavedModel of the network that a run kept.
-
-    Args:
-        run: with a best.keras.
-        folder: of the versions; None: the run's own.
-        version: None: the highest in `folder` plus 1.
-        reporter: logs where the version is, and whether it has no warm-up requests.
-    """
-    target = export_saved_model(
-        run.best, folder or run.saved_model, describe_run(run), version=version
-    )
-    reporter.log(f"SavedModel  {target}")
-    if not warmup.can_write():
-        reporter.log(
-            "It has no warm-up requests, so the first responses of the server are slow: "
-            "`pip install ar3d-keras[serving]`, then `ar3d export`"
-        )
-    return target

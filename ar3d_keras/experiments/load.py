@@ -13,10 +13,16 @@ from ar3d_keras.inference.predictor import Prediction, predict_videos
 from ar3d_keras.models.loading import load_model
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import Run, find_run
+from ar3d_keras.training import hardware
 from ar3d_keras.videos.dataset import clip_shape
 from ar3d_keras.videos.unlabelled import find_videos
 
 WEIGHTS = "checkpoints/best.keras"  # a run without this file cannot predict
+
+
+def is_network_file(run: str | os.PathLike) -> bool:
+    """Whether a `run` is the name of a .keras file instead."""
+    return os.fspath(run).endswith(".keras")
 
 
 def load_network(run: Run) -> keras.Model:
@@ -67,6 +73,17 @@ def describe_run(run: Run) -> dict[str, Any]:
     return describe(record["class_names"], clip_shape(config.data), about)
 
 
+def describe_file(file: Path) -> dict[str, Any]:
+    """The description of a .keras file that knows its class names and clips.
+
+    Raises:
+        UserError: the file cannot be loaded, or does not know them.
+    """
+    classifier = load_model(file).as_classifier()
+    about = {"network": classifier.origin, "file": file.name}
+    return describe(classifier.class_names, classifier.shape, about)
+
+
 def predict(
     paths: str | os.PathLike | Sequence[str | os.PathLike],
     *,
@@ -81,58 +98,60 @@ def predict(
     batch_size: int | None = None,
     reporter: Reporter | None = None,
 ) -> list[Prediction]:
-    """Names the action in videos.
+    """Predicts the class of videos.
 
-    The probabilities are those of evaluate.py for the same video, clips and crops. On a GPU that
-    holds where `training.hardware.exact_float32()` was called before, as both commands do.
+    The probabilities equal those of evaluate.py for the same video, clips and crops.
 
     Args:
         paths: a video file, a folder of frames, a folder of videos at any depth, or several.
-        run: a run folder, or a name under `runs_dir`; None: the one last begun that has weights.
-        saved_model: a SavedModel that `ar3d export` wrote, to ask in place of a run.
-        runs_dir: where runs are.
-        clips: windows a video (or a window of `window_seconds`), their probabilities averaged.
-        crops: crops a clip, 1 (centre) or 3.
-        window_seconds: asks about each stretch of so many seconds; None: about the video as a
-            whole.
-        hop_seconds: from a stretch to the next; None: one follows the other.
-        workers: threads that decode; None: one per core.
-        batch_size: clips a step; None: as evaluation takes them, on which the last bits depend.
-        reporter: draws the bar and says what is wrong with a video.
+        run: a run folder, a name under `runs_dir`, or a .keras file. Default: the run that was last
+            begun and has weights.
+        saved_model: a SavedModel that `ar3d export` wrote, instead of a run.
+        runs_dir: the folder of all runs.
+        clips: clips per video (or per window of `window_seconds`); their probabilities are averaged.
+        crops: crops per clip, 1 (center) or 3.
+        window_seconds: predict each window of this many seconds. Default: the whole video.
+        hop_seconds: from the start of one window to the next. Default: `window_seconds`.
+        workers: decoding threads. Default: one per core.
+        batch_size: clips per step. Default: that of the evaluation; the last bits depend on it.
+        reporter: shows progress and logs videos that cannot be decoded. Default: shows nothing.
 
     Returns:
-        One Prediction a video, in the order of `paths`.
+        One Prediction per video, in the order of `paths`.
 
     Raises:
-        UserError: no such path, run or SavedModel, a number that cannot be meant, or no video that
+        UserError: there is no such path, run or SavedModel, a number is out of range, or no video
             can be decoded.
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else paths
     catalog = find_videos(paths)
     classifier = open_classifier(run, saved_model, Path(runs_dir))
-    return predict_videos(
-        classifier,
-        catalog,
-        clips=clips,
-        crops=crops,
-        window_seconds=window_seconds,
-        hop_seconds=hop_seconds,
-        workers=workers,
-        batch_size=batch_size,
-        reporter=reporter,
-    )
+    with hardware.disable_tf32():
+        return predict_videos(
+            classifier,
+            catalog,
+            clips=clips,
+            crops=crops,
+            window_seconds=window_seconds,
+            hop_seconds=hop_seconds,
+            workers=workers,
+            batch_size=batch_size,
+            reporter=reporter,
+        )
 
 
 def open_classifier(
     run: str | os.PathLike | None, saved_model: str | os.PathLike | None, runs_dir: Path
 ) -> Classifier:
-    """The network of a run or of a SavedModel; see `predict`.
+    """The network of a run, of a .keras file, or of a SavedModel; see `predict`.
 
     Raises:
-        UserError: there is none, it cannot be loaded, or both are named.
+        UserError: there is none, it cannot be loaded, or two are named.
     """
     if run is not None and saved_model is not None:
-        raise UserError("a run and a SavedModel exclude each other: name one of them")
+        raise UserError("`run` and `saved_model` cannot be combined: name one of them")
+    if run is not None and is_network_file(run):
+        return load_model(run).as_classifier()
     if saved_model is None:
         return from_run(find_run(run and os.fspath(run), runs_dir, needs=[WEIGHTS]))
     from ar3d_keras.inference.saved_model import from_saved_model

@@ -15,7 +15,7 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.experiments import setup
 from ar3d_keras.experiments.configure import configure
 from ar3d_keras.experiments.evaluate import evaluate_run
-from ar3d_keras.experiments.export import export_run
+from ar3d_keras.experiments.export import export as export_network
 from ar3d_keras.experiments.record import make_record
 from ar3d_keras.experiments.run import Run
 from ar3d_keras.progress import Reporter
@@ -136,7 +136,9 @@ def resume(
     found = Run(find_run(run, Path(runs_dir)).folder)
     _check_tensorboard(tensorboard)
     record, before = found.record(), found.config()
-    recipe = dataclasses.replace(before.recipe, epochs=epochs or before.recipe.epochs)
+    recipe = dataclasses.replace(
+        before.recipe, epochs=before.recipe.epochs if epochs is None else epochs
+    )
     recipe.validate()
     if recipe.schedule == "cosine" and recipe.epochs != before.recipe.epochs:
         raise UserError(
@@ -236,7 +238,7 @@ def _complete(
             )
         if run.record().get("export", True):
             try:
-                export_run(run, reporter=reporter)
+                export_network(run, reporter=reporter)
             except ExporterNotInstalled as error:  # the run is complete without a SavedModel
                 reporter.log(f"no SavedModel: {error}")
         run.update_record(finished_epochs=config.recipe.epochs)

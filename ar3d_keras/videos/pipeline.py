@@ -115,7 +115,7 @@ class ClipStream:
         clips = None, *self.source.shape.array
         if self.mixing:
             kinds = tf.uint8, tf.float32, tf.float32
-            shapes = clips, (None, self.mixing.class_names), (None,)
+            shapes = clips, (None, self.mixing.num_classes), (None,)
         else:
             kinds = tf.uint8, tf.int64, tf.float32
             shapes = clips, (None,), (None,)
@@ -284,15 +284,15 @@ class _Filling:
             return
         # Drawn here, in one thread: drawing holds Python's lock, for which all threads that copy
         # would wait, and copying would be no faster with two of them than with one.
-        self._views = [source.clip_spec(int(index), epoch) for index in indices]
+        self._specs = [source.clip_spec(int(index), epoch) for index in indices]
         workers = min(reader.workers, count)
         for worker in range(workers):
             self._parts.append(reader.pool.submit(self._fill, range(worker, count, workers)))
 
     def _fill(self, places: Sequence[int]) -> None:
         for place in places:
-            index, view, out = int(self._indices[place]), self._views[place], self._clips[place]
-            if self._reader.stopped or self._reader.source.cut(index, view, out) is None:
+            index, spec, out = int(self._indices[place]), self._specs[place], self._clips[place]
+            if self._reader.stopped or self._reader.source.cut(index, spec, out) is None:
                 out[:] = 0  # black: nothing of another clip must show
             else:
                 self._weights[place] = 1

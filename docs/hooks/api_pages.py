@@ -1,10 +1,11 @@
-"""MkDocs hook: a page for each public name of ar3d_keras, and an index of them by package.
+"""MkDocs hook: a page for each public name of ar3d_keras, an index of them, the training options.
 
 The names come from `ar3d_keras/__init__.pyi`, so a new name gets its page by itself. Sources are
 parsed, not imported: the build needs neither Keras nor a backend.
 """
 
 import ast
+import itertools
 from collections import defaultdict
 from pathlib import Path
 
@@ -24,6 +25,17 @@ TITLES = {
     "serving": "Serving",
 }
 OTHER = "Other"
+OPTIONS = """# Training options
+
+These are the flags of `python train.py`. `ar3d_keras.train` takes the same names with underscores, for
+example `batch_size`. In a `run.json` they stand in the sections `data`, `model` and `recipe`.
+"""
+SECTIONS = {
+    "DataConfig": "Data and clips",
+    "AugmentConfig": "Augmentation",
+    "ModelConfig": "Network",
+    "RecipeConfig": "Training recipe",
+}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -46,6 +58,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.append(File.generated(config, f"api/{name}.md", content=page))
         index.append("")
     files.append(File.generated(config, "api/index.md", content="\n".join(index)))
+    files.append(File.generated(config, "options.md", content=options_page()))
     return files
 
 
@@ -74,5 +87,29 @@ def summary(module: str, name: str) -> str:
     file = PACKAGE.parent / (module.replace(".", "/") + ".py")
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-            return (ast.get_docstring(node) or "").partition("\n")[0].replace("|", "\\|")
+            return _cell((ast.get_docstring(node) or "").partition("\n")[0])
     return ""
+
+
+def options_page() -> str:
+    """A table for each dataclass of options: flag, default and help text."""
+    tree = ast.parse((PACKAGE / "config.py").read_text(encoding="utf-8"))
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    page = [OPTIONS]
+    for name, title in SECTIONS.items():
+        page += [f"## {title}", "", "| option | default | description |", "|---|---|---|"]
+        body = classes[name].body
+        for item, text in itertools.pairwise(body):
+            if isinstance(item, ast.AnnAssign) and isinstance(text, ast.Expr):
+                flag = "--" + ast.unparse(item.target).replace("_", "-")
+                default = ast.unparse(item.value).replace("None", "")
+                page.append(
+                    f"| `{flag}` | {default and f'`{default}`'} | {_cell(text.value.value)} |"
+                )
+        page.append("")
+    return "\n".join(page)
+
+
+def _cell(text: str) -> str:
+    """Text for a cell of a table: one line, and no brackets or bars that Markdown would read."""
+    return " ".join(text.split()).replace("|", "\\|").replace("[", "\\[")

@@ -19,7 +19,7 @@ def command(data, runs, *more):
     ]  # fmt: skip
 
 
-class Stop(Exception):
+class StopError(Exception):
     pass
 
 
@@ -35,7 +35,7 @@ def stop_in_fold_2():
 
         def on_epoch_begin(self, epoch, logs=None):
             if (self.trainings, epoch) == (2, 1):
-                raise Stop
+                raise StopError
 
     return StopInFold2()
 
@@ -46,7 +46,7 @@ def crossed(tiny_demo, make_once):
 
     def make(folder):
         given = {"data": tiny_demo, "attention": True, "folds": 3, "runs_dir": folder, **TINY}
-        with pytest.raises(Stop):
+        with pytest.raises(StopError):
             ar3d_keras.crossval(**given, callbacks=[stop_in_fold_2()], reporter=Reporter())
         (folder / "crossval/fold-3").mkdir()  # as if killed before a run's record was written
         (folder / "crossval/fold-3/split.csv").write_text("path")
@@ -88,7 +88,9 @@ def test_a_stopped_fold_can_be_repeated_alone(crossed, tmp_path):
     """In another process, or after another fold, and stopped: the same network."""
     config = ["--config", crossed / "fold-2/run.json", "--name", "again", "--runs-dir", tmp_path]
     assert main(["train", *map(str, config), "--no-export"]) == 0
-    states = [np.load(f / "checkpoints/state.npz") for f in (crossed / "fold-2", tmp_path / "again")]
+    states = [
+        np.load(f / "checkpoints/state.npz") for f in (crossed / "fold-2", tmp_path / "again")
+    ]
     assert states[0].files == states[1].files
     for name in states[0].files:
         np.testing.assert_array_equal(states[0][name], states[1][name], err_msg=name)
@@ -115,11 +117,11 @@ def test_two_stream_continues(tiny_demo, tmp_path):
     def on_train_begin(logs=None):
         calls.append(logs)
         if len(calls) == 2:
-            raise Stop
+            raise StopError
 
     stopped.on_train_begin = on_train_begin
     stopped.on_epoch_begin = stopped.on_epoch_end = lambda epoch, logs=None: None
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         ar3d_keras.crossval(**options, callbacks=[stopped], reporter=Reporter())
     assert main(["crossval", *flags(**options)]) == 0
     assert json.loads((tmp_path / "crossval/crossval.json").read_text())["videos"] == 36
@@ -148,7 +150,7 @@ def test_finished_folds_are_summed_up_once_more(crossed, tiny_demo, tmp_path, re
 )
 def test_what_crossval_refuses_at_once(given, flag, tiny_demo, tmp_path, refused):
     error = refused(*command(tiny_demo, tmp_path / "runs", *given))
-    assert flag in error and str(given[1]) in error or given[1] == "logo"
+    assert (flag in error and str(given[1]) in error) or given[1] == "logo"
     assert not (tmp_path / "runs").exists()
 
 

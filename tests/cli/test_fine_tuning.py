@@ -16,7 +16,7 @@ AUGMENTED = {
 }  # fmt: skip
 
 
-class Stop(Exception):
+class StopError(Exception):
     pass
 
 
@@ -41,7 +41,7 @@ def test_a_fine_tuned_run_with_everything_stopped_and_resumed(trained, tiny_demo
     class StopInEpoch2(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
             if (self.epoch, batch) == (1, 1):
-                raise Stop
+                raise StopError
 
         def on_epoch_begin(self, epoch, logs=None):
             self.epoch = epoch
@@ -51,7 +51,7 @@ def test_a_fine_tuned_run_with_everything_stopped_and_resumed(trained, tiny_demo
         "init_from": str(trained), "freeze": ("features", "gat*"), "export": False,
         "reporter": Reporter(),
     }  # fmt: skip
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         ar3d_keras.train(**given, name="stopped", workers=3, callbacks=[StopInEpoch2()])
     ar3d_keras.resume("stopped", runs_dir=tmp_path, reporter=Reporter())
     ar3d_keras.train(**given, name="whole", workers=1)

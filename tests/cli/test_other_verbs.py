@@ -38,7 +38,9 @@ def test_every_option_has_a_help_text(verb, capsys):
     options = importlib.import_module(f"ar3d_keras.cli.{verb.replace('-', '_')}").OPTIONS
     for name in option_names(options):
         if name not in ("paths", "runs"):  # positional
-            assert f"--{name.replace('_', '-')} " in whole.replace(",", " ").replace("\n", " "), name
+            assert f"--{name.replace('_', '-')} " in whole.replace(",", " ").replace("\n", " "), (
+                name
+            )
     if verb in ("train", "crossval", "tune", "show-clips"):
         assert len(short.splitlines()) < 60 < len(whole.splitlines())
         assert "--data" in short and "--hue" not in short

@@ -66,7 +66,11 @@ def test_a_network_file_alone_knows_everything(run, tiny_demo, tmp_path):
     file = shutil.copy(run.best, tmp_path / "alone.keras")
     model = ar3d_keras.load_model(file)
     assert model.class_names == ("Grow", "MoveDown", "MoveUp") == run.model().class_names
-    assert (model.clip_shape.frames, model.clip_shape.height, model.clip_shape.width) == (16, 16, 16)
+    assert (model.clip_shape.frames, model.clip_shape.height, model.clip_shape.width) == (
+        16,
+        16,
+        16,
+    )
     evaluated = rows(run.folder / "evaluation/test/predictions.csv")
     predictions = model.predict_videos([tiny_demo / row["path"] for row in evaluated])
     for prediction, row in zip(predictions, evaluated, strict=True):
@@ -107,6 +111,7 @@ def test_a_run_exports(run, tmp_path):
         ({"int8": True}, "int8"),
         ({"format": "onnx", "version": 3}, "version"),
         ({"version": 0}, "version"),
+        ({"format": "magic"}, "format"),
     ):
         with pytest.raises(UserError) as caught:
             copied.export(**bad, reporter=Reporter())
@@ -149,7 +154,7 @@ def test_without_an_exporter_a_run_is_complete(tiny_demo, tmp_path, monkeypatch)
     def not_installed(*_, **__):
         raise ExporterNotInstalled("nothing to export with")
 
-    monkeypatch.setattr(train, "export_run", not_installed)
+    monkeypatch.setattr(train, "export_network", not_installed)
     from ar3d_keras.cli import main
 
     lines = []
@@ -273,16 +278,18 @@ def test_a_repository_without_a_commit(tmp_path, monkeypatch):
     """Other than that of this code's checkout, or none: there is no commit to record."""
     from ar3d_keras.experiments import record
 
-    def git(*arguments):
-        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True, capture_output=True)
+    repository, file = tmp_path / "code", tmp_path / "code/package/experiments/record.py"
 
-    file = tmp_path / "record.py"
+    def git(*arguments):
+        subprocess.run(["git", "-C", str(repository), *arguments], check=True, capture_output=True)
+
+    file.parent.mkdir(parents=True)
     file.write_text("")
     monkeypatch.setattr(record, "__file__", str(file))
     assert git_commit() is None  # no repository
     git("init", "-q")
     assert git_commit() is None  # not tracked
-    git("add", "record.py")
+    git("add", ".")
     assert git_commit() is None  # tracked, but there is no commit
     git("-c", "user.name=A", "-c", "user.email=a@b.example", "commit", "-q", "-m", "x")
     assert len(git_commit()) == 40
