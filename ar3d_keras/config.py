@@ -157,7 +157,9 @@ class DataConfig(AugmentConfig):
                 f"`resize` {self.resize[0]} {self.resize[1]} is smaller than the clip, "
                 f"{self.height}x{self.width}: give a larger resize, or a smaller `height` and `width`"
             )
-        scheme = self.split_scheme or ""
+        scheme = self.split_scheme
+        if scheme is None:  # its default depends on the data, or is kfold: see `resolved`
+            return
         if self.split_lists and not scheme.startswith(("official", "hmdb")):
             raise UserError("`split_lists` needs `split_scheme` official1..3 or hmdb1..3")
         if self.fold is not None and scheme not in ("kfold", "logo", "random"):
@@ -297,7 +299,7 @@ class TrainConfig:
 
         Raises:
             UserError: optical flow is missing for a network that needs it, or given to one that
-                does not use it.
+                does not use it; an option does not go with the split scheme.
         """
         data, name = self.data, self.model.model
         scheme = data.split_scheme or split_scheme
@@ -320,6 +322,7 @@ class TrainConfig:
             resize=data.resize or default_resize(data.height, data.width),
             flow=flow,
         )
+        resolved.validate()  # options that need a certain split scheme
         return dataclasses.replace(self, data=resolved)
 
     def replace(self, **options: Any) -> "TrainConfig":

@@ -3,9 +3,10 @@
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
-from processes import TINY, TINY_FLAGS, flags  # tests/processes.py
+from processes import TINY, TINY_FLAGS  # tests/processes.py
 
 import ar3d_keras
 from ar3d_keras import Reporter
@@ -23,21 +24,17 @@ class StopError(Exception):
     pass
 
 
-def stop_in_fold_2():
-    """A callback that ends the second training after its first epoch."""
-    import keras
+class StopInFold2(keras.callbacks.Callback):
+    """Ends the second training after its first epoch."""
 
-    class StopInFold2(keras.callbacks.Callback):
-        trainings = 0
+    trainings = 0
 
-        def on_train_begin(self, logs=None):
-            self.trainings += 1
+    def on_train_begin(self, logs=None):
+        self.trainings += 1
 
-        def on_epoch_begin(self, epoch, logs=None):
-            if (self.trainings, epoch) == (2, 1):
-                raise StopError
-
-    return StopInFold2()
+    def on_epoch_begin(self, epoch, logs=None):
+        if (self.trainings, epoch) == (2, 1):
+            raise StopError
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +44,7 @@ def crossed(tiny_demo, make_once):
     def make(folder):
         given = {"data": tiny_demo, "attention": True, "folds": 3, "runs_dir": folder, **TINY}
         with pytest.raises(StopError):
-            ar3d_keras.crossval(**given, callbacks=[stop_in_fold_2()], reporter=Reporter())
+            ar3d_keras.crossval(**given, callbacks=[StopInFold2()], reporter=Reporter())
         (folder / "crossval/fold-3").mkdir()  # as if killed before a run's record was written
         (folder / "crossval/fold-3/split.csv").write_text("path")
         assert not (folder / "crossval/crossval.json").exists()
@@ -104,27 +101,23 @@ def test_the_config_of_one_fold_stands_for_all(crossed, tmp_path):
 
 def test_two_stream_continues(tiny_demo, tmp_path):
     """Its flow is a default, which the recorded runs have filled in."""
+    trainings = []
+
+    class StopAfterFold1(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            trainings.append(len(list(tmp_path.glob("crossval/fold-*/run.json"))))
+            if trainings[-1] == 2:
+                raise StopError
+
     options = {
-        **TINY, "gate_kernel": None, "filters": None, "dense": None, "model": "two_stream",
-        "frames": 4, "width_multiplier": 0.02, "resize": (24, 32), "height": 20, "width": 20,
-        "epochs": 1, "data": tiny_demo, "folds": 3, "runs_dir": tmp_path,
+        "model": "two_stream", "preset": "demo", "height": 20, "width": 20, "resize": (24, 32),
+        "frames": 4, "width_multiplier": 0.02, "epochs": 1, "data": tiny_demo, "folds": 3,
+        "runs_dir": tmp_path, "callbacks": [StopAfterFold1()], "reporter": Reporter(),
     }  # fmt: skip
-    options = {name: value for name, value in options.items() if value is not None}
-    stopped = stop_in_fold_2()
-    stopped.on_epoch_begin = stopped.on_epoch_end = None
-    calls = []
-
-    def on_train_begin(logs=None):
-        calls.append(logs)
-        if len(calls) == 2:
-            raise StopError
-
-    stopped.on_train_begin = on_train_begin
-    stopped.on_epoch_begin = stopped.on_epoch_end = lambda epoch, logs=None: None
-    with pytest.raises(StopError):
-        ar3d_keras.crossval(**options, callbacks=[stopped], reporter=Reporter())
-    assert main(["crossval", *flags(**options)]) == 0
-    assert json.loads((tmp_path / "crossval/crossval.json").read_text())["videos"] == 36
+    for _ in range(2):
+        with pytest.raises(StopError):
+            ar3d_keras.crossval(**options)
+    assert trainings == [1, 2, 2]  # fold 1 once, fold 2 twice
 
 
 def test_finished_folds_are_summed_up_once_more(crossed, tiny_demo, tmp_path, refused):
@@ -143,14 +136,14 @@ def test_finished_folds_are_summed_up_once_more(crossed, tiny_demo, tmp_path, re
         (["--split-scheme", "group"], "--split-scheme"),
         (["--split-scheme", "logo"], "--folds"),
         (["--folds", 2], "--folds"),
-        (["--folds", 13], "--folds"),
+        (["--folds", 99], "--folds"),
         (["--name", "a/b"], "--name"),
         (["--epochs", 0], "--epochs"),
     ],
 )
 def test_what_crossval_refuses_at_once(given, flag, tiny_demo, tmp_path, refused):
     error = refused(*command(tiny_demo, tmp_path / "runs", *given))
-    assert (flag in error and str(given[1]) in error) or given[1] == "logo"
+    assert flag in error
     assert not (tmp_path / "runs").exists()
 
 

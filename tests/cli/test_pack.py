@@ -89,7 +89,7 @@ def test_killed_at_any_point_and_begun_again_ends_the_same(tiny_demo, pack, tmp_
         kills += running.returncode == -signal.SIGKILL and not (out / "pack.json").exists()
     assert kills
     running = start(tiny_demo, out, *SIZE)
-    told, _ = running.communicate(timeout=60)
+    running.communicate(timeout=60)
     assert running.returncode == 0
     assert files(out) == files(pack)
 
