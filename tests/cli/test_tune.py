@@ -101,7 +101,7 @@ def test_a_line_for_each_trial_and_the_best(searched):
 
 def test_the_page_needs_nothing_beside_it(searched):
     page = (searched[0] / "tuning.html").read_text()
-    assert " src=\"http" not in page and "<link" not in page
+    assert ' src="http' not in page and "<link" not in page
     assert "data:image/png;base64," in page and "model.pool" in page
 
 
