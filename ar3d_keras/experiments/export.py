@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from ar3d_keras.config import check_choice
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.load import WEIGHTS, describe_file, describe_run, is_network_file
@@ -46,6 +47,7 @@ def export(
     Raises:
         UserError: there is no such run, the version or folder exists, or a package is missing.
     """
+    check_choice("format", format, Format)
     reporter = reporter or Console()
     target = None if to is None else Path(to)
     if run is not None and not isinstance(run, Run) and is_network_file(run):
