@@ -140,7 +140,9 @@ def resume(
     found = Run(find_run(run, Path(runs_dir)).folder)
     _check_tensorboard(tensorboard)
     record, before = found.record(), found.config()
-    recipe = dataclasses.replace(before.recipe, epochs=epochs or before.recipe.epochs)
+    recipe = dataclasses.replace(
+        before.recipe, epochs=before.recipe.epochs if epochs is None else epochs
+    )
     recipe.validate()
     if recipe.schedule == "cosine" and recipe.epochs != before.recipe.epochs:
         raise UserError(

@@ -56,7 +56,10 @@ def find_warm_start(source: str, runs_dir: Path) -> WarmStart:
     """
     file = Path(source)
     if file.suffix != ".keras":
-        file = find_run(source, runs_dir, needs=["checkpoints/best.keras"]).best
+        try:
+            file = find_run(source, runs_dir, needs=["checkpoints/best.keras"]).best
+        except UserError as error:
+            raise UserError(f"`init_from` {source}: {error}") from None
     return WarmStart(file.resolve(), _sha256(file), _classes_of(file))
 
 

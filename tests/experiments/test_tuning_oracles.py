@@ -83,7 +83,9 @@ def test_hyperband_promotes_the_best(tmp_path):
         assert chosen(trial, SPACE) == chosen(first[now["tuner/trial_id"]], SPACE)
 
 
-@pytest.mark.parametrize("tuner", ["random", "bayesian", "hyperband"])
+@pytest.mark.parametrize(
+    "tuner", ["random", "hyperband", pytest.param("bayesian", marks=pytest.mark.slow)]
+)
 def test_a_search_that_was_killed_goes_on(tmp_path, tuner):
     folder = tmp_path / "a [1]"  # no pattern
     trials = 4 if tuner == "bayesian" else 7  # its fourth is the first that is not random

@@ -100,19 +100,16 @@ def _page(
 def _tiles(results: Sequence[Result], order: Sequence[Result]) -> list[tuple[str, str, str]]:
     failed = len(results) - len(order)
     hours = sum(result.seconds for result in results) / 3600
-    best = order[0] if order else None
+    top1, loss, median, which = "–", "–", "–", "no trial has a score"
+    if order:
+        best, middle = order[0], order[len(order) // 2]
+        assert best.top1 is not None and middle.top1 is not None  # `order` has no failed trial
+        top1, loss, median = percent(best.top1), f"{best.loss:.3f}", percent(middle.top1)
+        which = f"trial {best.trial}, epoch {best.epoch}"
     return [
-        (
-            "best val top-1",
-            percent(best.top1) if best else "–",
-            f"trial {best.trial}, epoch {best.epoch}" if best else "no trial has a score",
-        ),
-        ("its val loss", f"{best.loss:.3f}" if best else "–", "cross-entropy, nats"),
-        (
-            "median val top-1",
-            percent(order[len(order) // 2].top1) if order else "–",
-            "over the trials",
-        ),
+        ("best val top-1", top1, which),
+        ("its val loss", loss, "cross-entropy, nats"),
+        ("median val top-1", median, "over the trials"),
         ("trials", f"{len(results):,}", f"{failed:,} failed" if failed else "none failed"),
         ("time", _time(hours), "of all trials, summed"),
     ]

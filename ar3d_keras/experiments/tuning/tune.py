@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 
-from ar3d_keras.config import Preset, Range, TrainConfig, to_json
+from ar3d_keras.config import Preset, Range, TrainConfig, check_choice, to_json
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments import setup
@@ -82,6 +82,7 @@ def tune(
     """
     configured = configure(config, preset=preset, **options)
     Range(1).check("trials", trials)
+    check_choice("tuner", tuner, Tuner)
     _require_keras_tuner()
     # These modules import keras-tuner.
     from ar3d_keras.experiments.tuning.parallel import read_role
