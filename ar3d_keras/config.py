@@ -21,9 +21,9 @@ Backbone = Literal[
 ]
 Flow = Literal["none", "dis", "farneback", "tvl1"]
 Scheme = Literal[
-    *("csv", "group", "hmdb1", "hmdb2", "hmdb3", "kfold", "logo"),
-    *("official1", "official2", "official3", "paper", "random"),
-]
+    "csv", "group", "hmdb1", "hmdb2", "hmdb3", "kfold", "logo", "official1", "official2",
+    "official3", "paper", "random",
+]  # fmt: skip
 Preset = Literal["paper", "demo", "small-data"]
 
 DEMO = Path("data/demo")  # where the built-in data set is, and is made if it is missing
@@ -302,7 +302,7 @@ class TrainConfig:
                 does not use it; an option does not go with the split scheme.
         """
         data, name = self.data, self.model.model
-        scheme = data.split_scheme or split_scheme
+        scheme: Any = data.split_scheme or split_scheme
         flow = data.flow or ("dis" if needs_flow else "none")
         if needs_flow and flow == "none":
             raise UserError(

@@ -72,7 +72,7 @@ def parse(
         if short_help:
             print("These are the options that most people need; --help-all shows every option.")
     options = list(_options_of(kind))
-    parsed = tyro.cli(
+    parsed: Any = tyro.cli(
         _parser(kind, options, default, essential, short=short_help),
         prog=program(verb),
         description="",
@@ -89,7 +89,7 @@ def parse(
 
 def _options_of(kind: type) -> Iterator[_Option]:
     augmentation = {item.name for item in dataclasses.fields(AugmentConfig)}
-    for item in dataclasses.fields(kind):  # type: ignore[arg-type]
+    for item in dataclasses.fields(kind):
         if not dataclasses.is_dataclass(item.type):
             yield _Option(item.name, item.type, "", "run", item.default)
             continue
@@ -138,7 +138,7 @@ def _field(option: _Option, text: str, base: Any) -> tuple:
         hint["help_behavior_hint"] = ""  # "(default: None)" says nothing
     if metavar := _metavar(option.kind):
         hint["metavar"] = metavar
-    annotated = Annotated[option.kind, tyro.conf.arg(**hint)]
+    annotated: Any = Annotated[option.kind, tyro.conf.arg(**hint)]
     if default is dataclasses.MISSING:
         return (option.name, annotated)
     return (option.name, annotated, dataclasses.field(default=default))
@@ -167,7 +167,7 @@ def _shown(kind: Any) -> str:
 def _helps(kind: type) -> dict[str, str]:
     """The help of every option: the docstring under its field."""
     found: dict[str, str] = {}
-    sections = [item.type for item in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    sections = [item.type for item in dataclasses.fields(kind)]
     for owner in [kind, *filter(dataclasses.is_dataclass, sections)]:
         for base in reversed(owner.__mro__):  # type: ignore[union-attr]
             if dataclasses.is_dataclass(base):

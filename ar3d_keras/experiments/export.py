@@ -34,12 +34,15 @@ def export(
     Args:
         run: a run, its folder, its name, or a .keras file (then `to` is needed). Default: the run
             that was last begun.
-        format: see `Run.export`, as `to`, `version`, `int8` and `reporter`.
-        to: likewise.
-        version: likewise.
-        int8: likewise.
+        format: savedmodel, onnx, openvino or litert.
+        to: SavedModel: the folder of versions. Other formats: the folder to make. Default: in the run.
+        version: of the SavedModel. Default: the highest there plus 1.
+        int8: LiteRT only: whether the weights are stored as int8.
         runs_dir: the folder of all runs.
-        reporter: likewise.
+        reporter: logs where the result is. Default: prints it.
+
+    Returns:
+        The folder of the SavedModel's version, or the network's file.
 
     Raises:
         UserError: there is no such run, the version or folder exists, or a package is missing.

@@ -355,7 +355,7 @@ def _write(path: Path, action: str, group: int, clip: int, seed: int) -> None:
     import cv2
 
     frames = draw_video(action, group, clip, seed=seed)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*_CODEC), FPS, (WIDTH, HEIGHT))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*_CODEC), FPS, (WIDTH, HEIGHT))
     try:
         if not writer.isOpened():
             raise UserError(

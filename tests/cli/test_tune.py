@@ -165,10 +165,10 @@ def test_a_stopped_search_continues_and_hyperband_promotes_its_state(tiny_demo, 
     assert tune(*command) == 0
     assert {file: file.stat().st_mtime_ns for file in first} == first
     results = read_results(folder)
-    promoted = [result for result in results if result.goes_on_from]
+    promoted = [result for result in results if result.resumed_from]
     assert promoted
     for result in promoted:
-        before = read_history(folder / f"trial_{result.goes_on_from}" / "history.csv")
+        before = read_history(folder / f"trial_{result.resumed_from}" / "history.csv")
         history = read_history(folder / f"trial_{result.trial}" / "history.csv")
         assert [row["epoch"] for row in history] == [1, 2, 3]
         assert history[: len(before)] == before

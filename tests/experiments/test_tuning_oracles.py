@@ -137,7 +137,7 @@ def test_failures_in_a_row_do_not_end_a_search(tmp_path):
 def test_the_score_ranks_by_top1_then_by_loss(outcomes):
     results = [
         Result(
-            trial=str(n), values={}, epochs=1, goes_on_from=None, seconds=1, top1=right / 7,
+            trial=str(n), values={}, epochs=1, seconds=1, top1=right / 7,
             loss=loss, epoch=1,
         )
         for n, (right, loss) in enumerate(outcomes)
