@@ -123,9 +123,13 @@ class DataConfig(AugmentConfig):
     """Which videos to use, and how clips are sampled from them."""
 
     data: Path | None = None
-    """A folder of class folders; a folder of train, val and test with class folders inside; a CSV file (path,label[,group][,split]); a folder with a labels.csv; or a pack. Default: the built-in demo set."""
+    """A folder of class folders; a folder of train, val and test with class folders inside; a CSV file (path,label[,group][,split][,start,end]); a folder with a labels.csv; or a pack. Default: the built-in demo set."""
     split_scheme: Scheme | None = None
     """How train, val and test are made. `group`: no recording in two splits. `csv`: the CSV's split column. `kfold`, `logo`: cross-validation by group. `random`, `paper`: ignore groups, so they leak. Default: `csv` if the CSV has a split column, else `group`."""
+    segments: Literal["strict", "clip"] = "strict"
+    """Segments (rows of a CSV with start and end) that end beyond their file or overlap a segment of another class. `strict`: refuse them. `clip`: a segment ends where its file ends or the next one starts."""
+    background: str | None = None
+    """Add a class of this name, drawn from the stretches of the files that no segment covers: as many seconds as the median class."""
     split_lists: Path | None = None
     """Folder of the official split lists: ucfTrainTestlist for official1..3 (without it, the same rule is applied to the file names); testTrainMulti_7030_splits for hmdb1..3."""
     fold: Count | None = None

@@ -19,6 +19,8 @@ from ar3d_keras.videos.splits import Split
 
 # Of split.csv; further columns of the catalog follow.
 _SPLIT_COLUMNS = "path", "label", "group", "split"
+# Behind them, if the catalog has segments.
+_SEGMENT_COLUMNS = "start", "end"
 
 
 @dataclass(frozen=True)
@@ -134,14 +136,16 @@ class Run:
         """Writes split.csv: every column of the catalog, and the split of each video."""
         videos = split.catalog.videos
         extra = list(dict.fromkeys(name for video in videos for name in video.extra))
+        segments = _SEGMENT_COLUMNS if any(video.is_segment for video in videos) else ()
         rows = (
             (
                 *(video.path, video.label, video.group or "", name or ""),
+                *(_time(getattr(video, column)) for column in segments),
                 *(video.extra.get(column, "") for column in extra),
             )
             for video, name in zip(videos, split.assigned, strict=True)
         )
-        atomic.write_csv(self.folder / "split.csv", [*_SPLIT_COLUMNS, *extra], rows)
+        atomic.write_csv(self.folder / "split.csv", [*_SPLIT_COLUMNS, *segments, *extra], rows)
 
     def split(self, root: Path, scheme: str) -> Split:
         """Rebuilds the split from split.csv, with paths relative to `root`.
@@ -155,25 +159,28 @@ class Run:
                 header, *rows = csv.reader(lines, strict=True)
             if tuple(header[:4]) != _SPLIT_COLUMNS:
                 raise ValueError(f"its first line is {','.join(header)}")
-            videos, assigned = zip(
-                *(
-                    (
-                        Video(
-                            path,
-                            label,
-                            group or None,
-                            None,
-                            dict(zip(header[4:], extra, strict=True)),
-                        ),
-                        split or None,
-                    )
-                    for path, label, group, split, *extra in rows
-                ),
-                strict=True,
-            )
+            videos, assigned = zip(*(_split_row(header, row) for row in rows), strict=True)
         except (OSError, ValueError, csv.Error) as error:
             raise UserError(f"{file} cannot be read ({error}): the run is damaged") from None
         return Split(Catalog(root, videos), scheme, assigned)
+
+
+def _split_row(header: Sequence[str], row: Sequence[str]) -> tuple[Video, str | None]:
+    """A row of split.csv: the video, and its split.
+
+    Raises:
+        ValueError: it has another number of cells than the header, or no time where one belongs.
+    """
+    cells = dict(zip(header, row, strict=True))
+    path, label, group, split = (cells.pop(name) for name in _SPLIT_COLUMNS)
+    times = []
+    if tuple(header[4:6]) == _SEGMENT_COLUMNS:
+        times = [float(t) if t else None for t in map(cells.pop, _SEGMENT_COLUMNS)]
+    return Video(path, label, group or None, None, cells, *times), split or None
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else repr(seconds)
 
 
 def _upgraded(record: dict[str, Any]) -> dict[str, Any]:

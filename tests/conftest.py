@@ -167,6 +167,48 @@ def write_video():
 
 
 @pytest.fixture(scope="session")
+def write_timed():
+    """write_timed(path, times, numbers=None, ...): a video with these time stamps, in seconds.
+
+    numbers: what each frame shows, modulo 256; None: 0, 1, 2, ...
+    gop: distance of key frames. options: of the encoder.
+    """
+    import fractions
+
+    import av
+
+    def write(path, times, numbers=None, size=(48, 64), codec="libx264", gop=12, options=None):
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        given = options or {}
+        if codec == "libx264":
+            given = {"crf": "12", "sc_threshold": "0", **given}
+        numbers = range(len(times)) if numbers is None else numbers
+        known = {}
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=30, options=given)
+            stream.height, stream.width = size
+            stream.pix_fmt = pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            stream.gop_size = gop
+            stream.codec_context.thread_count = 1
+            # AVI and Matroska round what they can: 30 is AVI's rate, 1000 Matroska's.
+            base = fractions.Fraction(1, 30 if path.suffix == ".avi" else 12000)
+            stream.codec_context.time_base = stream.time_base = base
+            for time, number in zip(times, numbers, strict=True):
+                if number % NUMBERS not in known:
+                    known[number % NUMBERS] = av.VideoFrame.from_ndarray(
+                        _picture(number % NUMBERS, size), format="bgr24"
+                    ).reformat(format=pixels)
+                frame = known[number % NUMBERS]
+                frame.pts, frame.time_base = round(time / base), base
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def write_frames():
     """write_frames(folder, frames=20, first=0): the same as a folder img_1.png, img_2.png, ..."""
     cv2 = load_cv2()

@@ -38,6 +38,10 @@ class PackOptions:
     """The --stride of the runs that will use the pack, for the record. Every frame is kept, so runs with another stride can use the pack too."""
     flow: Flow = "none"
     """Compute optical flow too, with this algorithm (the default of train.py is `dis`), for the networks that use it. Other networks ignore it."""
+    segments: Literal["strict", "clip"] = "strict"
+    """As in train.py: `strict` refuses segments that end beyond their file or overlap one of another class, `clip` cuts them."""
+    background: str | None = None
+    """As in train.py: add a class of this name, drawn from the stretches that no segment covers."""
     workers: int | None = None
     """Decoding threads. Default: one per CPU core."""
     close: bool = False
@@ -52,6 +56,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(PackOptions, arguments, verb="pack", text=__doc__)
     _validate(options)
     from ar3d_keras.experiments.configure import default_preset
+    from ar3d_keras.videos.background import with_background
     from ar3d_keras.videos.catalog import open_catalog
     from ar3d_keras.videos.dataset import clip_shape
     from ar3d_keras.videos.flow import check
@@ -63,7 +68,8 @@ def main(arguments: Sequence[str]) -> None:
     workers = decoding_threads(options.workers)
     if is_pack(options.data):
         raise UserError(f"`data` {options.data} is a pack: give the videos that it was made from")
-    catalog = open_catalog(options.data)
+    clip = options.segments == "clip"
+    catalog = open_catalog(options.data, clip_segments=clip)
     for note in catalog.notes:
         console.log(note)
     if options.out.resolve() == catalog.root:
@@ -72,6 +78,10 @@ def main(arguments: Sequence[str]) -> None:
     config = from_json(PRESETS[default_preset(catalog.root)], TrainConfig())
     shape = clip_shape(config.data)
     size = options.resize or (shape.resize_height, shape.resize_width)
+    if options.background:
+        catalog = with_background(
+            catalog, options.background, shape, seed=0, workers=workers, reporter=console
+        )
     quality = options.quality if options.codec == "jpeg" else None
     try:
         if options.close:
@@ -81,7 +91,14 @@ def main(arguments: Sequence[str]) -> None:
             if flow:
                 check(flow, size)
             settings = PackSettings(options.codec, *size, quality, options.stride, flow)
-            pack = make_pack(catalog, options.out, settings, workers=workers, reporter=console)
+            pack = make_pack(
+                catalog,
+                options.out,
+                settings,
+                workers=workers,
+                reporter=console,
+                clip_segments=clip,
+            )
     except KeyboardInterrupt:
         console.log("stopped; the same command continues")
         raise

@@ -148,6 +148,8 @@ def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
     """Returns the overlay file of each video; empty without --overlay."""
     if options.overlay is None:
         return []
+    if any(video.is_segment for video in catalog.videos):
+        raise UserError("`overlay` draws on whole videos, and `paths` has segments: leave it out")
     if options.overlay.suffix.lower() in OVERLAYS and not options.overlay.is_dir():
         if len(catalog) > 1:
             raise UserError(

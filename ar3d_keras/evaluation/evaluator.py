@@ -44,13 +44,13 @@ def evaluate(
     readable = predictions.readable
     videos = [video for video, ok in zip(source.videos, readable, strict=True) if ok]
     failed = [
-        (video.path, source.failures[video.path])
+        (video.key, source.failures[video.key])
         for video, ok in zip(source.videos, readable, strict=True)
         if not ok
     ]
     return Evaluation(
         class_names=tuple(class_names),
-        paths=tuple(video.path for video in videos),
+        paths=tuple(video.key for video in videos),
         labels=source.labels[readable],
         probabilities=predictions.probabilities[readable],
         groups=tuple(video.group for video in videos),

@@ -26,7 +26,8 @@ class Evaluation:
 
     Attributes:
         class_names: The class names, in the order of the network's outputs.
-        paths: (videos,) paths relative to the dataset's folder.
+        paths: (videos,) paths relative to the dataset's folder, of segments with their stretch
+            (see `Video.key`).
         labels: (videos,) int64, indices into `class_names`.
         probabilities: (videos, classes) float32, each row sums to 1.
         groups: (videos,) the source recording of each video; None where unknown.

@@ -195,7 +195,7 @@ def _about(
 
 def _clips(source: ClipSource, evaluation: Evaluation, chosen: np.ndarray) -> np.ndarray:
     """The middle clip of each chosen video: uint8 (n, T, H, W, C)."""
-    place = {video.path: number for number, video in enumerate(source.videos)}
+    place = {video.key: number for number, video in enumerate(source.videos)}
     clips = source.clips_per_video
     return np.array([source[place[evaluation.paths[i]] * clips + clips // 2, 0] for i in chosen])
 

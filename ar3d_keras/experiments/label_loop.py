@@ -111,14 +111,14 @@ def _clips_of_folds(
     for run in runs:
         record = run.record()
         split = run.split(run.data_root(None), record["split"]["scheme"])
-        if not paths & {video.path for video in split.videos("test")}:
+        if not paths & {video.key for video in split.videos("test")}:
             continue
         dataset = open_split(run.config(), split, Reporter(), splits=["test"])
         source = dataset.evaluation("test")
         root = None if dataset.pack else split.catalog.root
         for index, video in enumerate(source.videos):
-            if video.path in paths and (clip := source[index, 0]) is not None:
-                found[video.path] = (root and root / video.path, clip[..., :3])
+            if video.key in paths and (clip := source[index, 0]) is not None:
+                found[video.key] = (root and root / video.path, clip[..., :3])
     return found
 
 
@@ -165,7 +165,7 @@ def next_to_label(
         scanned = scan(catalog, workers=threads, progress=update)
     for path, reason in scanned.unreadable.items():
         reporter.log(f"skipped: {path!r}: {reason}")
-    videos = [video for video in catalog.videos if video.path in scanned.frames]
+    videos = [video for video in catalog.videos if video.key in scanned.frames]
     if not videos:
         raise UserError(f"`data`: none of the {len(catalog)} videos can be decoded")
     source = VideoSource(
@@ -175,6 +175,7 @@ def next_to_label(
         classifier.class_names,
         classifier.shape,
         UniformSampler(),
+        numbers=scanned.numbers,
     )
     selected = _select(classifier, source, count, seed, threads, reporter)
     _write_next(Path(out), selected, source, classifier)
@@ -204,7 +205,7 @@ def _select(
         (
             int(places[place]),
             Prediction(
-                source.videos[places[place]].path, classifier.class_names, probabilities[place]
+                source.videos[places[place]].key, classifier.class_names, probabilities[place]
             ),
         )
         for place in chosen

@@ -1,30 +1,43 @@
 """The steps that every experiment begins with: open the data, resolve, split, scan."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from ar3d_keras.config import DEMO, TrainConfig
 from ar3d_keras.models import network
 from ar3d_keras.progress import Reporter
+from ar3d_keras.videos.background import with_background
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.dataset import Dataset, clip_shape, open_data, open_dataset
 from ar3d_keras.videos.demo import make_demo_set
 from ar3d_keras.videos.splits import SPLITS, Split, default_scheme, make_split
 
 
-def open_catalog(data: Path | None, reporter: Reporter) -> Catalog:
+def open_catalog(config: TrainConfig, reporter: Reporter) -> Catalog:
     """The labeled videos of an experiment.
 
     Args:
-        data: see `DataConfig.data`; None or the demo set's folder: it is made if it is missing.
-        reporter: shows the progress of making the demo set.
+        config: its data section says where they are. Without `data`, or with the demo set's folder,
+            the demo set is made if it is missing.
+        reporter: shows the progress of making the demo set, and of finding the background.
 
     Raises:
-        UserError: there is nothing at `data` that can be used.
+        UserError: there is nothing that can be used.
     """
-    if data is None or data == DEMO:
-        data = make_demo_set(DEMO, reporter)
-    return open_data(data)
+    data, place = config.data, config.data.data
+    if place is None or place == DEMO:
+        place = make_demo_set(DEMO, reporter)
+    clip = data.segments == "clip"
+    catalog = open_data(place, clip_segments=clip)
+    if data.background is None:
+        return catalog
+    return with_background(
+        catalog,
+        data.background,
+        clip_shape(data),
+        seed=config.recipe.seed,
+        workers=data.workers,
+        reporter=reporter,
+    )
 
 
 def resolve(config: TrainConfig, catalog: Catalog) -> TrainConfig:
@@ -71,6 +84,7 @@ def open_split(
         workers=config.data.workers,
         reporter=reporter,
         splits=splits,
+        clip_segments=config.data.segments == "clip",
     )
 
 
@@ -87,7 +101,7 @@ def prepare(
     Raises:
         UserError: the data cannot be used, or the split scheme does not fit it.
     """
-    catalog = open_catalog(config.data.data, reporter)
+    catalog = open_catalog(config, reporter)
     config = resolve(config, catalog)
     split = split_videos(config, catalog)
     log_split(split, reporter)

@@ -89,10 +89,10 @@ def _rows(config: TrainConfig, dataset: Dataset, count: int, epoch: int) -> list
         for place, index in enumerate(indices):
             text = _describe_spec(source.clip_spec(int(index), epoch), size)
             if mix:
-                partner = source.videos[indices[mix.partners[place]]].path
+                partner = source.videos[indices[mix.partners[place]]].key
                 text += f" · {_describe_mix(mix)} {partner}"
             label = _label(labels[place], class_labels(dataset.class_names))
-            rows.append(Row(clips[place, ..., :3], label, source.videos[index].path, text))
+            rows.append(Row(clips[place, ..., :3], label, source.videos[index].key, text))
             if len(rows) == count:
                 return rows
     return rows

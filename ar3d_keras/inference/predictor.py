@@ -24,7 +24,8 @@ class Prediction:
     """The prediction for one video.
 
     Attributes:
-        path: as it was given, or as it was found in a given folder.
+        path: as it was given, or as it was found in a given folder; of a segment with its stretch
+            (see `Video.key`).
         class_names: one for each probability.
         probabilities: float32 (classes,), the mean over the clips of the video, or over its
             windows; None after a failure.
@@ -127,6 +128,11 @@ def predict_videos(
         hop_seconds=hop_seconds,
     )
     reporter = reporter or Reporter()
+    if window_seconds is not None and any(video.is_segment for video in catalog.videos):
+        raise UserError(
+            "`window_seconds` divides whole videos into windows, and `paths` has segments: leave "
+            "out one of the two"
+        )
     shape = classifier.shape
     if shape.flow:
         check_flow(shape.flow, (shape.resize_height, shape.resize_width))
@@ -182,7 +188,7 @@ def _whole(
     """Predicts each video as evaluation does."""
     with reporter.bar("checking", len(catalog), "videos") as update:
         scanned = scan(catalog, workers=workers, progress=update)
-    videos = [video for video in catalog.videos if video.path in scanned.frames]
+    videos = [video for video in catalog.videos if video.key in scanned.frames]
     outputs: dict[str, np.ndarray] = {}
     failures = dict(scanned.unreadable)
     if videos:
@@ -193,18 +199,19 @@ def _whole(
             classifier.class_names,
             classifier.shape,
             UniformSampler(clips, crops),
+            numbers=scanned.numbers,
         )
         for video in videos:
-            _log_damage(video.path, scanned.damaged.get(video.path), reporter)
+            _log_damage(video.key, scanned.damaged.get(video.key), reporter)
         predicted = predict_clips(
             classifier.network, source, batch_size=batch_size, workers=workers, reporter=reporter
         )
-        outputs = dict(zip((v.path for v in videos), predicted.probabilities, strict=True))
+        outputs = dict(zip((v.key for v in videos), predicted.probabilities, strict=True))
         failures |= source.failures
     return [
-        Prediction(video.path, classifier.class_names, None, failure=failures[video.path])
-        if video.path in failures
-        else Prediction(video.path, classifier.class_names, outputs[video.path])
+        Prediction(video.key, classifier.class_names, None, failure=failures[video.key])
+        if video.key in failures
+        else Prediction(video.key, classifier.class_names, outputs[video.key])
         for video in catalog.videos
     ]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.class_folders import read_class_folders
 from ar3d_keras.videos.label_csv import read_label_csv
+from ar3d_keras.videos.segments import segment_notes
 from ar3d_keras.videos.video import Video, split_name
 from ar3d_keras.videos.video_files import is_address
 
@@ -28,7 +29,7 @@ class Catalog:
 
     Attributes:
         root: the folder that the paths are relative to.
-        videos: sorted by path, so that a split does not depend on the file system's order.
+        videos: sorted by path and start, so that a split does not depend on the file system's order.
         sizes: bytes of each video's file, -1 if there is none, as a pack remembers them; None: they
             are looked up. With them a pack has the fingerprint of the videos it was made from.
         ignored: (path, reason) of what was found but not taken.
@@ -51,11 +52,11 @@ class Catalog:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits over path, label, group and size in bytes of every video."""
+        """16 hex digits over path, stretch, label, group and size in bytes of every video."""
         digest = hashlib.sha256()
         sizes = self.sizes or (stamp(self.root / video.path)[0] for video in self.videos)
         for video, size in zip(self.videos, sizes, strict=True):
-            digest.update(repr((video.path, video.label, video.group, size)).encode())
+            digest.update(repr((video.key, video.label, video.group, size)).encode())
         return digest.hexdigest()[:16]
 
     @cached_property
@@ -64,13 +65,14 @@ class Catalog:
         return (
             *_ignored_lines(self.ignored),
             *_class_name_lines(self.class_names),
+            *segment_notes(self.videos),
         )
 
     def __len__(self) -> int:
         return len(self.videos)
 
 
-def open_catalog(data: str | os.PathLike) -> Catalog:
+def open_catalog(data: str | os.PathLike, *, clip_segments: bool = False) -> Catalog:
     """Reads the labelled videos of a folder or a CSV.
 
     Args:
@@ -78,6 +80,7 @@ def open_catalog(data: str | os.PathLike) -> Catalog:
             train, val and test (or validation, Train, ...) in it, each such a folder; a CSV file
             with the columns path, label and optionally group and split; or a folder with a
             labels.csv in it, which is the catalog then. (`dataset.open_data` takes packs too.)
+        clip_segments: see `label_csv.read_label_csv`.
 
     Returns:
         A Catalog of at least two classes. Nothing is decoded: see `scan`.
@@ -100,9 +103,9 @@ def open_catalog(data: str | os.PathLike) -> Catalog:
     ignored: list[tuple[str, str]] = []
     try:
         if data.is_file():
-            root, videos = data.parent, list(read_label_csv(data))
+            root, videos = data.parent, read_label_csv(data, clip_segments=clip_segments)
         elif (data / LABELS).is_file():
-            root, videos = data, list(read_label_csv(data / LABELS))
+            root, videos = data, read_label_csv(data / LABELS, clip_segments=clip_segments)
         else:
             root, found = data, list(read_class_folders(data))
             videos = [item for item in found if isinstance(item, Video)]
@@ -121,7 +124,7 @@ def open_catalog(data: str | os.PathLike) -> Catalog:
         )
     catalog = Catalog(
         root.resolve(),
-        tuple(sorted(videos, key=lambda video: video.path)),
+        tuple(sorted(videos, key=lambda video: (video.path, video.start or 0.0, video.key))),
         ignored=tuple(ignored),
     )
     if len(catalog.class_names) < 2:

@@ -40,11 +40,12 @@ class Dataset:
     Attributes:
         split: which video is in which split, undecodable ones included, and which have the same
             bytes (`Split.copies`).
-        frames: path -> frames that can be decoded.
-        unreadable: path -> reason, for the videos that cannot.
+        frames: `Video.key` -> frames that can be decoded.
+        unreadable: key -> reason, for the videos that cannot.
         shape: the geometry of the clips.
         pack: the pack that holds the frames; None: they are decoded from the videos.
-        damaged: path -> what is missing, for the videos of which only a part can be decoded.
+        damaged: key -> what is missing, for the videos of which only a part can be decoded.
+        numbers: key -> the frames of its file that a segment consists of.
     """
 
     split: Split
@@ -53,6 +54,7 @@ class Dataset:
     shape: ClipShape
     pack: Pack | None = None
     damaged: dict[str, str] = dataclasses.field(default_factory=dict)
+    numbers: dict[str, Sequence[int]] = dataclasses.field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -65,11 +67,11 @@ class Dataset:
         return (self.pack or self.split).catalog.fingerprint
 
     def skipped(self, name: str) -> tuple[tuple[str, str], ...]:
-        """(path, reason) of the videos of a split that cannot be decoded."""
+        """(`Video.key`, reason) of the videos of a split that cannot be decoded."""
         return tuple(
-            (video.path, self.unreadable[video.path])
+            (video.key, self.unreadable[video.key])
             for video in self.split.videos(name)
-            if video.path in self.unreadable
+            if video.key in self.unreadable
         )
 
     def training(self, *, seed: int, flip: bool, augment: AugmentConfig = NOTHING) -> ClipSource:
@@ -81,20 +83,28 @@ class Dataset:
         return self._source(name, UniformSampler(clips, crops))
 
     def _source(self, name: str, views) -> ClipSource:
-        videos = [v for v in self.split.videos(name) if v.path not in self.unreadable]
+        videos = [v for v in self.split.videos(name) if v.key not in self.unreadable]
         rest = videos, self.frames, self.class_names, self.shape, views
         if self.pack:
             return PackSource(self.pack, *rest)
-        return VideoSource(self.split.catalog.root, *rest)
+        return VideoSource(self.split.catalog.root, *rest, numbers=self.numbers)
 
 
-def open_data(data: str | os.PathLike) -> Catalog:
+def open_data(data: str | os.PathLike, *, clip_segments: bool = False) -> Catalog:
     """Opens the labelled videos at `data`: a pack, or what `open_catalog` reads.
+
+    Args:
+        data: a pack, a folder or a CSV.
+        clip_segments: see `label_csv.read_label_csv`.
 
     Raises:
         UserError: there is nothing that can be used.
     """
-    return open_pack(data).catalog if is_pack(Path(data)) else open_catalog(data)
+    return (
+        open_pack(data).catalog
+        if is_pack(Path(data))
+        else open_catalog(data, clip_segments=clip_segments)
+    )
 
 
 def clip_shape(config: DataConfig) -> ClipShape:
@@ -111,6 +121,7 @@ def open_dataset(
     workers: int | None = None,
     reporter: Reporter | None = None,
     splits: Sequence[str] = SPLITS,
+    clip_segments: bool = False,
 ) -> Dataset:
     """Scans the videos of a split; logs those that cannot be decoded and those that are copies.
 
@@ -120,6 +131,7 @@ def open_dataset(
         workers: number of decoding threads; None: one per core.
         reporter: shows progress, skipped and damaged videos, and copies across splits.
         splits: the ones to scan, if not all are needed.
+        clip_segments: whether a segment may end beyond its file.
 
     Raises:
         UserError: a split, or a class in training, has no decodable video left; a pack is
@@ -142,21 +154,23 @@ def open_dataset(
                 f"`ar3d pack --flow {shape.flow}` computes it once"
             )
         with reporter.bar("checking", len(catalog), "videos") as update:
-            scanned = scan(catalog, workers=workers, progress=update)
+            scanned = scan(catalog, workers=workers, progress=update, clip_segments=clip_segments)
     split = _with_copies(split, scanned, splits, reporter)
-    dataset = Dataset(split, scanned.frames, scanned.unreadable, shape, pack, scanned.damaged)
+    dataset = Dataset(
+        split, scanned.frames, scanned.unreadable, shape, pack, scanned.damaged, scanned.numbers
+    )
     for name in splits:
         skipped = dataset.skipped(name)
         for path, reason in skipped:
             reporter.log(f"skipped ({name}): {path!r}: {reason}")
         for video in split.videos(name):
-            if damage := scanned.damaged.get(video.path):
-                reporter.log(f"damaged ({name}): {video.path!r}: {damage}; the rest is used")
+            if damage := scanned.damaged.get(video.key):
+                reporter.log(f"damaged ({name}): {video.key!r}: {damage}; the rest is used")
         if len(skipped) == len(split.videos(name)):
             raise UserError(f"no video of {name} in {root} can be decoded; {_REPLACE}")
     if scanned.unreadable:
         reporter.log(f"{len(scanned.unreadable)} of {len(catalog)} videos cannot be decoded")
-    trained = {v.label for v in split.videos("train") if v.path in scanned.frames}
+    trained = {v.label for v in split.videos("train") if v.key in scanned.frames}
     lost = [label for label in dataset.class_names if label not in trained]
     if "train" in splits and lost:
         raise UserError(

@@ -156,6 +156,21 @@ class PyAVFrames:
             return True
         return False
 
+    def seek(self, stamp: int) -> None:
+        """Goes to the key frame at this time stamp, in units of the time base, or one before it.
+
+        The next `grab` may lead elsewhere, where the container's index is missing or wrong.
+
+        Raises:
+            ReadError: the container cannot seek.
+        """
+        self._decoded.close()
+        try:
+            self._container.seek(stamp, stream=self.stream)
+        except (self._av.error.FFmpegError, OSError) as error:
+            raise ReadError(f"it cannot be searched ({_reason(error)})") from None
+        self._decoded = self._decode()
+
     def retrieve(self) -> np.ndarray:
         try:
             return self._converter(self.frame, self.stream.time_base)

@@ -107,6 +107,7 @@ def read_with_flow(
     *,
     available: int,
     name: str,
+    numbers: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decodes the frames of a window and the frames after them, and estimates the flow.
 
@@ -116,6 +117,7 @@ def read_with_flow(
         size: (height, width) that each frame is resized to.
         available: number of frames of the video.
         name: see `algorithm`.
+        numbers: the frames of the file that the video consists of; None: all of them.
 
     Returns:
         frames uint8 (len(window), height, width, 3), RGB, and flow uint8 (..., 2), equal to that
@@ -125,8 +127,16 @@ def read_with_flow(
         ReadError: the video cannot be opened or ends before one of the frames.
     """
     return with_flow(
-        lambda wanted: read_frames(path, wanted, size), window, available=available, name=name
+        lambda wanted: read_frames(path, in_file(wanted, numbers), size),
+        window,
+        available=available,
+        name=name,
     )
+
+
+def in_file(window: Sequence[int] | np.ndarray, numbers: Sequence[int] | None) -> np.ndarray:
+    """The numbers in the file of a video's frames; `numbers` as for `read_with_flow`."""
+    return np.asarray(window) if numbers is None else np.array([numbers[n] for n in window])
 
 
 def with_flow(

@@ -149,7 +149,7 @@ def labels_and_groups(catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
     groups = np.array(
         # A video without a group is a group of its own; the prefix keeps its path from being the
         # name of another group.
-        [f"group {v.group}" if v.group else f"video {v.path}" for v in catalog.videos]
+        [f"group {v.group}" if v.group else f"video {v.key}" for v in catalog.videos]
     )
     return labels, groups
 

@@ -1,41 +1,52 @@
-"""A CSV as labels: path,label[,group][,split] and any further columns."""
+"""A CSV as labels: path,label[,group][,split][,start,end] and any further columns."""
 
 import csv
+import dataclasses
 import difflib
 import os
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos.segments import parse_stretch, with_groups, without_overlaps
 from ar3d_keras.videos.video import SPLITS, Video, labelled_video, split_name
 
-COLUMNS = ("path", "label", "group", "split")
+COLUMNS = ("path", "label", "group", "split", "start", "end")
 _NEEDED = "its first line must name path,label and optionally group,split"
 
 
-def read_label_csv(file: Path) -> Iterator[Video]:
-    """The videos that a CSV lists, one a row, with paths relative to the CSV's folder.
+def read_label_csv(file: Path, *, clip_segments: bool = False) -> list[Video]:
+    """The videos and segments that a CSV lists, one a row, with paths relative to its folder.
 
     Columns are separated by commas, or by semicolons or tabs if the first line is. Their names
     compare without case and surrounding blanks; rows of empty cells are skipped.
 
+    Args:
+        file: the CSV.
+        clip_segments: whether a segment that overlaps one of another class ends where that one
+            starts, instead of an error.
+
     Raises:
-        UserError: a column is missing, double or almost named as a known one, or a row cannot be
-            used; it names the row as a text editor counts lines.
+        UserError: a column is missing, double or almost named as a known one, a row cannot be
+            used, or two rows contradict each other; it names the row as a text editor counts lines.
     """
     rows = _read_rows(file)
     if len(rows) < 2:
         raise UserError(f"{file} lists no videos: {_NEEDED}, and each further line is one video")
     header = _read_header(file, rows[0][1])
-    seen: set[str] = set()
+    videos: dict[str, Video] = {}
     for number, cells in rows[1:]:
         where = f"{file} row {number}"
         video = _read_video(file, where, _named_cells(where, header, cells))
-        if video.path in seen:
-            raise UserError(f"{where}: {video.path} is listed twice: remove one of the two rows")
-        seen.add(video.path)
-        yield video
+        if video.key in videos:
+            raise UserError(f"{where}: {video.key} is listed twice: remove one of the two rows")
+        videos[video.key] = dataclasses.replace(video, row=number)
+
+    def row_of(video: Video) -> str:
+        return f"{file} row {video.row}"
+
+    grouped = with_groups(list(videos.values()), row_of)
+    return without_overlaps(grouped, row_of, clip=clip_segments)
 
 
 def _read_rows(file: Path) -> list[tuple[int, list[str]]]:
@@ -123,6 +134,12 @@ def _read_video(file: Path, where: str, row: dict[str, str]) -> Video:
     path = _relative(file, where, path)
     if split and split_name(split) is None:
         raise UserError(f"{where}: split {split!r} is not one of {', '.join(SPLITS)}")
+    try:
+        start, end = parse_stretch(row.pop("start", ""), row.pop("end", ""))
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    if start is not None:  # the name of its file tells no group: see `segments.with_groups`
+        return Video(path, label, group or None, split_name(split), row, start, end)
     return labelled_video(path, label, group, split_name(split), row)
 
 

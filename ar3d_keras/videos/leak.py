@@ -95,17 +95,20 @@ def find_copies(
 
     Args:
         videos: the videos of train, val and test.
-        hashes: path -> hash of the content; videos without one are not compared.
+        hashes: `Video.key` -> hash of the file's content; videos without one are not compared.
 
     Returns:
-        (path, path of the first such video): a val video with a training video, a test video with
+        (`Video.key`, that of the first such video): a val video with a training video, a test video with
         a training or validation video, in the catalog's order.
     """
     copies: list[tuple[str, str]] = []
-    known: dict[str, str] = {}
+    known: dict[str, dict[str, Video]] = {}  # content -> path -> the first such video
     for name in SPLITS:
-        hashed = [(v.path, hashes[v.path]) for v in videos.get(name, ()) if hashes.get(v.path)]
-        copies += [(path, known[content]) for path, content in hashed if content in known]
-        for path, content in hashed:
-            known.setdefault(content, path)
+        hashed = [(v, hashes[v.key]) for v in videos.get(name, ()) if hashes.get(v.key)]
+        for video, content in hashed:
+            # Segments of one file are not copies of each other; they share its group.
+            others = [v.key for p, v in known.get(content, {}).items() if p != video.path]
+            copies += [(video.key, other) for other in others[:1]]
+        for video, content in hashed:
+            known.setdefault(content, {}).setdefault(video.path, video)
     return tuple(copies)

@@ -28,8 +28,8 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Video, stamp
 from ar3d_keras.videos.reader import load_cv2
 
-# 2 added flow, 3 the hash and the damage of each video; all of them are optional when reading.
-VERSION, VERSIONS = 3, (1, 2, 3)
+# 2 added flow, 3 the hash and the damage of each video, 4 segments; all are optional when reading.
+VERSION, VERSIONS = 4, (1, 2, 3, 4)
 INDEX, JOURNAL = "pack.json", "packing.jsonl"
 # Why a video is not in a pack that was closed before it was finished.
 NOT_PACKED = "not packed: the pack was closed before its turn"
@@ -101,13 +101,15 @@ class PackedVideo:
 
     def to_json(self) -> dict[str, Any]:
         """Flat; `from_json` is its inverse."""
-        return {**vars(self.video), **{k: v for k, v in vars(self).items() if k != "video"}}
+        video = {k: v for k, v in vars(self.video).items() if k != "row"}
+        return {**video, **{k: v for k, v in vars(self).items() if k != "video"}}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "PackedVideo":
         """Raises KeyError, TypeError or ValueError where `values` is no such line."""
         rest = {**values}
-        video = Video(**{name: rest.pop(name) for name in Video.__dataclass_fields__})
+        names = [name for name in Video.__dataclass_fields__ if name in rest]
+        video = Video(**{name: rest.pop(name) for name in names})
         return cls(video, **rest)
 
 

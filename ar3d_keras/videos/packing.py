@@ -10,16 +10,19 @@ import collections
 import contextlib
 import dataclasses
 import errno
+import functools
 import hashlib
+import itertools
 import os
 import shutil
 import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -27,7 +30,7 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
 from ar3d_keras.videos.demo import is_demo
-from ar3d_keras.videos.flow import algorithm, every_flow
+from ar3d_keras.videos.flow import STILL, algorithm, every_flow
 from ar3d_keras.videos.pack_index import (
     INDEX,
     JOURNAL,
@@ -39,8 +42,16 @@ from ar3d_keras.videos.pack_index import (
 )
 from ar3d_keras.videos.pack_journal import line, read_journal, write_journal
 from ar3d_keras.videos.packs import Pack, open_pack
-from ar3d_keras.videos.reader import ReadError, damage, every_frame, load_cv2
+from ar3d_keras.videos.reader import (
+    ReadError,
+    damage,
+    every_frame,
+    load_cv2,
+    rate_of,
+    timed_frames,
+)
 from ar3d_keras.videos.scan import content_hash
+from ar3d_keras.videos.segments import check_inside, ends, starts
 
 SHARD_BYTES = 1 << 30
 # A decoded video waits for its turn in memory up to this size, above it in a file beside the pack.
@@ -56,6 +67,7 @@ def make_pack(
     workers: int,
     reporter: Reporter,
     shard_bytes: int = SHARD_BYTES,
+    clip_segments: bool = False,
 ) -> Pack:
     """Packs the videos of a catalog, or goes on where that was stopped; names what it cannot decode.
 
@@ -68,13 +80,15 @@ def make_pack(
         reporter: draws the bar and says what cannot be decoded.
         shard_bytes: a shard ends before the video that would make it larger; a single video
             that is larger fills one of its own.
+        clip_segments: whether a segment may end beyond its file.
 
     Raises:
         UserError: the folder holds something else, a pack with other settings or of other
-            videos altogether, the disk is full, or no video can be decoded.
+            videos altogether, the disk is full, a segment is beyond its file, or no video can
+            be decoded.
     """
     with _only_one(folder, reporter):
-        packing = _Packing(catalog, folder, settings, shard_bytes)
+        packing = _Packing(catalog, folder, settings, shard_bytes, clip_segments)
         try:
             if packing.take_over():
                 packing.run(workers, reporter)
@@ -102,9 +116,9 @@ def close_pack(catalog: Catalog, folder: Path, *, reporter: Reporter) -> Pack:
         packing.take_over()
         if not packing.done:
             raise UserError(f"{folder} holds no video yet, so it cannot be closed: remove it")
-        for video in packing.todo:
+        for video in itertools.chain.from_iterable(packing.todo):
             there = stamp(catalog.root / video.path)
-            packing.done[video.path] = PackedVideo(video, *there, reason=NOT_PACKED)
+            packing.done[video.key] = PackedVideo(video, *there, reason=NOT_PACKED)
         packing.finish()
         return open_pack(folder)
 
@@ -145,23 +159,38 @@ class _Packing:
         shards: bytes of each shard so far.
     """
 
-    def __init__(self, catalog: Catalog, folder: Path, settings: PackSettings, shard_bytes: int):
+    def __init__(
+        self,
+        catalog: Catalog,
+        folder: Path,
+        settings: PackSettings,
+        shard_bytes: int,
+        clip_segments: bool = False,
+    ):
         self.catalog, self.folder, self.settings = catalog, folder, settings
+        self.clip_segments = clip_segments
         self.shard_bytes = shard_bytes
         self.done: dict[str, PackedVideo] = {}
         self.shards: list[int] = []
         self._sealed = 0  # shards of a finished pack, which stays usable while it gets more videos
 
     @property
-    def todo(self) -> list[Video]:
-        """What is left, well mixed: a pack that is closed early holds videos of every class."""
-        left = [video for video in self.catalog.videos if video.path not in self.done]
-        return sorted(left, key=lambda video: hashlib.sha256(os.fsencode(video.path)).digest())
+    def todo(self) -> list[list[Video]]:
+        """What is left, by file, so that a file with many segments is decoded once.
+
+        The files are well mixed: a pack that is closed early holds videos of every class.
+        """
+        left: dict[str, list[Video]] = collections.defaultdict(list)
+        for video in self.catalog.videos:
+            if video.key not in self.done:
+                left[video.path].append(video)
+        order = sorted(left, key=lambda path: hashlib.sha256(os.fsencode(path)).digest())
+        return [left[path] for path in order]
 
     def run(self, workers: int, reporter: Reporter) -> None:
         """Packs what is left."""
         stop, begun = threading.Event(), time.perf_counter()
-        todo = self.todo
+        todo, before = self.todo, len(self.done)
         if self.done:
             reporter.log(f"continuing after {len(self.done)} of {len(self.catalog)} videos")
         with (
@@ -174,13 +203,15 @@ class _Packing:
             waiting = iter(todo)
             try:
                 for _ in todo:
-                    # Two videos a thread: enough to be busy while the next in turn is slow.
-                    while len(ahead) < 2 * workers and (video := next(waiting, None)):
-                        ahead.append(pool.submit(self._decode, video, stop))
-                    packed, content = ahead.popleft().result()
+                    # Two files a thread: enough to be busy while the next in turn is slow.
+                    while len(ahead) < 2 * workers and (videos := next(waiting, None)):
+                        ahead.append(pool.submit(self._decode, videos, stop))
+                    packed_videos, content = ahead.popleft().result()
                     with content:
-                        self._append(packed, content, journal)
-                    update(len(self.done))
+                        content.seek(0)
+                        for packed in packed_videos:
+                            self._append(packed, content, journal)
+                            update(len(self.done))
             finally:
                 stop.set()
                 pool.shutdown(cancel_futures=True)
@@ -188,8 +219,9 @@ class _Packing:
                     if not future.cancelled() and not future.exception():
                         future.result()[1].close()
         seconds = time.perf_counter() - begun
+        made = len(self.done) - before
         reporter.log(
-            f"packed {len(todo)} videos in {seconds:.1f} s, {len(todo) / seconds:.1f} videos/s, "
+            f"packed {made} videos in {seconds:.1f} s, {made / seconds:.1f} videos/s, "
             f"{workers} thread(s)"
         )
         if not self.shards:
@@ -206,48 +238,106 @@ class _Packing:
         if self.shards:
             _sync(self.folder / shard_name(len(self.shards) - 1))
         root = self.catalog.root
-        videos = [self.done[video.path] for video in self.catalog.videos]
+        videos = [self.done[video.key] for video in self.catalog.videos]
         write_index(self.folder, self.settings, videos, self.shards, root, is_demo(root))
         (self.folder / JOURNAL).unlink()
 
     def _decode(
-        self, video: Video, stop: threading.Event
-    ) -> tuple[PackedVideo, tempfile.SpooledTemporaryFile]:
-        """One video's bytes, table included; in a thread of the pool."""
-        path = self.catalog.root / video.path
+        self, videos: Sequence[Video], stop: threading.Event
+    ) -> tuple[list[PackedVideo], tempfile.SpooledTemporaryFile]:
+        """The videos of one file, and their bytes one after the other; in a thread of the pool."""
+        path = self.catalog.root / videos[0].path
         size, mtime_ns = stamp(path)
         content = tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=str(self.folder))  # noqa: SIM115
-        table: list[tuple[tuple[int, int], ...]] = []  # of each part of each frame
-        flows: list[bytes] = []
         try:
-            for parts in encoded_frames(path, self.settings):
-                if stop.is_set():
-                    break
-                frame, *flow = parts
-                content.write(frame)
-                flows += flow
-                table.append(tuple((len(part), zlib.crc32(part)) for part in parts))
-            content.writelines(flows)
-            digest = content_hash(path)
+            if any(video.is_segment for video in videos):
+                found = self._decode_segments(path, videos, content, stop)
+            else:
+                table = _Table(content)
+                for parts in encoded_frames(path, self.settings):
+                    if stop.is_set():
+                        break
+                    table.add(parts)
+                table.finish()
+                found = [(videos[0], table)]
+            digest, lost = content_hash(path), damage(path)
         except ReadError as error:
             content.truncate(0)
-            return PackedVideo(video, size, mtime_ns, reason=str(error)), content
+            return [PackedVideo(v, size, mtime_ns, reason=str(error)) for v in videos], content
         except BaseException:
             content.close()
             raise
-        tail = np.array(table, "<u4").tobytes()
-        content.write(tail)
-        packed = PackedVideo(
-            video,
-            size,
-            mtime_ns,
-            len(table),
-            length=content.tell(),
-            crc=zlib.crc32(tail),
-            damage=damage(path),
-            hash=digest,
-        )
+        packed = [
+            PackedVideo(
+                video,
+                size,
+                mtime_ns,
+                table.frames,
+                length=table.length,
+                crc=table.crc,
+                damage=lost,
+                hash=digest,
+            )
+            if table.frames
+            else PackedVideo(video, size, mtime_ns, reason=f"it lies in a missing part: {lost}")
+            for video, table in found
+        ]
         return packed, content
+
+    def _decode_segments(
+        self, path: Path, videos: Sequence[Video], content: IO[bytes], stop: threading.Event
+    ) -> "list[tuple[Video, _Table]]":
+        """Writes the segments of a file, which is decoded once, in the order of their ends.
+
+        Raises:
+            ReadError: the file cannot be decoded.
+            UserError: a segment contains no frame, or ends beyond the file.
+        """
+        waiting = collections.deque(sorted(videos, key=lambda video: video.start or 0.0))
+        growing: dict[str, tuple[Video, _Table]] = {}
+        found: dict[str, tuple[Video, _Table]] = {}
+
+        def finish(key: str) -> None:
+            found[key] = growing.pop(key)
+            table = found[key][1]
+            table.finish()
+            table.content.seek(0)
+            shutil.copyfileobj(table.content, content, 1 << 20)
+            table.content.close()
+
+        last = 0.0
+        try:
+            for last, parts in _timed_parts(path, self.settings):
+                if stop.is_set():
+                    break
+                for key in [key for key, (video, _) in growing.items() if ends(video, last)]:
+                    finish(key)
+                while waiting and starts(waiting[0], last):
+                    video = waiting.popleft()
+                    spool = tempfile.SpooledTemporaryFile(  # noqa: SIM115
+                        SPOOL_BYTES // 8, dir=str(self.folder)
+                    )
+                    growing[video.key] = video, _Table(spool)
+                    if ends(video, last):
+                        finish(video.key)
+                if growing:
+                    encoded = parts()
+                    for _, table in growing.values():
+                        table.add(encoded)
+            for key in list(growing):
+                finish(key)
+        finally:
+            for _, table in growing.values():
+                table.content.close()
+        found |= {video.key: (video, _Table(content)) for video in waiting}
+        lost = damage(path)
+        for video, table in () if stop.is_set() else found.values():
+            if table.frames or not lost:
+                check_inside(
+                    video, table.frames, last, last + 1 / rate_of(path), self.catalog.root,
+                    clip=self.clip_segments or bool(lost),
+                )  # fmt: skip
+        return list(found.values())
 
     def _append(self, packed: PackedVideo, content, journal) -> None:
         """First the bytes, then the line that says they are there."""
@@ -259,11 +349,10 @@ class _Packing:
                 self.shards.append(0)
             number, offset = len(self.shards) - 1, self.shards[-1]
             packed = dataclasses.replace(packed, shard=number, offset=offset)
-            content.seek(0)
             file = self.folder / shard_name(number)
             try:
                 with file.open("ab") as shard:
-                    shutil.copyfileobj(content, shard, 1 << 20)
+                    _copy(content, shard, packed.length)
             except BaseException:
                 with contextlib.suppress(OSError):
                     os.truncate(file, offset)  # gives a full disk back what the index needs
@@ -271,7 +360,7 @@ class _Packing:
             self.shards[-1] += packed.length
         journal.write(line(packed))
         journal.flush()
-        self.done[packed.video.path] = packed
+        self.done[packed.video.key] = packed
 
     def take_over(self) -> bool:
         """Keeps what earlier processes packed of these very files; False where that is all.
@@ -288,7 +377,7 @@ class _Packing:
                     "give another --out"
                 )
             self._trust()
-            if finished and [self.done.get(v.path) for v in self.catalog.videos] == known:
+            if finished and [self.done.get(v.key) for v in self.catalog.videos] == known:
                 return False
         write_journal(self.folder, self.settings, list(self.done.values()))
         self._cut_off()
@@ -306,13 +395,13 @@ class _Packing:
 
     def _unchanged(self, known: Sequence[PackedVideo]) -> dict[str, PackedVideo]:
         """Those whose files are as they were, with the labels that they have now."""
-        now = {video.path: video for video in self.catalog.videos}
+        now = {video.key: video for video in self.catalog.videos}
         return {
-            path: dataclasses.replace(packed, video=now[path])
-            for path, packed in ((packed.video.path, packed) for packed in known)
+            key: dataclasses.replace(packed, video=now[key])
+            for key, packed in ((packed.video.key, packed) for packed in known)
             if packed.frames
-            and path in now
-            and stamp(self.catalog.root / path) == (packed.size, packed.mtime_ns)
+            and key in now
+            and stamp(self.catalog.root / packed.video.path) == (packed.size, packed.mtime_ns)
         }
 
     def _trust(self) -> None:
@@ -343,6 +432,79 @@ class _Packing:
                 os.truncate(file, self.shards[number])
 
 
+class _Table:
+    """Collects the frames of a video in a file, and the table that follows them in a shard.
+
+    Attributes:
+        content: where the bytes go.
+        frames: number of frames.
+        length: bytes, table included, after `finish`.
+        crc: CRC-32 of the table, after `finish`.
+    """
+
+    def __init__(self, content: IO[bytes]):
+        self.content, self.frames, self.length, self.crc = content, 0, 0, 0
+        self._rows: list[tuple[int, int]] = []  # of each frame
+        self._flows: list[bytes] = []
+
+    def add(self, parts: tuple[bytes, ...]) -> None:
+        """Appends a frame and its flow, if there is one."""
+        frame, *flow = parts
+        self.length += self.content.write(frame)
+        self._rows.append((len(frame), zlib.crc32(frame)))
+        self._flows += flow
+        self.frames += 1
+
+    def finish(self) -> None:
+        """Appends the flows and the table."""
+        if self._flows:  # a segment's last frame has no next frame, as the last one of a file
+            size = len(zlib.decompress(self._flows[-1]))
+            still = zlib.compress(bytes([STILL]) * size)
+            self._flows[-1] = self._flows[-2] if self.frames > 1 else still
+        parts = [[row] for row in self._rows]
+        for row, flow in zip(parts, self._flows, strict=False):
+            row.append((len(flow), zlib.crc32(flow)))
+        tail = np.array(parts, "<u4").tobytes()
+        self.content.writelines(self._flows)
+        self.content.write(tail)
+        self.length += sum(map(len, self._flows)) + len(tail)
+        self.crc = zlib.crc32(tail)
+
+
+def _copy(source: IO[bytes], target: IO[bytes], length: int) -> None:
+    while length:
+        chunk = source.read(min(length, 1 << 20))
+        length -= target.write(chunk)
+
+
+def _timed_parts(
+    path: Path, settings: PackSettings
+) -> Iterator[tuple[float, Callable[[], tuple[bytes, ...]]]]:
+    """The time of every frame of a video, and what `encoded_frames` yields for it, on demand."""
+    cv2 = load_cv2()
+    times: collections.deque[float] = collections.deque()
+
+    def frames() -> Iterator[np.ndarray]:
+        for seconds, frame in timed_frames(path):
+            times.append(seconds)
+            size = settings.width, settings.height
+            yield cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
+
+    if not settings.flow:
+        for frame in frames():
+            yield times.popleft(), functools.partial(_encoded_parts, frame, settings)
+        return
+    for frame, flow in every_flow(frames(), algorithm(settings.flow)):
+        yield times.popleft(), functools.partial(_encoded_parts, frame, settings, flow)
+
+
+def _encoded_parts(
+    frame: np.ndarray, settings: PackSettings, flow: np.ndarray | None = None
+) -> tuple[bytes, ...]:
+    encoded = _encoded(frame, settings)
+    return (encoded,) if flow is None else (encoded, zlib.compress(flow))
+
+
 def encoded_frames(path: Path, settings: PackSettings) -> Iterator[tuple[bytes, ...]]:
     """Every frame of a video and, where it is wanted, its flow, as a shard holds them.
 
@@ -351,7 +513,7 @@ def encoded_frames(path: Path, settings: PackSettings) -> Iterator[tuple[bytes, 
     """
     frames = every_frame(path, (settings.height, settings.width))
     if not settings.flow:
-        yield from ((_encoded(frame, settings),) for frame in frames)
+        yield from (_encoded_parts(frame, settings) for frame in frames)
         return
     for frame, flow in every_flow(frames, algorithm(settings.flow)):
         yield _encoded(frame, settings), zlib.compress(flow.data)

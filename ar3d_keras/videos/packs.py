@@ -77,10 +77,10 @@ class Pack:
     ):
         self.root, self.settings, self.videos = root, settings, tuple(videos)
         self.source, self.demo = source, demo
-        self._places = {packed.video.path: packed for packed in self.videos}
+        self._places = {packed.video.key: packed for packed in self.videos}
         self._maps: dict[int, mmap.mmap] = {}
         self._touched = 0  # bytes read through the maps since they were last dropped
-        self._seen: dict[str, np.ndarray] = {}  # path -> which frames were verified
+        self._seen: dict[str, np.ndarray] = {}  # `Video.key` -> which frames were verified
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -96,18 +96,18 @@ class Pack:
     def scan(self, videos: Sequence[Video]) -> Scan:
         """The result of `scan` on the original videos, without decoding anything."""
         frames, unreadable, damaged, hashes = {}, {}, {}, {}
-        for path in (video.path for video in videos):
-            packed = self._places.get(path)
+        for key in (video.key for video in videos):
+            packed = self._places.get(key)
             if packed is None:
-                unreadable[path] = f"it is not in the pack {self.root}"
+                unreadable[key] = f"it is not in the pack {self.root}"
             elif packed.reason is not None:
-                unreadable[path] = packed.reason
+                unreadable[key] = packed.reason
             else:
-                frames[path] = packed.frames
+                frames[key] = packed.frames
                 if packed.damage:
-                    damaged[path] = packed.damage
+                    damaged[key] = packed.damage
                 if packed.hash:
-                    hashes[path] = packed.hash
+                    hashes[key] = packed.hash
         return Scan(frames, unreadable, damaged, hashes)
 
     def changed(self) -> list[str]:
@@ -157,11 +157,11 @@ class Pack:
     def verify(
         self, *, workers: int, progress: Callable[[int], None] = lambda done: None
     ) -> dict[str, str]:
-        """Reads every byte once and compares checksums; returns path -> reason of damaged videos."""
+        """Reads every byte once and compares checksums; returns key -> reason of damaged videos."""
         damaged = {}
 
         def look(packed: PackedVideo) -> str | None:
-            self._seen.pop(packed.video.path, None)
+            self._seen.pop(packed.video.key, None)
             try:
                 for part in range(self.settings.parts):
                     self._verify(packed, np.arange(packed.frames), part)
@@ -173,17 +173,17 @@ class Pack:
         with ThreadPoolExecutor(workers) as pool:
             for done, (packed, reason) in enumerate(zip(there, pool.map(look, there), strict=True)):
                 if reason:
-                    damaged[packed.video.path] = reason
+                    damaged[packed.video.key] = reason
                 progress(done + 1)
         return damaged
 
     def read(
-        self, path: str, spec: ClipSpec, shape: ClipShape, out: np.ndarray | None = None
+        self, key: str, spec: ClipSpec, shape: ClipShape, out: np.ndarray | None = None
     ) -> np.ndarray:
         """Cuts a clip out of a video; only the crop is copied.
 
         Args:
-            path: a video for which `scan` gives frames.
+            key: the `Video.key` of a video for which `scan` gives frames.
             spec: window, crop and flip.
             shape: the clip's geometry.
             out: uint8 (T, H, W, C), C-contiguous, to write to; None: a new array.
@@ -194,7 +194,7 @@ class Pack:
         Raises:
             ReadError: the checksum of a frame is wrong.
         """
-        packed = self._places[path]
+        packed = self._places[key]
         starts = self._verify(packed, spec.window)
         if out is None:
             out = np.empty(shape.array, np.uint8)
@@ -285,11 +285,11 @@ class Pack:
         video = self._bytes(packed)
         where = f"in {shard_name(packed.shard)} is damaged (its checksum is wrong)"
         table_bytes = video[len(video) - 8 * parts * frames :]
-        seen = self._seen.get(packed.video.path)
+        seen = self._seen.get(packed.video.key)
         if seen is None:
             if zlib.crc32(table_bytes.data) != packed.crc:
                 raise ReadError(f"its table {where}")
-            seen = self._seen.setdefault(packed.video.path, np.zeros((parts, frames), bool))
+            seen = self._seen.setdefault(packed.video.key, np.zeros((parts, frames), bool))
         table = table_bytes.view("<u4").reshape(frames, parts, 2)
         if part == FRAME and self.settings.codec == "raw":
             size = self.settings.height * self.settings.width * 3

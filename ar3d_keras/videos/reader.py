@@ -23,6 +23,14 @@ from ar3d_keras.videos.inspection import (
     known_facts,
     remember,
 )
+from ar3d_keras.videos.keyframes import (
+    Clock,
+    FrameIndex,
+    SeekError,
+    index_file,
+    known_index,
+    read_from_keyframes,
+)
 from ar3d_keras.videos.opencv import load_cv2, silence_cv2
 
 __all__ = [
@@ -33,6 +41,7 @@ __all__ = [
     "damage",
     "decoding_threads",
     "every_frame",
+    "frame_index",
     "load_cv2",
     "mirror",
     "rate_of",
@@ -86,6 +95,26 @@ def damage(path: str | os.PathLike) -> str | None:
     """What is missing of a video that was counted or read to its end, for people; None: nothing."""
     facts = known_facts(Path(path))
     return facts.damage if facts else None
+
+
+def frame_index(path: str | os.PathLike, *, threads: int = 1) -> FrameIndex:
+    """The times of all frames of a video, and the key frames that decoding can start from.
+
+    A file is decoded once and the result is cached under the user's cache folder. From then on
+    `read_frames` starts at the key frame before the frame that it needs.
+
+    Args:
+        path: a video file, or a folder of frames, which are shown 25 a second.
+        threads: decoding threads.
+
+    Raises:
+        ReadError: no frame can be decoded, or an image of a folder of frames is damaged.
+    """
+    path = Path(path)
+    if is_folder(path):
+        count = count_frames(path)
+        return FrameIndex(np.arange(count) / ASSUMED_RATE, count / ASSUMED_RATE)
+    return index_file(path, 1 / rate_of(path), threads=threads)
 
 
 def read_frames(
@@ -276,19 +305,10 @@ def _all_of_file(path: Path, threads: int) -> Iterator[tuple[float, np.ndarray]]
     at = check_readable(path)
     frames = PyAVFrames(path, threads)
     try:
-        watcher = Watcher(frames)
-        step, time, expected = 1 / rate_of(path), -1.0, 0.0
-        first: float | None = None
+        watcher, clock = Watcher(frames), Clock(1 / rate_of(path))
         while frames.grab():
             watcher.see()
-            # Players follow the time stamps. Where one is missing or goes back, the rate decides.
-            stamp = frames.seconds
-            if stamp is not None:
-                first = stamp - expected if first is None else first
-                stamp -= first
-            time = expected if stamp is None or stamp <= time else stamp
-            expected = time + step
-            yield time, frames.retrieve()
+            yield clock(frames.seconds), frames.retrieve()
         remember(path, watcher.facts(), at)
     finally:
         frames.close()
@@ -303,9 +323,18 @@ def _all_of_folder(path: Path) -> Iterator[tuple[float, np.ndarray]]:
 def _from_file(path: Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
     """The wanted frames, in rising order; each takes the memory of the one before."""
     done = 0
+    index = known_index(path)
+    if index and len(index.keyframes):
+        try:
+            for frame in read_from_keyframes(path, index, wanted):
+                yield frame
+                done += 1
+            return
+        except (SeekError, ReadError):
+            pass  # from the front
     if inspect(path).fast:
         try:
-            for frame in _forward(OpenCVFrames(path), wanted):
+            for frame in _forward(OpenCVFrames(path), wanted[done:]):
                 yield frame
                 done += 1
             return

@@ -4,7 +4,8 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,8 @@ from ar3d_keras import atomic
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.frame_folder import frame_files, is_folder
 from ar3d_keras.videos.inspection import Facts, known_facts, remember, stamp
-from ar3d_keras.videos.reader import ReadError, count_frames
+from ar3d_keras.videos.reader import ReadError, count_frames, frame_index
+from ar3d_keras.videos.segments import by_file, check_inside, frames_of
 
 
 @dataclass(frozen=True)
@@ -22,16 +24,19 @@ class Scan:
     """The result of decoding every video once.
 
     Attributes:
-        frames: path -> number of frames that can be decoded, at least 1.
-        unreadable: path -> reason, for the videos without a decodable frame.
-        damaged: path -> what is missing, for the videos of which only a part can be decoded.
-        hashes: path -> `content_hash`, for the videos in `frames`.
+        frames: `Video.key` -> number of frames that can be decoded, at least 1.
+        unreadable: key -> reason, for the videos without a decodable frame.
+        damaged: key -> what is missing, for the videos of which only a part can be decoded.
+        hashes: key -> `content_hash` of the file, for the videos in `frames`.
+        numbers: key -> which frames of its file a segment consists of; a video that is not in here
+            consists of all of them.
     """
 
     frames: dict[str, int]
     unreadable: dict[str, str]
     damaged: dict[str, str] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
+    numbers: dict[str, Sequence[int]] = field(default_factory=dict)
 
 
 class _Entry(NamedTuple):
@@ -49,8 +54,9 @@ def scan(
     *,
     workers: int,
     progress: Callable[[int], None] = lambda done: None,
+    clip_segments: bool = False,
 ) -> Scan:
-    """Decodes every video once (about 10 ms for a UCF-101 video, one thread).
+    """Decodes every file once (about 10 ms for a UCF-101 video, one thread).
 
     The results are cached under the user's cache folder by path, size and modification time, so
     the second run on a dataset starts at once. Failures are not cached: a permission, a disk or
@@ -60,6 +66,10 @@ def scan(
         catalog: the videos.
         workers: threads; decoding releases Python's global lock.
         progress: called with the number of videos done.
+        clip_segments: whether a segment may end beyond its file.
+
+    Raises:
+        UserError: a segment contains no frame, or ends beyond its file.
     """
     cache = _cache_file(catalog)
     known = _load(cache)
@@ -73,36 +83,72 @@ def scan(
         facts = Facts(entry.frames, entry.damage, entry.fast)
         remember(catalog.root / path, facts, entry.stamp)
     unreadable: dict[str, str] = {}
-    todo = [path for path in stamps if path not in entries]
+    segmented = by_file(catalog.videos)
+    todo = [path for path in stamps if path not in entries or path in segmented]
+    # A long file is decoded by the threads that have no file of their own.
+    threads = max(1, workers // max(1, len(todo)))
 
     def look(path: str) -> _Entry | str:
         try:
             video = catalog.root / path
+            if path in segmented:
+                frame_index(video, threads=threads)
+                if path in entries:
+                    return entries[path]
             frames, digest = count_frames(video), content_hash(video)
             facts = known_facts(video) or Facts(frames, None, False)  # None: a folder of frames
             return _Entry(stamps[path], frames, digest, facts.damage, facts.fast)
         except ReadError as error:
             return str(error)
 
-    progress(len(entries))
+    rows = Counter(video.path for video in catalog.videos)
+    done = len(catalog.videos) - sum(rows[path] for path in todo)
+    progress(done)
     try:
         with ThreadPoolExecutor(workers) as pool:
             for path, answer in zip(todo, pool.map(look, todo), strict=True):
                 if isinstance(answer, str):
                     unreadable[path] = answer
+                    entries.pop(path, None)
                 else:
                     entries[path] = answer
-                progress(len(entries) + len(unreadable))
+                done += rows[path]
+                progress(done)
     finally:
         # Ctrl-C keeps what was scanned so far, and a scan of one split keeps the other splits.
-        if todo:
+        if entries.items() - known.items():
             _store(cache, known | entries)
-    return Scan(
-        {path: entry.frames for path, entry in entries.items()},
-        unreadable,
-        {path: entry.damage for path, entry in entries.items() if entry.damage},
-        {path: entry.hash for path, entry in entries.items()},
-    )
+    return _by_video(catalog, entries, unreadable, clip_segments)
+
+
+def _by_video(
+    catalog: Catalog, entries: Mapping[str, _Entry], reasons: Mapping[str, str], clip: bool
+) -> Scan:
+    """The scan of files as that of the videos and segments in them."""
+    found = Scan({}, {})
+    for video in catalog.videos:
+        key = video.key
+        if video.path in reasons:
+            found.unreadable[key] = reasons[video.path]
+            continue
+        entry = entries[video.path]
+        count = entry.frames
+        if video.is_segment:
+            index = frame_index(catalog.root / video.path)
+            numbers = frames_of(video, index.times)
+            count = len(numbers)
+            if not count and entry.damage:
+                found.unreadable[key] = f"it lies in a part that is missing: {entry.damage}"
+                continue
+            check_inside(
+                video, count, float(index.times[-1]), index.end, catalog.root,
+                clip=clip or bool(entry.damage),
+            )  # fmt: skip
+            found.numbers[key] = numbers
+        found.frames[key], found.hashes[key] = count, entry.hash
+        if entry.damage:
+            found.damaged[key] = entry.damage
+    return found
 
 
 def content_hash(path: Path) -> str:

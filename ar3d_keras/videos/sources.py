@@ -11,7 +11,7 @@ import numpy as np
 from ar3d_keras.config import AugmentConfig
 from ar3d_keras.videos import augment
 from ar3d_keras.videos.catalog import Video
-from ar3d_keras.videos.flow import read_with_flow
+from ar3d_keras.videos.flow import in_file, read_with_flow
 from ar3d_keras.videos.packs import Pack
 from ar3d_keras.videos.reader import ReadError, mirror, read_frames
 from ar3d_keras.videos.sampling import NOTHING, ClipShape, ClipSpec, random_clip, uniform_clip
@@ -65,11 +65,11 @@ class ClipSource(abc.ABC):
         labels: int64 (videos,), the class of each video; -1 for a video without a label.
         clips_per_video: clips cut from each video; clip i belongs to video i // clips_per_video.
         shape: the geometry of every clip.
-        failures: path -> reason, for the videos that could not be read since the run began.
+        failures: `Video.key` -> reason, for the videos that could not be read since the run began.
 
     Args:
         videos: the labelled videos.
-        frames: the number of frames that can be read, by path (see `scan`).
+        frames: the number of frames that can be read, by `Video.key` (see `scan`).
         class_names: the class names, in the order of the labels.
         shape: the geometry of every clip.
         sampler: how clips are cut out of a video.
@@ -104,58 +104,72 @@ class ClipSource(abc.ABC):
 
     def clip_spec(self, index: int, epoch: int) -> ClipSpec:
         """How the clip at (index, epoch) is cut out of its video and augmented."""
-        path = self.videos[index // self.clips_per_video].path
-        return self._sampler(self._frames[path], self.shape, epoch, index)
+        video = self.videos[index // self.clips_per_video]
+        return self._sampler(self._frames[video.key], self.shape, epoch, index)
 
     def cut(self, index: int, spec: ClipSpec, out: np.ndarray | None = None) -> np.ndarray | None:
         """The clip that `spec` cuts out of the video of clip `index`, as `read` returns it."""
-        path = self.videos[index // self.clips_per_video].path
+        video = self.videos[index // self.clips_per_video]
         try:
             if spec.crop is None:
-                clip = self._clip(path, spec, self.shape, out)
+                clip = self._clip(video, spec, self.shape, out)
             else:
                 height, width = spec.crop
                 crop = dataclasses.replace(self.shape, height=height, width=width)
-                clip = augment.resize(self._clip(path, spec, crop, None), self.shape, out)
+                clip = augment.resize(self._clip(video, spec, crop, None), self.shape, out)
         except ReadError as error:
             # It was readable during the scan. One video must not end a night's training: it is
             # named and counted, its clip has weight 0, and no other clip replaces it.
-            self.failures[path] = str(error)
+            self.failures[video.key] = str(error)
             return None
         augment.change(clip, spec)
         return clip
 
     @abc.abstractmethod
     def _clip(
-        self, path: str, spec: ClipSpec, shape: ClipShape, out: np.ndarray | None
+        self, video: Video, spec: ClipSpec, shape: ClipShape, out: np.ndarray | None
     ) -> np.ndarray:
         """The window, crop and flip of `spec`, of the size of `shape`; raises ReadError."""
 
 
 class VideoSource(ClipSource):
-    """Decodes clips from the original files under `root`."""
+    """Decodes clips from the original files under `root`.
 
-    def __init__(self, root: Path, *videos_and_sampler):
+    Args:
+        root: of the videos' paths.
+        videos_and_sampler: see `ClipSource`.
+        numbers: `Video.key` -> the frames of the file that a segment consists of (see `scan`).
+    """
+
+    def __init__(
+        self, root: Path, *videos_and_sampler, numbers: Mapping[str, Sequence[int]] | None = None
+    ):
         super().__init__(*videos_and_sampler)
-        self.root = Path(root)
+        self.root, self._numbers = Path(root), numbers or {}
 
     def _clip(
-        self, path: str, spec: ClipSpec, shape: ClipShape, out: np.ndarray | None
+        self, video: Video, spec: ClipSpec, shape: ClipShape, out: np.ndarray | None
     ) -> np.ndarray:
-        size = shape.resize_height, shape.resize_width
+        path, size = self.root / video.path, (shape.resize_height, shape.resize_width)
         crop = (
             slice(spec.top, spec.top + shape.height),
             slice(spec.left, spec.left + shape.width),
         )
         if shape.flow:
             clip = np.empty(shape.array, np.uint8) if out is None else out
-            available = self._frames[path]
+            available = self._frames[video.key]
             frames, flow = read_with_flow(
-                self.root / path, spec.window, size, available=available, name=shape.flow
+                path,
+                spec.window,
+                size,
+                available=available,
+                name=shape.flow,
+                numbers=self._numbers.get(video.key),
             )
             clip[..., :3], clip[..., 3:] = frames[:, *crop], flow[:, *crop]
         else:
-            clip = read_frames(self.root / path, spec.window, size, crop=crop, out=out)
+            window = in_file(spec.window, self._numbers.get(video.key))
+            clip = read_frames(path, window, size, crop=crop, out=out)
         if spec.flip:
             mirror(clip)
         return clip
@@ -169,6 +183,6 @@ class PackSource(ClipSource):
         self.pack = pack
 
     def _clip(
-        self, path: str, spec: ClipSpec, shape: ClipShape, out: np.ndarray | None
+        self, video: Video, spec: ClipSpec, shape: ClipShape, out: np.ndarray | None
     ) -> np.ndarray:
-        return self.pack.read(path, spec, shape, out)
+        return self.pack.read(video.key, spec, shape, out)

@@ -53,7 +53,7 @@ class Split:
         assigned: one of SPLITS for each video, in the catalog's order; None leaves it out
             (a video that is not in the official lists).
         notes: sentences that a reader of the result must know.
-        copies: (path in val or test, path in an earlier split) of videos with the same bytes,
+        copies: (key in val or test, key in an earlier split) of videos with the same bytes,
             see `leak.find_copies`.
     """
 
@@ -85,15 +85,15 @@ class Split:
             known = {group for other in others for group in groups[other]}
             return sum(group is not None and group in known for group in groups[name])
 
-        copied = {path for path, _ in self.copies}
+        copied = {key for key, _ in self.copies}
         return Leak(
             sizes=self.sizes,
             ungrouped=sum(group is None for name in SPLITS for group in groups[name]),
             val_train=shared("val", "train"),
             test_train=shared("test", "train"),
             test_train_val=shared("test", "train", "val"),
-            val_copies=sum(video.path in copied for video in self.videos("val")),
-            test_copies=sum(video.path in copied for video in self.videos("test")),
+            val_copies=sum(video.key in copied for video in self.videos("val")),
+            test_copies=sum(video.key in copied for video in self.videos("test")),
         )
 
 
@@ -200,7 +200,7 @@ def _csv(catalog: Catalog) -> list[str | None]:
     for video in catalog.videos:
         if video.split is None:
             raise UserError(
-                f"{video.path} has no split: fill the CSV's split column with train, val or test "
+                f"{video.key} has no split: fill the CSV's split column with train, val or test "
                 "for every video, or choose another `split_scheme`"
             )
     return [video.split for video in catalog.videos]
@@ -245,7 +245,7 @@ def _official(catalog: Catalog, number: int) -> list[str | None]:
         stranger = next(video for video in catalog.videos if video.ucf_group is None)
         raise UserError(
             f"split scheme official{number} needs UCF-101's names v_Class_gNN_cNN.avi, and "
-            f"{stranger.path} has none: choose another `split_scheme`"
+            f"{stranger.key} has none: choose another `split_scheme`"
         )
     return _by_ucf_group(catalog, _OFFICIAL_TEST[number], _OFFICIAL_VAL)
 

@@ -1,4 +1,4 @@
-"""One labelled video, what its name says about it, and the error of a video that cannot be read."""
+"""One labelled video or a stretch of it, what its name says about it, and the error ReadError."""
 
 import re
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class ReadError(Exception):
 
 @dataclass(frozen=True)
 class Video:
-    """One video, with its label if it is for training or evaluation.
+    """One video or a stretch of it, with its label if it is for training or evaluation.
 
     Attributes:
         path: relative to the catalog's root, with `/` between folders. A file, or a folder
@@ -42,6 +42,10 @@ class Video:
         group: the source recording that it was cut from; None if unknown.
         split: "train", "val" or "test" if the catalog says so, else None.
         extra: further columns of the CSV, by name.
+        start: first second of the stretch, counted from the first frame of the file. None: the
+            front.
+        end: the second before which the stretch ends; None: the end of the file.
+        row: its row in the CSV, for messages; None: unknown.
     """
 
     path: str
@@ -49,12 +53,37 @@ class Video:
     group: str | None = None
     split: str | None = None
     extra: dict[str, str] = field(default_factory=dict)
+    start: float | None = None
+    end: float | None = None
+    row: int | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_segment(self) -> bool:
+        """Whether this is a stretch of a file."""
+        return self.start is not None or self.end is not None
+
+    @property
+    def key(self) -> str:
+        """What identifies this video in a catalog: its path, and a segment's stretch.
+
+        The stretch is written as a media fragment (W3C, Media Fragments URI 1.0, section 4.2.1):
+        `day1.mp4#t=12.5,20`, or `#t=12.5` up to the end of the file.
+        """
+        if not self.is_segment:
+            return self.path
+        end = "" if self.end is None else f",{_seconds(self.end)}"
+        return f"{self.path}#t={_seconds(self.start or 0.0)}{end}"
 
     @property
     def ucf_group(self) -> int | None:
         """The number NN of a UCF-101 name v_Class_gNN_cNN, else None."""
         match = UCF_NAME.fullmatch(self.path.rpartition("/")[2])
         return int(match["group"]) if match else None
+
+
+def _seconds(value: float) -> str:
+    """The shortest decimal number that is this float, without a trailing `.0`."""
+    return f"{value:.17g}" if "e" in repr(value) else repr(value).removesuffix(".0")
 
 
 def labelled_video(

@@ -288,7 +288,7 @@ def test_killed_between_the_index_and_the_journals_end(ucf_set, ucf_pack):
 
 @pytest.mark.parametrize(
     ("line", "told"),
-    [('{"version": 4}', "begun as a pack of version 4"), ("dust", "is damaged")],
+    [('{"version": 5}', "begun as a pack of version 5"), ("dust", "is damaged")],
 )
 def test_an_unfinished_pack_that_cannot_be_continued(ucf_set, tmp_path, user_error, line, told):
     (tmp_path / JOURNAL).write_text(f"{zlib.crc32(line.encode()) * (line != 'dust'):08x} {line}\n")
