@@ -16,6 +16,7 @@ from ar3d_keras.config import TrainConfig, from_json
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.splits import Split
+from ar3d_keras.videos.video import format_seconds
 
 # Of split.csv; further columns of the catalog follow.
 _SPLIT_COLUMNS = "path", "label", "group", "split"
@@ -180,7 +181,7 @@ def _split_row(header: Sequence[str], row: Sequence[str]) -> tuple[Video, str | 
 
 
 def _time(seconds: float | None) -> str:
-    return "" if seconds is None else repr(seconds)
+    return "" if seconds is None else format_seconds(seconds)
 
 
 def _upgraded(record: dict[str, Any]) -> dict[str, Any]:

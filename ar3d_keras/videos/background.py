@@ -16,7 +16,7 @@ from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.keyframes import FrameIndex
 from ar3d_keras.videos.pack_index import is_pack
 from ar3d_keras.videos.reader import ReadError, decoding_threads, frame_index
-from ar3d_keras.videos.sampling import ClipShape, full_span
+from ar3d_keras.videos.sampling import ClipShape
 from ar3d_keras.videos.segments import by_file
 from ar3d_keras.videos.video import Video
 
@@ -34,9 +34,9 @@ def with_background(
 ) -> Catalog:
     """Adds segments of a class of background to a catalog.
 
-    They are drawn from the stretches of its files that no segment covers, as long each as the
-    median segment and at least one clip, until they have as many seconds as the median class. They
-    belong to the group and the split of their file.
+    They are drawn from the stretches of its files that no segment covers, until they have as many
+    seconds as the median class. Each is as long as the median segment, and has at least as many
+    frames as a clip. They belong to the group and the split of their file.
 
     Args:
         catalog: videos with segments.
@@ -78,7 +78,7 @@ def with_background(
     if not lengths:
         return catalog
     periods = [index.end / len(index.times) for index in indexes.values()]
-    length = max(statistics.median(lengths), full_span(shape) * max(periods))
+    length = max(statistics.median(lengths), shape.frames * max(periods))
     wanted = statistics.median(seconds.values())
     pieces = [
         (path, piece)

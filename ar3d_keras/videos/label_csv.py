@@ -15,7 +15,7 @@ COLUMNS = ("path", "label", "group", "split", "start", "end")
 _NEEDED = "its first line must name path,label and optionally group,split"
 
 
-def read_label_csv(file: Path, *, clip_segments: bool = False) -> list[Video]:
+def read_label_csv(file: Path, *, labels: bool = True, clip_segments: bool = False) -> list[Video]:
     """The videos and segments that a CSV lists, one a row, with paths relative to its folder.
 
     Columns are separated by commas, or by semicolons or tabs if the first line is. Their names
@@ -23,6 +23,7 @@ def read_label_csv(file: Path, *, clip_segments: bool = False) -> list[Video]:
 
     Args:
         file: the CSV.
+        labels: whether the rows need labels; False: the columns label, group and split are ignored.
         clip_segments: whether a segment that overlaps one of another class ends where that one
             starts, instead of an error.
 
@@ -33,11 +34,11 @@ def read_label_csv(file: Path, *, clip_segments: bool = False) -> list[Video]:
     rows = _read_rows(file)
     if len(rows) < 2:
         raise UserError(f"{file} lists no videos: {_NEEDED}, and each further line is one video")
-    header = _read_header(file, rows[0][1])
+    header = _read_header(file, rows[0][1], labels)
     videos: dict[str, Video] = {}
     for number, cells in rows[1:]:
         where = f"{file} row {number}"
-        video = _read_video(file, where, _named_cells(where, header, cells))
+        video = _read_video(file, where, _named_cells(where, header, cells), labels)
         if video.key in videos:
             raise UserError(f"{where}: {video.key} is listed twice: remove one of the two rows")
         videos[video.key] = dataclasses.replace(video, row=number)
@@ -80,7 +81,7 @@ def _delimiter(first_line: str) -> str:
     return ","
 
 
-def _read_header(file: Path, names: list[str]) -> list[str]:
+def _read_header(file: Path, names: list[str], labels: bool) -> list[str]:
     """The names of the columns, with the known ones in plain spelling."""
     plain = [_plain(name) for name in names]
     header = [known if known in COLUMNS else name for known, name in zip(plain, names, strict=True)]
@@ -89,7 +90,7 @@ def _read_header(file: Path, names: list[str]) -> list[str]:
             raise UserError(
                 f"{file} has {plain.count(column)} columns {column!r}: rename all but one"
             )
-    for column in ("path", "label"):
+    for column in ("path", "label") if labels else ("path",):
         if column not in plain:
             raise UserError(
                 f"{file} has no column {column!r} (it has {', '.join(names)}): {_NEEDED}"
@@ -124,10 +125,12 @@ def _named_cells(where: str, header: list[str], cells: list[str]) -> dict[str, s
     return {name: cell for name, cell in zip(header, cells, strict=False) if name.strip()}
 
 
-def _read_video(file: Path, where: str, row: dict[str, str]) -> Video:
+def _read_video(file: Path, where: str, row: dict[str, str], labels: bool) -> Video:
     path = row.pop("path")
     label, group, split = (row.pop(name, "").strip() for name in ("label", "group", "split"))
-    if not path.strip() or not label:
+    if not labels:
+        label = group = split = ""
+    if not path.strip() or (labels and not label):
         raise UserError(f"{where} has no {'label' if path.strip() else 'path'}: fill it in")
     if "\0" in path:
         raise UserError(f"{where}: {path!r} contains a zero byte, which no file name can")
@@ -139,7 +142,9 @@ def _read_video(file: Path, where: str, row: dict[str, str]) -> Video:
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     if start is not None:  # the name of its file tells no group: see `segments.with_groups`
-        return Video(path, label, group or None, split_name(split), row, start, end)
+        return Video(path, label or None, group or None, split_name(split), row, start, end)
+    if not labels:
+        return Video(path, None)
     return labelled_video(path, label, group, split_name(split), row)
 
 

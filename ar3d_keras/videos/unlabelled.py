@@ -1,12 +1,16 @@
-"""Videos without labels: files, folders of them, folders of frames -> Catalog."""
+"""Videos without labels: files, folders of them, folders of frames, segments -> Catalog."""
 
+import dataclasses
 import os
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.label_csv import read_label_csv
+from ar3d_keras.videos.segments import parse_stretch
 from ar3d_keras.videos.video import Video
 from ar3d_keras.videos.video_files import is_address, walk
 
@@ -16,7 +20,8 @@ def find_videos(paths: Sequence[str | os.PathLike]) -> Catalog:
 
     Args:
         paths: files, whatever their names; folders of frames; folders, in which every video and
-            every folder of frames is taken, at any depth.
+            every folder of frames is taken, at any depth; segments as `Video.key` spells them,
+            such as `day.mp4#t=12.5,20`; CSV files, of which every row is taken (see `label_csv`).
 
     Returns:
         A Catalog of Videos without a label, relative to the working directory, each once and in
@@ -32,9 +37,19 @@ def find_videos(paths: Sequence[str | os.PathLike]) -> Catalog:
         )
     if "" in map(str, paths):  # Path("") is the working directory
         raise UserError("one of `paths` is empty: is a variable of your shell unset?")
-    found: dict[str, None] = {}
+    found: dict[str, Video] = {}
     ignored: list[tuple[str, str]] = []
-    for path in map(Path, paths):
+    for given in map(os.fspath, paths):
+        if (match := _SEGMENT.fullmatch(given)) and not os.path.lexists(given):
+            video = _segment(given, match)
+            found[video.key] = video
+            continue
+        path = Path(given)
+        if path.suffix.lower() == ".csv" and path.is_file():
+            rows = read_label_csv(path, labels=False)
+            where = (dataclasses.replace(row, path=str(path.parent / row.path)) for row in rows)
+            found |= {video.key: video for video in where}
+            continue
         try:
             mode = path.stat().st_mode
             entries = list(walk(path)) if stat.S_ISDIR(mode) else [(path, None)]
@@ -50,10 +65,24 @@ def find_videos(paths: Sequence[str | os.PathLike]) -> Catalog:
         if not names:
             lost = "".join(f"; {line}" for line in Catalog(path, (), ignored=tuple(others)).notes)
             raise UserError(f"no videos in {path}, and no folder of frames{lost}")
-        found |= dict.fromkeys(names)
+        found |= {name: Video(name, None) for name in names}
         ignored += others
-    videos = tuple(Video(path, None) for path in found)
-    return Catalog(Path.cwd(), videos, ignored=tuple(ignored))
+    return Catalog(Path.cwd(), tuple(found.values()), ignored=tuple(ignored))
+
+
+# A media fragment: a file, and a stretch of it.
+_SEGMENT = re.compile(r"(?P<path>.+)#t=(?P<start>[^,]*)(,(?P<end>.*))?", re.DOTALL)
+
+
+def _segment(given: str, match: re.Match[str]) -> Video:
+    try:
+        start, end = parse_stretch(match["start"], match["end"] or "")
+        Path(match["path"]).stat()
+    except UserError as error:
+        raise UserError(f"{given!r}: {error}") from None
+    except OSError as error:
+        raise UserError(_not_there(Path(match["path"]), error)) from None
+    return Video(match["path"], None, start=start, end=end)
 
 
 def _not_there(path: Path, error: OSError) -> str:

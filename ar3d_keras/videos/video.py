@@ -71,8 +71,8 @@ class Video:
         """
         if not self.is_segment:
             return self.path
-        end = "" if self.end is None else f",{_seconds(self.end)}"
-        return f"{self.path}#t={_seconds(self.start or 0.0)}{end}"
+        end = "" if self.end is None else f",{format_seconds(self.end)}"
+        return f"{self.path}#t={format_seconds(self.start or 0.0)}{end}"
 
     @property
     def ucf_group(self) -> int | None:
@@ -81,7 +81,7 @@ class Video:
         return int(match["group"]) if match else None
 
 
-def _seconds(value: float) -> str:
+def format_seconds(value: float) -> str:
     """The shortest decimal number that is this float, without a trailing `.0`."""
     return f"{value:.17g}" if "e" in repr(value) else repr(value).removesuffix(".0")
 

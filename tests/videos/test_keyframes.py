@@ -5,7 +5,6 @@ import pytest
 
 from ar3d_keras.videos import keyframes
 from ar3d_keras.videos.reader import frame_index, read_frames
-from ar3d_keras.videos.scan import scan
 
 SIZE = (48, 64)
 

@@ -388,9 +388,9 @@ def opened(root, shape=SHAPE):
 
 def test_a_pack_of_another_version(ucf_pack, user_error):
     content = json.loads((ucf_pack.root / INDEX).read_text())
-    content["version"] = 4
+    content["version"] = 5
     (ucf_pack.root / INDEX).write_text(json.dumps({**content, "sha256": digest(content)}))
-    with user_error("a pack of version 4 and this ar3d_keras reads version 3"):
+    with user_error("a pack of version 5 and this ar3d_keras reads version 4"):
         opened(ucf_pack.root)
 
 

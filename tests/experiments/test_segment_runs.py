@@ -1,0 +1,93 @@
+"""Segments from the CSV to a prediction: train, evaluate, resume, crossval, pack, predict."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from processes import TINY  # tests/processes.py
+
+import ar3d_keras
+from ar3d_keras.cli import main
+from ar3d_keras.videos.unlabelled import find_videos
+
+ROWS = [
+    (file, label, start, start + 0.8)
+    for file in ("a.mp4", "b.mp4", "c.mp4", "d.mp4")
+    for label, start in (("run", 0.2), ("walk", 1.2), ("run", 2.4))
+]
+
+
+@pytest.fixture(scope="module")
+def recordings(write_timed, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recordings")
+    for first, rate in enumerate((25, 30, 15, 25)):
+        name, numbers = f"{'abcd'[first]}.mp4", range(first, first + 6 * rate)
+        write_timed(folder / name, np.arange(6 * rate) / rate, numbers)
+    lines = [",".join(map(str, row)) for row in ROWS]
+    (folder / "labels.csv").write_text("\n".join(["path,label,start,end", *lines]))
+    return folder
+
+
+def read(file):
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_a_run_on_segments(recordings, tmp_path, capsysbinary):
+    options = {**TINY, "data": recordings, "runs_dir": tmp_path, "export": False}
+    options |= {"epochs": 1, "background": "none"}
+    run = ar3d_keras.train(**options, name="segments")
+    rows = read(run.folder / "split.csv")
+    assert list(rows[0]) == ["path", "label", "group", "split", "start", "end"]
+    assert {row["label"] for row in rows} == {"none", "run", "walk"}
+    assert all(row["group"] == row["path"] for row in rows)
+    for split in ("val", "test"):
+        keys = {
+            f"{row['path']}#t={row['start']},{row['end']}" for row in rows if row["split"] == split
+        }
+        predictions = read(run.evaluation(split) / "predictions.csv")
+        assert {row["path"] for row in predictions} == keys
+    trained = predictions
+    before = json.loads((run.evaluation("test") / "metrics.json").read_text())
+    again = run.evaluate("test")
+    assert not any("CHANGED" in line for line in again["leak"])
+    assert again["top1"] == before["top1"]
+    ar3d_keras.resume(run, epochs=2)
+
+    # A pack trains to the same weights.
+    pack = ["pack", "--data", str(recordings), "--out", str(tmp_path / "pack"), "--background"]
+    assert main([*pack, "none", "--resize", "18", "24"]) == 0
+    packed = ar3d_keras.train(
+        **{**options, "data": tmp_path / "pack", "background": None}, name="p"
+    )
+    assert read(packed.folder / "split.csv") == rows
+    assert packed.record()["data"]["fingerprint"] == run.record()["data"]["fingerprint"]
+    assert read(packed.evaluation("test") / "predictions.csv") == trained
+
+    # Predict: the segments of a CSV, and one by its name.
+    capsysbinary.readouterr()
+    key = str(recordings / trained[0]["path"])
+    paths = [key, str(recordings / "labels.csv")]
+    assert main(["predict", *paths, "--run", str(packed.folder), "--json"]) == 0
+    videos = {v["path"]: v for v in json.loads(capsysbinary.readouterr().out)["videos"]}
+    assert len(videos) == len({key, *(str(recordings / f"{p}#t={s},{e}") for p, _, s, e in ROWS)})
+    assert videos[key]["top"][0]["class"] == trained[0]["top1"]
+
+
+def test_crossval_on_segments(recordings, tmp_path):
+    options = {**TINY, "data": recordings, "epochs": 1, "split_scheme": "logo"}
+    metrics = ar3d_keras.crossval(**options, runs_dir=tmp_path, suspects=True)
+    assert metrics["videos"] == len(ROWS)
+    assert len(read(tmp_path / "crossval/suspects.csv")) == len(ROWS)
+
+
+def test_segments_without_labels(recordings, tmp_path, monkeypatch, user_error):
+    monkeypatch.chdir(recordings)
+    catalog = find_videos(["a.mp4", "a.mp4#t=1,2", "b.mp4#t=00:00:02.5", "labels.csv"])
+    assert [video.key for video in catalog.videos[:3]] == ["a.mp4", "a.mp4#t=1,2", "b.mp4#t=2.5"]
+    assert len(catalog) == 3 + len(ROWS)
+    assert all(video.label is None for video in catalog.videos)
+    for wrong in ("a.mp4#t=2,1", "a.mp4#t=x", "absent.mp4#t=1,2"):
+        with user_error(wrong.split("#")[0]):
+            find_videos([wrong])
