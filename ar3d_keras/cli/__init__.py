@@ -23,11 +23,14 @@ VERBS = {
     "tune": "search sizes and training recipe by val accuracy",
     "predict": "predict the action in any video, from files or live",
     "export": "write a SavedModel, or a file for ONNX Runtime, OpenVINO or LiteRT",
+    "import": "make a CSV of labels from BORIS, Label Studio, VIA and other tools",
     "check": "decode every video of a data set and list those that fail",
     "show-clips": "draw the clips that training sees",
     "pack": "decode every video of a data set once, for fast training",
     "demo": "make the built-in motion data set",
 }
+# `import` is a keyword of Python.
+MODULES = {"import": "import_labels"}
 # What the operating system says no to, and the user can correct.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
@@ -48,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if arguments else 2
     if arguments[0] not in VERBS:
         return _fail(f"there is no verb {arguments[0]!r}: see `ar3d --help`", set())
-    verb = importlib.import_module(f"ar3d_keras.cli.{arguments[0].replace('-', '_')}")
+    module = MODULES.get(arguments[0], arguments[0].replace("-", "_"))
+    verb = importlib.import_module(f"ar3d_keras.cli.{module}")
     from ar3d_keras.cli.options import option_names
 
     names = option_names(verb.OPTIONS)
@@ -81,14 +85,19 @@ def _sentence(error: OSError) -> str:
 
 
 def _fail(sentence: str, names: set[str]) -> int:
-    """Prints an error, with the flag in place of each option that it names in backticks."""
+    """Prints an error on standard error and returns the exit code."""
+    _to_stderr("error: " + with_flags(sentence, names))
+    return 2
+
+
+def with_flags(sentence: str, names: set[str]) -> str:
+    """Returns a sentence with the flag in place of each option that it names in backticks."""
 
     def flag(found: re.Match[str]) -> str:
         name = found.group(1)
         return "--" + name.replace("_", "-") if name in names else name
 
-    _to_stderr("error: " + re.sub(r"`([a-z][a-z0-9_]*)`", flag, sentence))
-    return 2
+    return re.sub(r"`([a-z][a-z0-9_]*)`", flag, sentence)
 
 
 def _to_stderr(line: str) -> None:

@@ -1,0 +1,123 @@
+"""Make a CSV of labels, for --data, from the files of annotation tools and data sets.
+
+ar3d import events.csv --to labels.csv                        paths relative to events.csv
+ar3d import project.json --videos FOLDER --to FOLDER/labels.csv
+ar3d import train.csv val.csv --classes names.txt --to labels.csv
+ar3d import events.tsv --subject male1 --point-seconds 2 --to labels.csv
+
+Reads BORIS (tabular and aggregated events, projects), Label Studio (JSON, JSON-MIN), VIA 3 (project,
+CSV), X-AnyLabeling sidecars, Kinetics and ActivityNet, lists of mmaction and SlowFast, and CSV.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from ar3d_keras.atomic import in_the_way, write_text
+from ar3d_keras.cli.options import option_names, parse
+from ar3d_keras.console import Console
+from ar3d_keras.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportLabelsOptions:
+    """The files, the table, and what the files do not say."""
+
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE ...")] = ()
+    """Files of labels; each is recognized by its content."""
+    to: Path
+    """The CSV to write: path,label,start,end and, where known, group and split. It must be above the videos."""
+    videos: Path | None = None
+    """The folder of the videos, searched at any depth. Default: paths are relative to each file."""
+    format: (
+        Literal[
+            "boris",
+            "boris-aggregated",
+            "boris-project",
+            "label-studio",
+            "via",
+            "x-anylabeling",
+            "kinetics",
+            "activitynet",
+            "mmaction",
+            "mmaction-offset",
+            "slowfast",
+            "csv",
+        ]
+        | None
+    ) = None
+    """The form of all files. Default: each is recognized by its content."""
+    label_set: tuple[str, ...] = ()
+    """Which labels, where a file has several sets: a behavioral category (BORIS), a tag (Label Studio), an attribute (VIA)."""
+    subject: tuple[str, ...] = ()
+    """Which subjects (BORIS) or annotators (Label Studio), where a file has several."""
+    point_seconds: float | None = None
+    """Import events without duration as stretches of this many seconds around them. Default: they are left out."""
+    frame_rate: float | None = None
+    """Frames a second, where a file gives times as frame numbers and no rate."""
+    classes: Path | None = None
+    """The class names, one a line, for lists with class numbers."""
+    separator: str | None = None
+    """What stands between path and class in a list. Default: blanks."""
+    overwrite: bool = False
+    """Replace the CSV if it exists."""
+
+
+OPTIONS = ImportLabelsOptions
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Raises UserError for mistakes that the user can correct."""
+    options = parse(ImportLabelsOptions, arguments, verb="import", text=__doc__)
+    from ar3d_keras.cli import with_flags
+    from ar3d_keras.labels.read import FORMATS, read_labels
+    from ar3d_keras.labels.source import ImportOptions
+    from ar3d_keras.labels.table import as_table
+
+    if not options.files:
+        raise UserError("FILE is missing: name one or more files of labels")
+    _check_target(options)
+    imported = read_labels(
+        options.files,
+        options.to,
+        ImportOptions(
+            label_set=options.label_set,
+            subject=options.subject,
+            point_seconds=options.point_seconds,
+            frame_rate=options.frame_rate,
+            classes=options.classes,
+            separator=options.separator,
+        ),
+        videos=options.videos,
+        format=options.format,
+    )
+    text = as_table(imported.labels)
+    write_text(options.to, text)
+    console = Console()
+    names = option_names(ImportLabelsOptions)
+    for note in imported.notes:
+        console.log(with_flags(note, names))
+    for file, name in imported.formats.items():
+        console.log(f"{file}: {FORMATS[name].title}")
+    counts = Counter(label.name for label in imported.labels)
+    videos = len({label.media for label in imported.labels})
+    console.log(
+        f"{options.to}: {len(imported.labels)} labels in {videos} videos: "
+        + ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    )
+
+
+def _check_target(options: ImportLabelsOptions) -> None:
+    target = options.to
+    if blocker := in_the_way(target.parent):
+        raise UserError(f"`to` {target} cannot be written because {blocker} is a file")
+    if target.is_dir():
+        raise UserError(f"`to` {target} is a folder: name a file in it, such as labels.csv")
+    if any(target.resolve() == file.resolve() for file in options.files):
+        raise UserError(f"`to` {target} is one of the files to import: choose another name")
+    if target.exists() and not options.overwrite:
+        raise UserError(f"`to` {target} exists: choose another name, or give `overwrite`")
