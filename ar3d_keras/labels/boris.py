@@ -13,7 +13,7 @@ from typing import Any
 from ar3d_keras.errors import UserError
 from ar3d_keras.labels.label import Label, Media, chosen, listed, parse_seconds, parse_stretch
 from ar3d_keras.labels.points import Points
-from ar3d_keras.labels.source import Source, entry
+from ar3d_keras.labels.source import Source, entry, optional
 
 NO_SUBJECT = "No focal subject"
 _TIMES = ("Start (s)", "Stop (s)")
@@ -164,11 +164,11 @@ def _in_their_files(source: Source, header: int, events: Iterable[_Event]) -> It
 
 def _shifted(event: _Event, files: Sequence[tuple[str, float]]) -> _Event:
     """The event with times in its own file."""
-    begin = 0.0
-    for place, (file, length) in enumerate(files):
-        if event.time < begin + length or place == len(files) - 1:
-            break
-        begin += length
+    begin, place = 0.0, 0
+    while place < len(files) - 1 and event.time >= begin + files[place][1]:
+        begin += files[place][1]
+        place += 1
+    file, length = files[place]
     end = None if event.end is None else round(event.end - begin, 3)
     if end is not None and end > length and place < len(files) - 1:
         raise UserError(f"{event.where} goes on in the next file: end it at the end of {file!r}")
@@ -260,8 +260,10 @@ def read_project(source: Source) -> list[Label]:
         behaviors[entry(each, "code", str, where)] = each
         entry(each, "type", str, where)
     found: list[_Event] = []
-    for name, observation in entry(source.document, "observations", dict, file).items():
+    observations = entry(source.document, "observations", dict, file)
+    for name in observations:
         where = source.at("observations", name)
+        observation = entry(observations, name, dict, where)
         found += _project_events(source, where, name, observation, behaviors)
     return _labels(source, found)
 
@@ -275,9 +277,11 @@ def _project_events(
             f"{where} has a time offset of {observation['time offset']} s: set it to 0 in BORIS"
         )
     files = observation.get("file") or {}
-    played = files.get("1") or [] if isinstance(files, dict) else []
-    for number, event in enumerate(entry(observation, "events", list, where)):
+    played = optional(files, "1", list, where) if isinstance(files, dict) else []
+    told = entry(observation, "events", list, where)
+    for number in range(len(told)):
         place = source.at("observations", name, "events", number)
+        event = entry(told, number, list, place)
         behavior = entry(event, 2, str, place)
         if behavior not in behaviors:
             raise UserError(f"{place}: behavior {behavior!r} is not in the ethogram")
@@ -300,8 +304,8 @@ def _project_events(
         if len(played) < 2:
             yield event
             continue
-        told = entry(entry(observation, "media_info", dict, where), "length", dict, where)
-        lengths = [(each, float(entry(told, each, (int, float), where))) for each in played]
+        info = entry(entry(observation, "media_info", dict, where), "length", dict, where)
+        lengths = [(str(each), float(entry(info, each, (int, float), where))) for each in played]
         yield _shifted(event, lengths)
 
 

@@ -143,8 +143,8 @@ def unlocated(labels: Sequence[Label], file: Path, table: Path, notes: list[str]
 
 def _relative(video: Path, table: Path) -> str:
     """`video` relative to the folder of `table`, which must be above it."""
-    root = Path(os.path.abspath(table.parent))
-    whole = Path(os.path.abspath(video))
+    root = Path(os.path.normpath(table.parent.absolute()))
+    whole = Path(os.path.normpath(video.absolute()))
     if not whole.is_relative_to(root):
         raise UserError(
             f"`to` {table} must be in a folder above the videos, and {video} is not under "

@@ -74,7 +74,7 @@ def read_json(source: Source) -> list[Label]:
             segment = entry(annotation, "segment", list, place)
             if len(segment) != 2:
                 raise UserError(f"{place}: {segment} is not a start and an end")
-            times = parse_stretch(*segment, place)
+            times = parse_stretch(segment[0], segment[1], place)
             labels.append(Label(media, label, *times, media, split, place))
     if unlabelled:
         source.notes.append(

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.labels.label import Label, Media, chosen, listed, parse_stretch
-from ar3d_keras.labels.source import Source, entry
+from ar3d_keras.labels.source import Source, entry, optional
 from ar3d_keras.videos.video_files import VIDEO_SUFFIXES
 
 FROM_NAME = "videoLabels"
@@ -112,7 +112,7 @@ def _short_regions(where: str, task: Any) -> list[_Region]:
 def _regions(where: str, task: Any) -> Iterator[_Region]:
     """The regions of a task in the form JSON."""
     data = entry(task, "data", dict, where)
-    for number, annotation in enumerate(task.get("annotations") or []):
+    for number, annotation in enumerate(optional(task, "annotations", list, where)):
         place = f"{where}.annotations[{number}]"
         results = entry(annotation, "result", list, place)
         if annotation.get("was_cancelled"):
@@ -179,8 +179,10 @@ def _rate(data: dict, values: Sequence[Any]) -> float | None:
         except (KeyError, TypeError, ValueError):
             continue
     for value in values:
-        if isinstance(value, dict) and value.get("framesCount") and value.get("duration"):
-            return float(value["framesCount"]) / float(value["duration"])
+        try:
+            return value["framesCount"] / value["duration"]
+        except (KeyError, TypeError, ZeroDivisionError):
+            continue
     return None
 
 
@@ -190,8 +192,8 @@ def _labels(source: Source, region: _Region) -> Iterator[Label]:
         return
     name, value, where = region.labels[0].strip(), region.value, region.where
     if "ranges" not in value and "sequence" not in value:  # seconds, of an Audio or Video tag
-        times = (entry(value, key, (int, float), where) for key in ("start", "end"))
-        yield Label(region.media, name, *parse_stretch(*times, where), where=where)
+        start, end = (entry(value, key, (int, float), where) for key in ("start", "end"))
+        yield Label(region.media, name, *parse_stretch(start, end, where), where=where)
         return
     rate = source.options.frame_rate or region.rate
     if not rate or not rate > 0:

@@ -132,7 +132,7 @@ def _recognized(source: Source) -> str:
         raise UserError(
             f"{source.file} is JSON of no known form: give `format`, or export it again"
         )
-    number, cells = source.rows[0]
+    number, cells = source.rows[0] if source.rows else (1, ["only comments"])
     raise UserError(
         f"{source.row(number)} ({', '.join(cells)[:60]!r}) begins no known form: give `format`"
     )

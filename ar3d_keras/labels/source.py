@@ -143,6 +143,15 @@ def open_source(file: Path, options: ImportOptions) -> Source:
     return Source(file, text, options)
 
 
+def optional(value: dict, key: str, kind: type, where: str) -> Any:
+    """Returns `value[key]` as `entry` does; an empty one of that type where it is missing or null.
+
+    Raises:
+        UserError: the entry is of another type.
+    """
+    return kind() if value.get(key) is None else entry(value, key, kind, where)
+
+
 def entry(value: Any, key: Any, kind: type | tuple[type, ...], where: str) -> Any:
     """Returns `value[key]`, which must be of a type.
 

@@ -43,7 +43,9 @@ def read(source: Source) -> list[Label]:
         start, end = row.get("start", ""), row.get("end", "")
         if bool(start) != bool(end):
             raise UserError(f"{where} has only one of start and end: fill in both or none")
-        times = parse_stretch(start, end, where) if start else (None, None)
+        times: tuple[float | None, float | None] = (None, None)
+        if start:
+            times = parse_stretch(start, end, where)
         split = source.split(row.get("split", ""), where)
         labels.append(Label(row["path"], name, *times, row.get("group", ""), split, where))
     return labels

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ar3d_keras.errors import UserError
 from ar3d_keras.labels.label import Label, chosen, parse_stretch
 from ar3d_keras.labels.points import Points
-from ar3d_keras.labels.source import Source, entry
+from ar3d_keras.labels.source import Source, entry, optional
 
 _HEADER = "# CSV_HEADER = metadata_id,file_list"
 
@@ -73,7 +73,7 @@ def read(source: Source) -> list[Label]:
             elif each.times and each.times != [-1, -1]:
                 if len(each.times) != 2:
                     raise UserError(f"{each.where}: {each.times} is not a start and an end")
-                stretch = parse_stretch(*each.times, each.where)
+                stretch = parse_stretch(each.times[0], each.times[1], each.where)
                 labels.append(Label(each.files[0], name, *stretch, where=each.where))
             else:
                 labels.append(Label(each.files[0], name, where=each.where))
@@ -83,7 +83,7 @@ def read(source: Source) -> list[Label]:
 
 def _name(attribute: dict, value: str, where: str) -> str:
     """The text of a value: that of its option, where the attribute has options."""
-    options = attribute.get("options") or {}
+    options = optional(attribute, "options", dict, where)
     if attribute.get("type") == 2 and "," in value:
         raise UserError(f"{where} has several labels at once ({value}): keep one")
     if attribute.get("type") in (2, 3, 4) and value not in options:
