@@ -45,10 +45,10 @@ FORMATS = {
     ),
     "csv": Format("CSV of labels", table.recognizes, table.read),
     "mmaction": Format("mmaction or SlowFast list", lists.recognizes, lists.read_mmaction),
-    # These look like the one before, so they are never recognized.
-    "slowfast": Format("SlowFast list", lambda source: False, lists.read_slowfast),
+    # These begin like the one before, so they are read only where the user says so.
+    "slowfast": Format("SlowFast list", lists.recognizes, lists.read_slowfast),
     "mmaction-offset": Format(
-        "mmaction rawframe list with offsets", lambda source: False, lists.read_mmaction_offset
+        "mmaction rawframe list with offsets", lists.recognizes, lists.read_mmaction_offset
     ),
 }
 
@@ -96,8 +96,8 @@ def read_labels(
     formats = {}
     for file in files:
         source = open_source(file, options)
-        formats[file] = format or _recognized(source)
-        found = _read(source, formats[file])
+        formats[file] = format or recognize(source)
+        found = read_source(source, formats[file])
         notes += source.notes
         labels += found if videos else unlocated(found, file, table_file, notes)
     if labels and videos:
@@ -107,24 +107,26 @@ def read_labels(
     return Imported(labels, notes, formats)
 
 
-def _read(source: Source, name: str) -> list[Label]:
+def read_source(source: Source, name: str) -> list[Label]:
     """Reads a file whose format was recognized or given.
 
     Raises:
         UserError: the file is not of this format.
     """
-    of_json = name in ("boris-project", "label-studio", "x-anylabeling", "activitynet")
-    of_table = not of_json and name != "via"
-    if (of_json and source.document is None) or (of_table and source.document is not None):
-        raise UserError(f"{source.file} is not a file of `format` {name}")
-    if (name in ("csv", "kinetics", "activitynet")) and not FORMATS[name].recognizes(source):
-        raise UserError(f"{source.file} is not a file of `format` {name}")
+    check_json(source)
+    if not FORMATS[name].recognizes(source):
+        where = source.row(1) if source.document is None else source.file
+        raise UserError(f"{where} does not begin as a file of `format` {name}")
     return FORMATS[name].read(source)
 
 
-def _recognized(source: Source) -> str:
-    if source.text.lstrip().startswith(("{", "[")) and source.document is None:
-        raise UserError(f"{source.file} begins like JSON but is damaged: {_damage(source)}")
+def recognize(source: Source) -> str:
+    """Returns the format of a file, a key of FORMATS, by its content.
+
+    Raises:
+        UserError: the file is of no known format.
+    """
+    check_json(source)
     for name, each in FORMATS.items():
         if each.recognizes(source):
             return name
@@ -138,9 +140,10 @@ def _recognized(source: Source) -> str:
     )
 
 
-def _damage(source: Source) -> str:
-    try:
-        json.loads(source.text)
-    except ValueError as error:
-        return str(error)
-    return "it is complete"
+def check_json(source: Source) -> None:
+    """Raises UserError if the file begins as JSON and is damaged."""
+    if source.document is None and source.text.lstrip().startswith(("{", "[")):
+        try:
+            json.loads(source.text)
+        except ValueError as error:
+            raise UserError(f"{source.file} is damaged JSON: {error}") from None

@@ -40,7 +40,7 @@ VIA_CSV = """# Exported using VGG Image Annotator (http://www.robots.ox.ac.uk/~v
 "1_j5sJvB9h","[""kitchen.mp4""]",0,"[1.124,5.31493]","[]","{""1"":""main title""}"
 "1_zYQJk2sM","[""kitchen.mp4""]",0,"[2.41892]","[2,162.2,176.2,639.4,192.4]","{""4"":""0""}"
 "1_vL68gsEX","[""kitchen.mp4""]",0,"[7.5]","[]","{""1"":""bell""}"
-"""  # noqa: E501
+"""
 
 
 def test_a_via_project(imported, refused):
