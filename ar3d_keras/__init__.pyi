@@ -7,6 +7,7 @@ from .evaluation.metrics import Evaluation as Evaluation
 from .experiments.compare import compare as compare
 from .experiments.crossval import crossval as crossval
 from .experiments.export import export as export
+from .experiments.label_loop import next_to_label as next_to_label
 from .experiments.load import predict as predict
 from .experiments.run import Run as Run
 from .experiments.run import open_run as open_run
@@ -23,6 +24,7 @@ from .models.i3d import I3D as I3D
 from .models.layers import AttentionGate as AttentionGate
 from .models.loading import load_model as load_model
 from .models.lrcn import LRCN as LRCN
+from .models.r2plus1d import R2Plus1D as R2Plus1D
 from .models.two_stream import TwoStream as TwoStream
 from .progress import Reporter as Reporter
 from .reports.callbacks import ConfusionMatrixReport as ConfusionMatrixReport

@@ -90,14 +90,14 @@ def main() -> None:
     def records(read):
         def clip(index, epoch):
             path = source.videos[index].path
-            view = source._views(packed[path].frames, source.shape, epoch, index)
-            found = read([begins[path] + int(i) for i in view.window], size)
+            spec = source._sampler(packed[path].frames, source.shape, epoch, index)
+            found = read([begins[path] + int(i) for i in spec.window], size)
             clip = np.empty((len(found), source.shape.height, source.shape.width, 3), np.uint8)
-            rows = slice(view.top, view.top + source.shape.height)
-            columns = slice(view.left, view.left + source.shape.width)
+            rows = slice(spec.top, spec.top + source.shape.height)
+            columns = slice(spec.left, spec.left + source.shape.width)
             for place, data in enumerate(found):
                 frame = np.frombuffer(data, np.uint8).reshape(height, width, 3)
-                if view.flip:
+                if spec.flip:
                     cv2.flip(frame[rows, columns], 1, dst=clip[place])
                 else:
                     clip[place] = frame[rows, columns]

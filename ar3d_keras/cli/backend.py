@@ -53,6 +53,11 @@ def start_backend() -> None:
             f"Keras runs on {backend}, which cannot train: name one of {', '.join(BACKENDS)} in "
             "KERAS_BACKEND"
         )
+    # No setting in a user's keras.json changes a result: networks set their own, but losses and
+    # metrics read these.
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
 
 
 def _duplicate_stderr() -> int | None:

@@ -36,6 +36,7 @@ class _Option(NamedTuple):
     kind: Any
     section: str  # "" for a field of the dataclass itself
     group: str  # the part of the help that shows it
+    default: Any  # dataclasses.MISSING: it must be given
 
 
 def parse(
@@ -71,7 +72,7 @@ def parse(
         if short_help:
             print("These are the options that most people need; --help-all shows every option.")
     options = list(_options_of(kind))
-    parsed = tyro.cli(
+    parsed: Any = tyro.cli(
         _parser(kind, options, default, essential, short=short_help),
         prog=program(verb),
         description="",
@@ -88,14 +89,14 @@ def parse(
 
 def _options_of(kind: type) -> Iterator[_Option]:
     augmentation = {item.name for item in dataclasses.fields(AugmentConfig)}
-    for item in dataclasses.fields(kind):  # type: ignore[arg-type]
+    for item in dataclasses.fields(kind):
         if not dataclasses.is_dataclass(item.type):
-            yield _Option(item.name, item.type, "", "run")
+            yield _Option(item.name, item.type, "", "run", item.default)
             continue
         group = {"recipe": "training"}.get(item.name, item.name)
         for inner in dataclasses.fields(item.type):
             shown_in = "augmentation" if inner.name in augmentation else group
-            yield _Option(inner.name, inner.type, item.name, shown_in)
+            yield _Option(inner.name, inner.type, item.name, shown_in, inner.default)
 
 
 class _Group:
@@ -107,12 +108,11 @@ def _parser(
 ) -> type:
     """A dataclass with the options of `kind` in the groups and the order of the help."""
     helps = _helps(kind)
-    base = kind() if default is None and not _required(kind) else default
     groups: dict[str, list] = {}
     fields: list = []
     rank = {name: place for place, name in enumerate(essential)}
     for option in sorted(options, key=lambda option: rank.get(option.name, len(rank))):
-        field = _field(option, helps[option.name], base)
+        field = _field(option, helps[option.name], default)
         if option.name in rank or not essential:
             fields.append(field)
         else:
@@ -128,17 +128,9 @@ def _parser(
     return dataclasses.make_dataclass(kind.__name__, fields, kw_only=True)
 
 
-def _required(kind: type) -> bool:
-    missing = dataclasses.MISSING
-    return any(
-        item.default is missing and item.default_factory is missing
-        for item in dataclasses.fields(kind)  # type: ignore[arg-type]
-    )
-
-
 def _field(option: _Option, text: str, base: Any) -> tuple:
     hint: dict[str, Any] = {"help": text}
-    default = dataclasses.MISSING
+    default = option.default
     if base is not None:
         section = getattr(base, option.section) if option.section else base
         default = getattr(section, option.name)
@@ -146,7 +138,7 @@ def _field(option: _Option, text: str, base: Any) -> tuple:
         hint["help_behavior_hint"] = ""  # "(default: None)" says nothing
     if metavar := _metavar(option.kind):
         hint["metavar"] = metavar
-    annotated = Annotated[option.kind, tyro.conf.arg(**hint)]
+    annotated: Any = Annotated[option.kind, tyro.conf.arg(**hint)]
     if default is dataclasses.MISSING:
         return (option.name, annotated)
     return (option.name, annotated, dataclasses.field(default=default))
@@ -175,7 +167,7 @@ def _shown(kind: Any) -> str:
 def _helps(kind: type) -> dict[str, str]:
     """The help of every option: the docstring under its field."""
     found: dict[str, str] = {}
-    sections = [item.type for item in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    sections = [item.type for item in dataclasses.fields(kind)]
     for owner in [kind, *filter(dataclasses.is_dataclass, sections)]:
         for base in reversed(owner.__mro__):  # type: ignore[union-attr]
             if dataclasses.is_dataclass(base):
@@ -211,9 +203,10 @@ def _with_new_names(arguments: Sequence[str]) -> list[str]:
     renamed = []
     for argument in arguments:
         flag, equals, value = argument.partition("=")
-        name = flag.removeprefix("--").replace("-", "_")
+        negation = "--no-" if argument.startswith("--no-") else "--"
+        name = flag.removeprefix(negation).replace("-", "_")
         if argument.startswith("--") and name in RENAMED:
-            new = "--" + RENAMED[name].replace("_", "-")
+            new = negation + RENAMED[name].replace("_", "-")
             print(
                 f"note: {flag} is now {new}; the old name works until version 0.3", file=sys.stderr
             )

@@ -266,6 +266,11 @@ def _on_files(
         else:
             written += 1
             notes.log(f"overlay  {prediction.path} -> {file}")
+    if written:
+        from ar3d_keras.reports.fonts import legend
+
+        for label, name in legend(classifier.class_names):
+            notes.log(f"overlay  {label} is {name!r}: no installed font has its letters")
     if failed and not written:
         raise UserError("no overlay could be written; the reasons are named above")
 

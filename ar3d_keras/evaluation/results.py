@@ -129,7 +129,7 @@ class Result:
         return float(np.median(rates)) if rates else None
 
     @cached_property
-    def assignment(self) -> frozenset[tuple[str, ...]]:
+    def assignment(self) -> frozenset[str]:
         """split.csv of every run: the videos of train, val and test."""
         return frozenset(
             (run.folder / "split.csv").read_text("utf-8", "surrogateescape") for run in self.runs

@@ -112,7 +112,7 @@ def evaluate_run(
         workers: decoding threads.
         command: for the record.
         reporter: shows progress and logs the result.
-        callbacks: those that have a method `on_report(split, metrics, folder)` are told.
+        callbacks: those with a method `on_report(split, metrics, folder)` receive the report.
 
     Returns:
         The content of metrics.json.

@@ -117,8 +117,8 @@ def _describe_spec(spec: ClipSpec, size: tuple[int, int]) -> str:
     ]
     if spec.flip:
         words.append("mirrored")
-    if spec.colour:
-        brightness, contrast, saturation, hue = spec.colour
+    if spec.color:
+        brightness, contrast, saturation, hue = spec.color
         words.append(
             f"brightness {brightness:.2f} contrast {contrast:.2f} "
             f"saturation {saturation:.2f} hue {hue:+.2f}"

@@ -118,11 +118,11 @@ class VideoClassifier(keras.Model):
         Raises:
             UserError: the network knows no class names or no clip geometry.
         """
-        for name in ("class_names", "clip_shape"):
-            if getattr(self, name) is None:
-                raise UserError(
-                    f"the network {self.name!r} has no `{name}`: load it from a run, or set it"
-                )
+        if self.class_names is None or self.clip_shape is None:
+            missing = "class_names" if self.class_names is None else "clip_shape"
+            raise UserError(
+                f"the network {self.name!r} has no `{missing}`: load it from a run, or set it"
+            )
         return Classifier(self._in_float32(), self.class_names, self.clip_shape, self.name)
 
     def predict_videos(
@@ -334,7 +334,8 @@ def seeded_dropout(rate: float, dtype: Any, name: str = "dropout") -> layers.Dro
 
 def triple(sizes: Sizes3D) -> tuple[int, int, int]:
     """(time, height, width) from one integer for all three, or from three."""
-    return tuple(sizes) if isinstance(sizes, list | tuple) else (sizes,) * 3
+    time, height, width = sizes if isinstance(sizes, list | tuple) else (sizes,) * 3
+    return time, height, width
 
 
 def scaled(channels: int, width_multiplier: float) -> int:

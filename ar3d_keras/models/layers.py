@@ -87,7 +87,7 @@ class FrameDifferences(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         batch, time, *rest = input_shape
-        return batch, time - 1, *rest
+        return batch, None if time is None else time - 1, *rest
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

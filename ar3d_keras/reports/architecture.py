@@ -367,7 +367,9 @@ def _place(found: Sequence[Block]) -> list[tuple[int, int]]:
     Where a block is itself an input of the block that joins its branches, as the features are of
     their product with the gate, the branches are set aside, so that the direct line is straight.
     """
-    children, places, taken = _children(found), [], set()
+    children = _children(found)
+    places: list[tuple[int, int]] = []
+    taken: set[tuple[int, int]] = set()
     for place, block in enumerate(found):
         row = 1 + max((places[p][1] for p in block.parents), default=-1)
         lane = min((places[p][0] for p in block.parents), default=0)
@@ -449,7 +451,7 @@ def _draw_one(
         name = fonts.clean(block.name, room - len(shape))
         counted = f"{block.parameters:,}" if block.parameters else ""
         text = fonts.clean(block.text, int((BOX - 0.3) * 72 / 4.6) - len(counted))
-        line = {"va": "center", "zorder": 4}
+        line: dict[str, Any] = {"va": "center", "zorder": 4}
         axes.text(first, up, name, size=9.5, weight="bold", color=drawing.INK, **line)
         axes.text(last, up, shape, size=8.5, ha="right", color=drawing.INK, **line)
         axes.text(first, down, text, size=7.8, color=drawing.PALE, **line)

@@ -8,13 +8,16 @@ from __future__ import annotations
 import io
 import math
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ar3d_keras.atomic import replacing
 from ar3d_keras.reports.fonts import families, has_bold
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import LayoutEngine
 
 INK, PALE = "#1f2933", "#6b7785"
 DPI = 120
@@ -22,10 +25,13 @@ DPI = 120
 MAX_PIXELS = 16_000_000
 
 
-def new_figure(width: float, height: float, layout: str | None = None) -> Figure:
-    """Returns an empty figure of `width` x `height` inches that draws without a display.
+def new_figure(width: float, height: float, layout: LayoutEngine | None = None) -> Figure:
+    """Returns an empty figure that draws without a display, of at most MAX_PIXELS pixels.
 
-    It has at most MAX_PIXELS pixels.
+    Args:
+        width: inches.
+        height: inches.
+        layout: places the axes; None: the caller does. See `constrained`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -34,6 +40,13 @@ def new_figure(width: float, height: float, layout: str | None = None) -> Figure
     figure = Figure(figsize=(width, height), dpi=dpi, layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
+
+
+def constrained(**padding: Any) -> LayoutEngine:
+    """A layout in which no text overlaps axes; `padding` as in ConstrainedLayoutEngine."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return ConstrainedLayoutEngine(**padding)
 
 
 def finish(figure: Figure) -> Figure:
@@ -52,6 +65,15 @@ def png_bytes(figure: Figure) -> bytes:
     """Renders `figure` as a PNG; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def rgb_png(image: np.ndarray) -> bytes:
+    """Encodes uint8 RGB (height, width, 3) as a PNG."""
+    from matplotlib.image import imsave
+
+    buffer = io.BytesIO()
+    imsave(buffer, image, format="png")
     return buffer.getvalue()
 
 

@@ -63,10 +63,8 @@ def draw_examples(
     rows, columns = -(-len(clips) // 2), min(2, len(clips))
     strips = [_strip(clip[..., :3]) for clip in clips]
     aspect = min(max(strips[0].shape[1] / strips[0].shape[0], TALLEST), WIDEST)
-    figure = drawing.new_figure(
-        6.3 * columns, (0.42 + 4.3 / aspect) * rows + 0.1, layout="constrained"
-    )
-    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.06, wspace=0.01, hspace=0.01)
+    layout = drawing.constrained(w_pad=0.05, h_pad=0.06, wspace=0.01, hspace=0.01)
+    figure = drawing.new_figure(6.3 * columns, (0.42 + 4.3 / aspect) * rows + 0.1, layout=layout)
     # The bars are nearly as wide as two of the four frames.
     grid = figure.subplots(
         rows, 2 * columns, squeeze=False, width_ratios=[aspect, aspect / FRAMES * 1.8] * columns

@@ -1,6 +1,7 @@
 """Computes the maps that explain a network's predictions, as frames for a picture."""
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import keras
 import numpy as np
@@ -28,7 +29,9 @@ def explain_videos(
         predicted: int (n,), the classes that Grad-CAM explains.
         class_names: the names of the network's outputs.
     """
-    kind = "Grad-CAM" if find_gate(network) is None else "attention"
+    kind: Literal["attention", "Grad-CAM"] = (
+        "Grad-CAM" if find_gate(network) is None else "attention"
+    )
     return Explanations(
         kind,
         tuple(

@@ -137,7 +137,9 @@ def _files(family: str) -> tuple[str, ...]:
     found: dict[object, str] = {}
     for font in font_manager.fontManager.ttflist:
         if (font.name, font.style, font.variant) == (family, "normal", "normal"):
-            weight = font_manager.weight_dict.get(font.weight, font.weight)
+            weight = font.weight
+            if isinstance(weight, str):
+                weight = font_manager.weight_dict.get(weight, 0)
             if font.stretch in ("normal", 400):
                 found.setdefault(weight, font.fname)
     if 400 not in found:

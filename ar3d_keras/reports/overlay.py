@@ -112,8 +112,8 @@ def _write(
                 while coming and number > coming.first:
                     look, coming = coming, next(looks, None)
                 if writer is None:
-                    size = frame.shape[1::-1]
-                    writer = VideoWriter(file, *size, rate, sound=video)
+                    size = frame.shape[1], frame.shape[0]
+                    writer = VideoWriter(file, size[0], size[1], rate, sound=video)
                 picture = cv2.resize(frame, size)
                 if look and look.covers(number - 1):  # else it lies between two windows
                     _draw_map(picture, look, number - 1, shape)
@@ -237,24 +237,28 @@ def _draw_label(picture: np.ndarray, label: str) -> None:
 def _text(label: str, height: int, width: int) -> np.ndarray:
     """White letters, uint8 (height, width, 3), 0..191."""
     dots = 120
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     figure = new_figure(width / dots, height / dots)
+    canvas = FigureCanvasAgg(figure)
     figure.set_dpi(dots)
     figure.patch.set_facecolor("black")
+    size = 0.6 * height * 72 / dots
     text = figure.text(
         height / 3 / width,
         0.5,
         clean(label, 60),
         color="white",
-        fontsize=0.6 * height * 72 / dots,
+        fontsize=size,
         verticalalignment="center_baseline",
     )
     finish(figure)
     room = max(width - 2 * height / 3, 1)
-    wide = text.get_window_extent(figure.canvas.get_renderer()).width
+    wide = text.get_window_extent(canvas.get_renderer()).width
     if wide > room:
-        text.set_fontsize(text.get_fontsize() * room / wide)
-    figure.canvas.draw()
-    drawn = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+        text.set_fontsize(size * room / wide)
+    canvas.draw()
+    drawn = np.asarray(canvas.buffer_rgba())[..., :3]
     return (load_cv2().resize(drawn, (width, height)) // 4 * 3).astype(np.uint8)
 
 

@@ -56,7 +56,7 @@ def curves(histories: Mapping[str, History], *, mark_best: bool = True) -> Figur
     columns, height = (2, 2.25) if single else (len(histories), 1.75)
     down = len(cells) // 2 if single else len(cells)
     width = 9.2 if single else max(1.2 + 3.1 * columns, 6.5)
-    figure = drawing.new_figure(width, 0.7 + height * down, layout="constrained")
+    figure = drawing.new_figure(width, 0.7 + height * down, layout=drawing.constrained())
     grid = figure.subplots(down, columns, squeeze=False, sharex="col")
     for m, (name, history) in enumerate(histories.items()):
         best = best_epoch(history) if mark_best else None
@@ -81,7 +81,7 @@ def _crowded_curves(
     histories: Mapping[str, History], rows: Sequence[tuple[str, str, str]]
 ) -> Figure:
     """Many trainings in the panels of one: thin lines, and a thick one for their mean."""
-    figure = drawing.new_figure(9.2, 0.7 + 2.25 * len(rows), layout="constrained")
+    figure = drawing.new_figure(9.2, 0.7 + 2.25 * len(rows), layout=drawing.constrained())
     grid = figure.subplots(len(rows), 2, squeeze=False, sharex="col")
     for c, quantity in enumerate(QUANTITIES):
         grid[0, c].set_title(quantity, fontsize=11, fontweight="bold")

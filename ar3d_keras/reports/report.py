@@ -148,7 +148,7 @@ def _draw(
 ) -> dict[str, Figure]:
     """Draws the pictures for which there is something to draw."""
     figures: dict[str, Figure] = {}
-    if plots.drawable(history):
+    if history is not None and plots.drawable(history):
         figures["curves"] = plots.curves({title: history})
     if example_clips is not None and len(example_clips[0]):
         chosen, clips = example_clips

@@ -153,7 +153,7 @@ class _Sound:
             pictures = self._source.streams.video[0]
         except (av.error.FFmpegError, OSError, IndexError, ValueError):
             return  # a folder of frames, or no sound
-        start = Fraction((pictures.start_time or 0) * (pictures.time_base or 0))
+        start = (pictures.start_time or 0) * Fraction(pictures.time_base or 0)
         codec = track.codec_context
         if codec.name in COPIED and COPIED_FROM & set(self._source.format.name.split(",")):
             self._packets = self._copied(track, output.add_stream_from_template(track), start)
@@ -221,7 +221,9 @@ class _Sound:
             if frame.pts is None:
                 continue
             # In samples: the clock of some containers is too coarse for the frames of AAC.
-            frame.pts = round((frame.pts * frame.time_base - start) * frame.sample_rate)
+            frame.pts = round(
+                (frame.pts * Fraction(frame.time_base or 0) - start) * frame.sample_rate
+            )
             frame.time_base = Fraction(1, frame.sample_rate)
             if frame.pts >= 0:
                 yield float(frame.pts * frame.time_base), encoder.encode(frame)

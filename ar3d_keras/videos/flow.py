@@ -1,13 +1,14 @@
-"""Optical flow: how far each pixel of a frame moves to the next one, as two uint8 channels.
+"""Optical flow: the motion of each pixel to the next frame, as two uint8 channels.
 
-As the two-stream literature stores it (Simonyan, Zisserman, NIPS 2014; Wang et al., *Temporal
+The format is that of the two-stream literature (Simonyan, Zisserman, NIPS 2014; Wang et al., *Temporal
 Segment Networks*, ECCV 2016): dx to the right and dy down, in pixels of the resized frame, clipped
-at +-20, and 128 + 127 d / 20 as uint8. 128 is no motion, 0 does not occur, and 256 - value is the
-motion the other way, exactly.
+at +-20, and 128 + 127 d / 20 as uint8. 128 is no motion, 0 does not occur, and 256 - value is exactly the
+opposite motion.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,19 +23,19 @@ Algorithm = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def algorithm(name: str) -> Algorithm:
-    """An algorithm with the settings that its authors or OpenCV give it; of one thread at a time.
+    """An algorithm with the settings of its authors or of OpenCV; use it in one thread at a time.
 
     Args:
-        name: "dis" (Kroeger et al., ECCV 2016; OpenCV's preset medium: `fast` computes at a
+        name: "dis" (Kroeger et al., ECCV 2016; OpenCV's preset `medium`; `fast` computes at a
             quarter of the height and width, too coarse for frames of this size), "farneback"
             (SCIA 2003; the settings of OpenCV's tutorial) or "tvl1" (Zach et al., DAGM 2007;
             OpenCV's defaults).
 
     Raises:
-        UserError: TV-L1 is asked for and this OpenCV comes without it.
+        UserError: this OpenCV does not have TV-L1.
     """
     cv2 = load_cv2()
-    # None: with an array there, OpenCV would begin from the flow in it.
+    # None: given an array, OpenCV would start from the flow in it.
     if name == "dis":
         dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         return lambda frame, following: dis.calc(frame, following, None)
@@ -44,19 +45,19 @@ def algorithm(name: str) -> Algorithm:
         )
     if not hasattr(cv2, "optflow"):
         raise UserError(
-            "--flow tvl1 is in OpenCV's contrib modules, which are not installed: `pip uninstall "
-            "opencv-python`, then `pip install opencv-contrib-python`, which holds all of the "
-            "other (both at once overwrite each other's files), or take --flow dis"
+            "`flow` tvl1 needs OpenCV's contrib modules, which are not installed: run `pip uninstall "
+            "opencv-python`, then `pip install opencv-contrib-python`, which replaces it (never "
+            "install both), or use `flow` dis"
         )
     tvl1 = cv2.optflow.DualTVL1OpticalFlow_create()
     return lambda frame, following: tvl1.calc(frame, following, None)
 
 
 def check(name: str, size: tuple[int, int]) -> None:
-    """Refuses an algorithm that is not there, or that cannot see frames of (height, width).
+    """Checks that an algorithm is installed and works on frames of (height, width).
 
     Raises:
-        UserError: says which.
+        UserError: it is not, or does not.
     """
     blank = np.zeros(size, np.uint8)
     estimate = algorithm(name)
@@ -64,34 +65,35 @@ def check(name: str, size: tuple[int, int]) -> None:
         estimate(blank, blank)
     except load_cv2().error:
         raise UserError(
-            f"--flow {name} cannot see motion in frames of {size[0]}x{size[1]}: give a larger "
-            "--resize"
+            f"`flow` {name} does not work on frames of {size[0]}x{size[1]}: give a larger `resize`"
         ) from None
 
 
-def quantised(flow: np.ndarray) -> np.ndarray:
-    """Pixels, float32, to uint8: 128 + 127 d / 20, clipped."""
+def quantize(flow: np.ndarray) -> np.ndarray:
+    """Converts pixels, float32, to uint8: 128 + 127 d / 20, clipped."""
     return (np.rint(np.clip(flow, -BOUND, BOUND) * (127 / BOUND)) + STILL).astype(np.uint8)
 
 
 def every_flow(
     frames: Iterable[np.ndarray], estimate: Algorithm
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Each frame of a video with its flow: to the next frame; the last repeats the one before it.
+    """Each frame of a video with its flow to the next frame; the last repeats the flow before it.
 
     Args:
-        frames: uint8 (height, width, 3), BGR, consecutive; each an array of its own.
+        frames: uint8 (height, width, 3), BGR, consecutive; each a new array.
         estimate: see `algorithm`.
 
     Yields:
         the frame, and uint8 (height, width, 2).
     """
     cv2 = load_cv2()
-    frame = grey = flow = None
+    frame: np.ndarray | None = None
+    grey: Any = None
+    flow: np.ndarray | None = None
     for following in frames:
         grey_following = cv2.cvtColor(following, cv2.COLOR_BGR2GRAY)
         if frame is not None:
-            flow = quantised(estimate(grey, grey_following))
+            flow = quantize(estimate(grey, grey_following))
             yield frame, flow
         frame, grey = following, grey_following
     if frame is not None:
@@ -99,20 +101,25 @@ def every_flow(
 
 
 def read_with_flow(
-    path: Path, window: Sequence[int], size: tuple[int, int], *, available: int, name: str
+    path: Path,
+    window: Sequence[int] | np.ndarray,
+    size: tuple[int, int],
+    *,
+    available: int,
+    name: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Decodes the frames of a window, and those behind them, and estimates the flow between.
+    """Decodes the frames of a window and the frames after them, and estimates the flow.
 
     Args:
         path: a video file, or a folder of frames.
         window: frame numbers from 0, in any order, repeats allowed.
         size: (height, width) that each frame is resized to.
-        available: frames of the video.
+        available: number of frames of the video.
         name: see `algorithm`.
 
     Returns:
-        frames uint8 (len(window), height, width, 3), RGB, and flow uint8 (..., 2): what
-        `every_flow` gives for them.
+        frames uint8 (len(window), height, width, 3), RGB, and flow uint8 (..., 2), equal to that
+        of `every_flow`.
 
     Raises:
         ReadError: the video cannot be opened or ends before one of the frames.
@@ -123,12 +130,16 @@ def read_with_flow(
 
 
 def with_flow(
-    read: Callable[[np.ndarray], np.ndarray], window: Sequence[int], *, available: int, name: str
+    read: Callable[[np.ndarray], np.ndarray],
+    window: Sequence[int] | np.ndarray,
+    *,
+    available: int,
+    name: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same of frames that `read` gives, by their numbers: uint8 (n, height, width, 3), RGB."""
+    """As `read_with_flow`, for frames that `read` returns: uint8 (n, height, width, 3), RGB."""
     cv2 = load_cv2()
     window = np.asarray(window)
-    # The last frame has none behind it and takes the flow of the one before it.
+    # The last frame has no next frame and takes the flow of the frame before it.
     first = np.minimum(window, max(0, available - 2))
     wanted = np.unique([window, first, np.minimum(first + 1, available - 1)])
     frames = read(wanted)
@@ -137,5 +148,5 @@ def with_flow(
         estimate = algorithm(name)
         grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
         for place in np.searchsorted(wanted, np.unique(first)):
-            flow[place] = quantised(estimate(grey[place], grey[place + 1]))
+            flow[place] = quantize(estimate(grey[place], grey[place + 1]))
     return frames[np.searchsorted(wanted, window)], flow[np.searchsorted(wanted, first)]

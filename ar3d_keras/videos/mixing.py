@@ -1,4 +1,4 @@
-"""Mixup and cutmix: clips of a batch, and their labels, mixed in pairs.
+"""Mixup and CutMix: mixes the clips of a batch and their labels in pairs.
 
 Sources: Zhang et al., *mixup: Beyond Empirical Risk Minimization* (ICLR 2018); Yun et al.,
 *CutMix* (ICCV 2019). As in both papers' code, one weight is drawn for a batch.
@@ -15,12 +15,12 @@ from ar3d_keras.videos.sampling import Box, box_of
 
 @dataclass(frozen=True)
 class Mix:
-    """How one batch is mixed.
+    """The mixing of one batch.
 
     Attributes:
         partners: int64 (B,), a permutation: clip i is mixed with clip partners[i].
-        share: of a clip itself, in 0..1; the rest is its partner's.
-        pasted: the part of all frames that is the partner's; None: all is blended.
+        share: weight of the clip itself, in 0..1; its partner has the rest.
+        pasted: the part of every frame that comes from the partner; None: frames are blended.
     """
 
     partners: np.ndarray
@@ -29,24 +29,24 @@ class Mix:
 
 
 class Mixing:
-    """Mixes the batches of a training; a pure function of (seed, epoch, step).
+    """Mixes training batches; a pure function of (seed, epoch, step).
 
     Args:
-        augment: its `mixup` and `cutmix`.
+        augment: its `mixup` and `cutmix` are used.
         num_classes: the number of classes.
-        seed: of the run.
+        seed: the seed of the run.
     """
 
     def __init__(self, augment: AugmentConfig, *, num_classes: int, seed: int):
-        self.augment, self.class_names, self.seed = augment, num_classes, seed
+        self.augment, self.num_classes, self.seed = augment, num_classes, seed
 
     def __bool__(self) -> bool:
-        """Whether there is anything to mix; labels stay integers where there is not."""
+        """Whether batches are mixed; if not, labels stay integers."""
         return bool(self.augment.mixup or self.augment.cutmix)
 
     def draw(self, count: int, size: tuple[int, int], *, epoch: int, step: int) -> Mix:
-        """How batch `step` of an epoch, of `count` clips of `size` (height, width), is mixed."""
-        # The fourth number keeps this stream apart from the views' and the order's.
+        """Draws the mixing of batch `step` of an epoch: `count` clips of `size` (height, width)."""
+        # The fourth number separates this stream from those of the specs and of the order.
         entropy = np.random.SeedSequence((self.seed, epoch, step, 2))
         draw = np.random.Generator(np.random.Philox(entropy))
         partners, coin, down, across = draw.permutation(count), *draw.random(3)
@@ -67,14 +67,14 @@ class Mixing:
         epoch: int,
         step: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Mixes a batch; a clip that could not be read, or whose partner could not, stays as it is.
+        """Mixes a batch. A clip stays unmixed if it or its partner could not be read.
 
         Args:
             clips: uint8 (B, T, H, W, C).
             labels: int64 (B,).
             weights: float32 (B,), 0 for a clip that could not be read.
-            epoch: counted from 0.
-            step: of the epoch, from 0.
+            epoch: the epoch, from 0.
+            step: the step in the epoch, from 0.
 
         Returns:
             uint8 (B, T, H, W, C) and float32 (B, classes), each row of which sums to 1.
@@ -82,7 +82,7 @@ class Mixing:
         mix = self.draw(len(clips), clips.shape[2:4], epoch=epoch, step=step)
         alone = (weights == 0) | (weights[mix.partners] == 0)
         partners = np.where(alone, np.arange(len(clips)), mix.partners)
-        one_hot = np.eye(self.class_names, dtype=np.float32)[labels]
+        one_hot = np.eye(self.num_classes, dtype=np.float32)[labels]
         soft = np.float32(mix.share) * one_hot + np.float32(1 - mix.share) * one_hot[partners]
         return _mixed(clips, clips[partners], mix), soft
 

@@ -24,18 +24,19 @@ from ar3d_keras.videos.sampling import ClipShape, ClipSpec
 from ar3d_keras.videos.scan import Scan
 
 GONE = (-1, -1)
-FRAME, FLOW = 0, 1  # parts of what a pack holds of each frame
-# How much of a pack may count as this process's memory; the system takes it back when it needs it.
+FRAME, FLOW = 0, 1  # the parts that a pack holds for each frame
+# Mapped bytes of a pack that may count as memory of this process; the system can reclaim them.
 MAPPED_BYTES = 1 << 32
-# What the kernel maps at least where a byte is read (Linux, fault_around_bytes).
+# The least that the kernel maps when a byte is read (Linux, fault_around_bytes).
 MAPPED_AT_ONCE = 1 << 16
 
 
 def open_pack(folder: str | os.PathLike) -> "Pack":
-    """Opens a finished pack; its index and the sizes of its shards are verified.
+    """Opens a finished pack and verifies its index and the sizes of its shards.
 
     Raises:
-        UserError: unfinished, of another version, damaged, or a shard is missing or cut short.
+        UserError: the pack is unfinished, damaged or of another version, or a shard is missing or
+            truncated.
     """
     content = read_index(Path(folder))
     return Pack(
@@ -48,10 +49,10 @@ def open_pack(folder: str | os.PathLike) -> "Pack":
 
 
 def is_demo_pack(folder: Path) -> bool:
-    """Whether `folder` is a pack of the built-in demo set; False where it cannot be opened."""
+    """Whether `folder` is a pack of the built-in demo set; False if it cannot be opened."""
     try:
         return is_pack(folder) and open_pack(folder).demo
-    except UserError:  # said when the data is opened in earnest
+    except UserError:  # reported when the data is opened
         return False
 
 
@@ -60,10 +61,10 @@ class Pack:
 
     Attributes:
         root: its folder.
-        settings: what it was made with.
+        settings: the settings that it was made with.
         videos: one PackedVideo each, sorted by path, undecodable ones included.
-        source: the folder of the videos it was made of.
-        demo: whether that was the built-in demo set.
+        source: the folder of the original videos.
+        demo: whether they are the built-in demo set.
     """
 
     def __init__(
@@ -83,13 +84,13 @@ class Pack:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """The videos as the folder they came from would list them, with its fingerprint."""
+        """The catalog of the original videos, with the same fingerprint."""
         videos = tuple(packed.video for packed in self.videos)
         return Catalog(self.root, videos, tuple(packed.size for packed in self.videos))
 
     @cached_property
     def bytes(self) -> int:
-        """Of all shards."""
+        """Size of all shards."""
         return sum(packed.length for packed in self.videos)
 
     def scan(self, videos: Sequence[Video]) -> Scan:
@@ -110,7 +111,7 @@ class Pack:
         return Scan(frames, unreadable, damaged, hashes)
 
     def changed(self) -> list[str]:
-        """Paths of the videos whose file is there and is another than the one that was packed."""
+        """Paths of the videos whose original file has changed since it was packed."""
         return [
             packed.video.path
             for packed in self.videos
@@ -118,45 +119,45 @@ class Pack:
         ]
 
     def require(self, shape: ClipShape) -> None:
-        """Refuses clips that this pack cannot give as its videos would.
+        """Checks that this pack can provide clips of a geometry.
 
         Raises:
-            UserError: frames of another size, or without the flow that is wanted.
+            UserError: its frames have another size, or it lacks the flow.
         """
         mine = self.settings.height, self.settings.width
         wanted = shape.resize_height, shape.resize_width
         if mine != wanted:
             raise UserError(
                 f"{self.root} holds frames of {mine[0]}x{mine[1]} and this run resizes to "
-                f"{wanted[0]}x{wanted[1]}: give --resize {mine[0]} {mine[1]}, or pack again with "
-                f"--resize {wanted[0]} {wanted[1]}"
+                f"{wanted[0]}x{wanted[1]}: set `resize` to {mine[0]} {mine[1]}, or pack again with "
+                f"`ar3d pack --resize {wanted[0]} {wanted[1]}`"
             )
         if shape.flow and shape.flow != self.settings.flow:
             there = self.settings.flow
             raise UserError(
                 f"{self.root} holds {f'{there} flow' if there else 'no optical flow'} and this run "
                 f"needs that of {shape.flow}: "
-                + (f"give --flow {there}, or " if there else "")
+                + (f"set `flow` to {there}, or " if there else "")
                 + f"pack again with `ar3d pack --data {self.source} --out NEW --flow {shape.flow}`"
             )
 
     def check_unchanged(self) -> None:
-        """Refuses a pack whose videos are still there but are not those it was made of.
+        """Checks that the original videos, where they still exist, have not changed.
 
         Raises:
-            UserError: names the first.
+            UserError: names the first that has.
         """
         if changed := self.changed():
             raise UserError(
                 f"{len(changed)} of {len(self.videos)} videos in {self.source} have changed since "
                 f"they were packed into {self.root} (first: {changed[0]}): "
-                "give the `ar3d pack` command again, it packs those anew"
+                "repeat the `ar3d pack` command, which packs these again"
             )
 
     def verify(
         self, *, workers: int, progress: Callable[[int], None] = lambda done: None
     ) -> dict[str, str]:
-        """Reads every byte once and compares checksums: path -> reason of what is damaged."""
+        """Reads every byte once and compares checksums; returns path -> reason of damaged videos."""
         damaged = {}
 
         def look(packed: PackedVideo) -> str | None:
@@ -177,72 +178,72 @@ class Pack:
         return damaged
 
     def read(
-        self, path: str, view: ClipSpec, shape: ClipShape, out: np.ndarray | None = None
+        self, path: str, spec: ClipSpec, shape: ClipShape, out: np.ndarray | None = None
     ) -> np.ndarray:
         """Cuts a clip out of a video; only the crop is copied.
 
         Args:
-            path: of a video that `scan` gives frames for.
-            view: window, crop and flip.
+            path: a video for which `scan` gives frames.
+            spec: window, crop and flip.
             shape: the clip's geometry.
-            out: uint8 (T, H, W, C), C-contiguous, that takes the clip; None: a new array.
+            out: uint8 (T, H, W, C), C-contiguous, to write to; None: a new array.
 
         Returns:
-            uint8 (T, H, W, C), RGB or, with flow, RGB, dx, dy: `out` where it was given.
+            uint8 (T, H, W, C), RGB or, with flow, RGB, dx, dy: `out` if given.
 
         Raises:
-            ReadError: a frame's bytes are not those that were packed.
+            ReadError: the checksum of a frame is wrong.
         """
         packed = self._places[path]
-        starts = self._verify(packed, view.window)
+        starts = self._verify(packed, spec.window)
         if out is None:
             out = np.empty(shape.array, np.uint8)
-        rows = slice(view.top, view.top + shape.height)
-        columns = slice(view.left, view.left + shape.width)
+        rows = slice(spec.top, spec.top + shape.height)
+        columns = slice(spec.left, spec.left + shape.width)
         if self.settings.codec == "raw":
-            self._cut_raw(packed, view, rows, columns, out[..., :3])
+            self._cut_raw(packed, spec, rows, columns, out[..., :3])
         else:
-            self._cut_jpeg(packed, view, rows, columns, out[..., :3], starts)
+            self._cut_jpeg(packed, spec, rows, columns, out[..., :3], starts)
         if shape.flow:
-            self._cut_flow(packed, view, rows, columns, out[..., 3:])
-        if view.flip:
+            self._cut_flow(packed, spec, rows, columns, out[..., 3:])
+        if spec.flip:
             mirror(out)
         self._touch(len(out) * (starts[1] - starts[0]))
         return out
 
     def _cut_raw(
-        self, packed, view: ClipSpec, rows: slice, columns: slice, out: np.ndarray
+        self, packed, spec: ClipSpec, rows: slice, columns: slice, out: np.ndarray
     ) -> None:
         height, width = self.settings.height, self.settings.width
         length = packed.frames * height * width * 3
         frames = self._bytes(packed)[:length].reshape(packed.frames, height, width, 3)
         crops = frames[:, rows, columns]
-        first, last, count = int(view.window[0]), int(view.window[-1]), len(view.window)
+        first, last, count = int(spec.window[0]), int(spec.window[-1]), len(spec.window)
         step = max(1, (last - first) // max(1, count - 1))
-        # One call a clip: each gives Python's lock away and has to get it back from the others.
-        if (view.window == np.arange(first, first + step * count, step)).all():
+        # One call per clip: each call releases Python's lock and has to acquire it again.
+        if (spec.window == np.arange(first, first + step * count, step)).all():
             np.copyto(out, crops[first : last + 1 : step])
-        else:  # a short video starts over at its front
-            for place, index in enumerate(view.window):
+        else:  # a short video starts again at frame 0
+            for place, index in enumerate(spec.window):
                 out[place] = crops[index]
 
     def _cut_jpeg(
-        self, packed, view, rows, columns, out: np.ndarray, starts: Sequence[int]
+        self, packed, spec, rows, columns, out: np.ndarray, starts: Sequence[int] | np.ndarray
     ) -> None:
         cv2 = load_cv2()
         video = self._bytes(packed)
-        for place, index in enumerate(view.window):
+        for place, index in enumerate(spec.window):
             frame = cv2.imdecode(video[starts[index] : starts[index + 1]], cv2.IMREAD_COLOR)
             if frame is None:
-                raise ReadError(f"its frame {index} in {shard_name(packed.shard)} is no JPEG")
+                raise ReadError(f"its frame {index} in {shard_name(packed.shard)} is not a JPEG")
             out[place] = cv2.cvtColor(frame[rows, columns], cv2.COLOR_BGR2RGB)
 
-    def _cut_flow(self, packed, view, rows: slice, columns: slice, out: np.ndarray) -> None:
-        starts = self._verify(packed, view.window, FLOW)
+    def _cut_flow(self, packed, spec, rows: slice, columns: slice, out: np.ndarray) -> None:
+        starts = self._verify(packed, spec.window, FLOW)
         video = self._bytes(packed)
         size = self.settings.height, self.settings.width, 2
-        for place, index in enumerate(view.window):
-            flow = zlib.decompress(video[starts[index] : starts[index + 1]])
+        for place, index in enumerate(spec.window):
+            flow = zlib.decompress(video[starts[index] : starts[index + 1]].data)
             out[place] = np.frombuffer(flow, np.uint8).reshape(size)[rows, columns]
         self._touch(starts[-1] - starts[0])
 
@@ -255,16 +256,16 @@ class Pack:
                     shard = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except OSError as error:
                 raise ReadError(f"{shard_name(packed.shard)}: {error.strerror}") from None
-            # Of two threads that come here at once, both get the same map.
+            # Two threads that arrive here at once get the same map.
             shard = self._maps.setdefault(packed.shard, shard)
         return np.frombuffer(shard, np.uint8, packed.length, packed.offset)
 
     def _touch(self, length: int) -> None:
-        """Counts bytes read and now and then gives the maps' pages back.
+        """Counts the bytes read, and releases the pages of the maps from time to time.
 
-        They stay in the page cache, from where other threads just take them again; but as long
-        as they are mapped they count as this process's memory, which would grow with the pack.
-        Taking them again costs half as much as the copy: a smaller pack keeps its own.
+        The pages stay in the page cache, so reading them again is cheap. While they are mapped
+        they count as memory of this process, which would grow with the pack. Mapping them again
+        takes half as long as the copy, so a small pack keeps its pages.
         """
         self._touched += max(length, MAPPED_AT_ONCE)
         if self._touched > MAPPED_BYTES < self.bytes:
@@ -272,31 +273,33 @@ class Pack:
             for shard in list(self._maps.values()):
                 shard.madvise(mmap.MADV_DONTNEED)
 
-    def _verify(self, packed: PackedVideo, window: np.ndarray, part: int = FRAME) -> Sequence[int]:
-        """Compares the checksums of frames, or of their flow, that were not read before.
+    def _verify(
+        self, packed: PackedVideo, window: np.ndarray, part: int = FRAME
+    ) -> Sequence[int] | np.ndarray:
+        """Compares the checksums of frames, or of their flow, at the first reading.
 
         Returns:
-            (frames + 1,), where each one starts in the video's bytes, and the end.
+            (frames + 1,), the offset of each one in the video's bytes, and the end.
         """
         frames, parts = packed.frames, self.settings.parts
         video = self._bytes(packed)
-        where = f"in {shard_name(packed.shard)} is damaged (its checksum is another)"
+        where = f"in {shard_name(packed.shard)} is damaged (its checksum is wrong)"
         table_bytes = video[len(video) - 8 * parts * frames :]
         seen = self._seen.get(packed.video.path)
         if seen is None:
-            if zlib.crc32(table_bytes) != packed.crc:
+            if zlib.crc32(table_bytes.data) != packed.crc:
                 raise ReadError(f"its table {where}")
             seen = self._seen.setdefault(packed.video.path, np.zeros((parts, frames), bool))
         table = table_bytes.view("<u4").reshape(frames, parts, 2)
         if part == FRAME and self.settings.codec == "raw":
             size = self.settings.height * self.settings.width * 3
-            starts = range(0, (frames + 1) * size, size)
+            starts: Sequence[int] | np.ndarray = range(0, (frames + 1) * size, size)
         else:  # first all frames, then the flow of each
             ends = np.cumsum(table[:, :, 0].T, dtype=np.int64)
             starts = np.concatenate([[0], ends])[part * frames : (part + 1) * frames + 1]
         what = "flow of frame" if part == FLOW else "frame"
         for index in window[~seen[part, window]]:
-            if zlib.crc32(video[starts[index] : starts[index + 1]]) != table[index, part, 1]:
+            if zlib.crc32(video[starts[index] : starts[index + 1]].data) != table[index, part, 1]:
                 raise ReadError(f"its {what} {index} {where}")
             seen[part, index] = True
             self._touch(starts[index + 1] - starts[index])

@@ -14,6 +14,7 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import keras
 import numpy as np
@@ -113,9 +114,10 @@ class ClipStream:
         import tensorflow as tf
 
         clips = None, *self.source.shape.array
+        shapes: Any
         if self.mixing:
             kinds = tf.uint8, tf.float32, tf.float32
-            shapes = clips, (None, self.mixing.class_names), (None,)
+            shapes = clips, (None, self.mixing.num_classes), (None,)
         else:
             kinds = tf.uint8, tf.int64, tf.float32
             shapes = clips, (None,), (None,)
@@ -201,7 +203,8 @@ class ClipBatches(keras.utils.PyDataset):
         # Two batches ahead are decoded while the network works on this one.
         steps = range(step, min(step + AHEAD, len(self)))
         self._ahead = {
-            (epoch, s): known.pop((epoch, s), None) or self._begin(epoch, s) for s in steps
+            (epoch, s): known.pop((epoch, s)) if (epoch, s) in known else self._begin(epoch, s)
+            for s in steps
         }
         for filling in known.values():
             filling.cancel()
@@ -284,15 +287,15 @@ class _Filling:
             return
         # Drawn here, in one thread: drawing holds Python's lock, for which all threads that copy
         # would wait, and copying would be no faster with two of them than with one.
-        self._views = [source.clip_spec(int(index), epoch) for index in indices]
+        self._specs = [source.clip_spec(int(index), epoch) for index in indices]
         workers = min(reader.workers, count)
         for worker in range(workers):
             self._parts.append(reader.pool.submit(self._fill, range(worker, count, workers)))
 
     def _fill(self, places: Sequence[int]) -> None:
         for place in places:
-            index, view, out = int(self._indices[place]), self._views[place], self._clips[place]
-            if self._reader.stopped or self._reader.source.cut(index, view, out) is None:
+            index, spec, out = int(self._indices[place]), self._specs[place], self._clips[place]
+            if self._reader.stopped or self._reader.source.cut(index, spec, out) is None:
                 out[:] = 0  # black: nothing of another clip must show
             else:
                 self._weights[place] = 1

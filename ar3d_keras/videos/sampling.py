@@ -1,7 +1,7 @@
-"""Which frames, which crop, which flip, which augmentation: pure functions of (seed, epoch, index).
+"""Frames, crop, flip and augmentation of each clip: pure functions of (seed, epoch, index).
 
-Nothing here reads a file or keeps state, so the same seed gives the same clips whatever the
-number of workers, the source (videos or a pack), or the point at which a run was resumed.
+Nothing here reads a file or keeps state. So the same seed gives the same clips for any number of
+workers, from videos or a pack, and in a resumed run.
 """
 
 import functools
@@ -16,16 +16,16 @@ from ar3d_keras.config import AugmentConfig
 
 @dataclass(frozen=True)
 class ClipShape:
-    """The geometry of a clip: (frames, height, width, channels), uint8, RGB; with flow RGB, dx, dy.
+    """The geometry of a clip: uint8 (frames, height, width, channels), RGB; with flow RGB, dx, dy.
 
     Attributes:
-        frames: T of a clip (paper: 16).
-        height: of the crop, in pixels (paper: 112).
-        width: of the crop, in pixels (paper: 112).
-        resize_height: each frame is resized to this before the crop (paper: 128).
-        resize_width: likewise (paper: 171).
-        stride: the widest step between two frames of a clip; see `stride_for`.
-        flow: the algorithm of the optical flow (see `flow`), None: there is none.
+        frames: number of frames T (paper: 16).
+        height: height of the crop in pixels (paper: 112).
+        width: width of the crop in pixels (paper: 112).
+        resize_height: height of the resized frame before the crop (paper: 128).
+        resize_width: width of the resized frame before the crop (paper: 171).
+        stride: the largest step between two frames of a clip; see `stride_for`.
+        flow: the optical flow algorithm (see `flow`); None: no flow.
     """
 
     frames: int = 16
@@ -43,7 +43,7 @@ class ClipShape:
 
 
 class Box(NamedTuple):
-    """A part of a picture, in pixels."""
+    """A rectangle in a picture, in pixels."""
 
     top: int
     left: int
@@ -51,8 +51,8 @@ class Box(NamedTuple):
     width: int
 
 
-class Colour(NamedTuple):
-    """What is done to a clip's colours: three factors about 1, and a share of the colour circle."""
+class Color(NamedTuple):
+    """The color change of a clip: three factors around 1, and a fraction of the color circle."""
 
     brightness: float
     contrast: float
@@ -65,13 +65,13 @@ class ClipSpec:
     """One way to cut a clip out of a video.
 
     Attributes:
-        window: int64 (T,), the indices of the clip's frames, none above the video's last.
+        window: int64 (T,), the frame numbers of the clip, all within the video.
         top: first row of the crop, in resized pixels.
         left: first column of the crop.
         flip: whether the clip is mirrored left to right.
-        crop: (height, width) of the crop, which is then resized to the clip's; None: the clip's.
-        colour: what is done to the colours of all frames alike; None: nothing.
-        erased: the part of all frames that is made grey; None: none.
+        crop: (height, width) of a crop that is resized to the clip's size; None: the clip's size.
+        color: the color change, the same for all frames; None: no change.
+        erased: the part of every frame that becomes gray; None: no part.
     """
 
     window: np.ndarray
@@ -79,7 +79,7 @@ class ClipSpec:
     left: int
     flip: bool = False
     crop: tuple[int, int] | None = None
-    colour: Colour | None = None
+    color: Color | None = None
     erased: Box | None = None
 
 
@@ -96,17 +96,17 @@ def stride_for(available: int, shape: ClipShape) -> int:
 
 
 def full_span(shape: ClipShape) -> int:
-    """Frames of the shortest video whose clip has its widest stride; see `stride_for`."""
+    """Number of frames of the shortest video whose clip has the largest stride; see `stride_for`."""
     return (shape.frames + 1) * shape.stride if shape.stride > 1 else shape.frames
 
 
 def window(available: int, start: int, stride: int, frames: int) -> np.ndarray:
-    """`frames` indices from `start` on; a video too short for them starts over at its front."""
+    """`frames` indices from `start` on; a video that is too short starts again at frame 0."""
     return (start + stride * np.arange(frames)) % available
 
 
 def last_start(available: int, stride: int, frames: int) -> int:
-    """The last frame that a window may start at, 0 where the video is shorter than one."""
+    """The last frame that a window can start at; 0 if the video is shorter than a window."""
     return max(0, available - stride * (frames - 1) - 1)
 
 
@@ -123,19 +123,19 @@ def random_clip(
     index: int,
     augment: AugmentConfig = NOTHING,
 ) -> ClipSpec:
-    """The training view: everything is drawn once for the whole clip.
+    """The spec of a training clip: all values are drawn once for the whole clip.
 
     Args:
-        available: frames of the video, at least 1.
+        available: number of frames of the video, at least 1.
         shape: the clip's geometry.
-        flip: whether the coin is tossed at all.
-        seed: of the run.
-        epoch: counted from 0.
+        flip: whether half of the clips are mirrored.
+        seed: the seed of the run.
+        epoch: the epoch, from 0.
         index: the video's place in its source.
-        augment: what is done beyond window, crop and flip.
+        augment: augmentations other than window, crop and flip.
     """
     stride = stride_for(available, shape)
-    # Every value is drawn every time, so that switching one off leaves the others as they were.
+    # All values are drawn every time, so that disabling one leaves the others unchanged.
     first, down, across, coin, *others = _draws(seed, epoch, index)
     start = _below(last_start(available, stride, shape.frames) + 1, first)
     top = _below(shape.resize_height - shape.height + 1, down)
@@ -147,36 +147,37 @@ def random_clip(
     crop = None
     if augment.crop_scale:
         low, high = augment.crop_scale
-        top, left, *crop = box_of(
+        top, left, *size = box_of(
             low + (high - low) * further.area,
             shape.width / shape.height * (4 / 3) ** (2 * further.aspect - 1),
             further.top,
             further.left,
             (shape.resize_height, shape.resize_width),
         )
+        crop = size[0], size[1]
     return ClipSpec(
         window(available, start, stride, shape.frames),
         top,
         left,
         flip and coin < 0.5,
-        crop and tuple(crop),
-        _colour(augment, further),
+        crop,
+        _color(augment, further),
         _erased(augment, further, shape),
     )
 
 
 def _below(count: int, draw: float) -> int:
-    """A whole number from 0 to count - 1, out of a draw in 0..1."""
+    """An integer from 0 to count - 1, from a draw in 0..1."""
     return int(draw * count)
 
 
 def _draws(seed: int, epoch: int, index: int) -> list[float]:
-    """The numbers, each uniform in 0..1, that a view is made of."""
+    """The random numbers of a spec, each uniform in 0..1."""
     block, row = divmod(index, _BLOCK)
     return _block_of_draws(seed, epoch, block)[row].tolist()
 
 
-# A generator costs 30 microseconds to make, a third of what cutting a clip out of a pack does.
+# Making a generator takes 30 microseconds, a third of the time of cutting a clip out of a pack.
 _BLOCK = 1024
 
 
@@ -187,7 +188,7 @@ def _block_of_draws(seed: int, epoch: int, block: int) -> np.ndarray:
 
 
 class _Further(NamedTuple):
-    """The numbers, each uniform in 0..1, that augmentations are made of."""
+    """The random numbers of the augmentations, each uniform in 0..1."""
 
     stride: float
     start: float
@@ -207,26 +208,26 @@ class _Further(NamedTuple):
 
 
 def _jittered(available: int, stride: int, frames: int, jitter: int, draw: float) -> int:
-    """A stride at most `jitter` off, but no wider than lets the window fit into the video."""
+    """A stride that differs by at most `jitter`, while the window fits into the video."""
     widest = max(stride, (available - 1) // max(1, frames - 1))
     low, high = max(1, stride - jitter), min(stride + jitter, widest)
     return low + _below(high - low + 1, draw)
 
 
-def _colour(augment: AugmentConfig, draws: _Further) -> Colour | None:
-    """Factors as torchvision's ColorJitter draws them: 1 - strength to 1 + strength."""
+def _color(augment: AugmentConfig, draws: _Further) -> Color | None:
+    """Factors from 1 - strength to 1 + strength, as in torchvision's ColorJitter."""
 
-    def around(centre: float, name: str) -> float:
-        return centre + getattr(augment, name) * (2 * getattr(draws, name) - 1)
+    def around(center: float, name: str) -> float:
+        return center + getattr(augment, name) * (2 * getattr(draws, name) - 1)
 
-    colour = Colour(
+    color = Color(
         around(1, "brightness"), around(1, "contrast"), around(1, "saturation"), around(0, "hue")
     )
-    return None if colour == (1, 1, 1, 0) else colour
+    return None if color == (1, 1, 1, 0) else color
 
 
 def _erased(augment: AugmentConfig, draws: _Further, shape: ClipShape) -> Box | None:
-    """Of 2 to 33 % of the area, 0.3 to 3.3 times as wide as high (Zhong et al. 2020, and timm)."""
+    """A box of 2 to 33 % of the area and aspect ratio 0.3 to 3.3 (Zhong et al. 2020; timm)."""
     if draws.random_erasing >= augment.random_erasing:
         return None
     return box_of(
@@ -242,10 +243,10 @@ def box_of(share: float, ratio: float, down: float, across: float, size: tuple[i
     """A box inside a picture.
 
     Args:
-        share: of the picture's area, in 0..1.
-        ratio: width over height; a side that would be longer than the picture's is cut.
-        down: where it lies, 0 (top) to just below 1 (bottom).
-        across: likewise from left to right.
+        share: fraction of the picture's area, in 0..1.
+        ratio: width over height; a side longer than the picture's is cut.
+        down: vertical position, from 0 (top) to just below 1 (bottom).
+        across: horizontal position, from 0 (left) to just below 1 (right).
         size: height and width of the picture.
     """
     area = share * size[0] * size[1]
@@ -258,18 +259,18 @@ def box_of(share: float, ratio: float, down: float, across: float, size: tuple[i
 def uniform_clip(
     available: int, shape: ClipShape, *, clips: int, crops: int, index: int
 ) -> ClipSpec:
-    """The evaluation view number `index` of clips x crops; nothing is random.
+    """The spec of evaluation clip number `index` of clips x crops; deterministic.
 
     Args:
-        available: frames of the video, at least 1.
+        available: number of frames of the video, at least 1.
         shape: the clip's geometry.
-        clips: windows, each centred in one of `clips` equal parts of where a window may start;
-            one is the centre window.
-        crops: 1 (centre) or 3 (both ends and the centre of the longer side).
+        clips: number of windows. The range of possible starts is divided into `clips` equal
+            parts, and a window starts at the middle of each; one is the center window.
+        crops: 1 (center) or 3 (both ends and the center of the longer side).
         index: 0 .. clips * crops - 1; crops vary fastest.
     """
     if crops not in (1, 3):
-        raise ValueError(f"crops must be 1 or 3, not {crops}.")
+        raise ValueError(f"`crops` must be 1 or 3, not {crops}")
     clip, crop = divmod(index, crops)
     stride = stride_for(available, shape)
     span = last_start(available, stride, shape.frames)
@@ -285,13 +286,13 @@ def uniform_clip(
 
 def epoch_order(videos: int, *, seed: int, epoch: int) -> np.ndarray:
     """The order in which an epoch visits its videos: int64 (videos,), a permutation."""
-    # The third number keeps this stream apart from the views', whose index starts at 0.
+    # The third number separates this stream from that of the specs, whose index starts at 0.
     entropy = np.random.SeedSequence((seed, epoch, 2**32))
     return np.random.Generator(np.random.Philox(entropy)).permutation(videos)
 
 
 def protocol(shape: ClipShape, *, clips: int, crops: int) -> str:
-    """The sentence that says how a video was looked at; it stands in every report."""
+    """The evaluation protocol as a sentence, for every report."""
     if clips * crops == 1:
         views = "1 centre clip x 1 centre crop"
     else:
@@ -304,5 +305,5 @@ def protocol(shape: ClipShape, *, clips: int, crops: int) -> str:
 
 
 def resize_for(height: int, width: int) -> tuple[int, int]:
-    """The paper's 128x171 for 112x112 (height, width), in proportion for other sizes."""
+    """Resized height and width: the paper's 128x171 for a crop of 112x112, else in proportion."""
     return round(height * 128 / 112), round(width * 171 / 112)

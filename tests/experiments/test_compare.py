@@ -90,7 +90,7 @@ def test_what_does_not_belong_into_one_table_is_refused(change, told, tmp_path, 
         assert differences(results) == []
         check_comparable(results)
     else:
-        with user_error(told, "--allow-different"):
+        with user_error(told, "`allow_different`"):
             check_comparable(results)
 
 

@@ -125,7 +125,7 @@ class NetworkTests:
                 assert weight.dtype == np.float32
                 np.testing.assert_array_equal(weight, same)
             assert output.dtype == "float32"
-            np.testing.assert_array_equal(output.numpy(), expected(self.clips).numpy())
+            np.testing.assert_allclose(output.numpy(), expected(self.clips).numpy(), rtol=1e-6)
 
     def test_an_unknown_keyword_raises(self):
         with pytest.raises(UserError, match="`drop_out`"):

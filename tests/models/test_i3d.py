@@ -4,13 +4,15 @@ from ar3d_keras import I3D
 
 
 class TestI3D(NetworkTests):
+    # With 1/32 of the channels (one or two in most layers) TensorFlow 2.21's bfloat16 gives NaN now
+    # and then on a CPU with AMX.
     name = "i3d"
     small = {  # noqa: RUF012
-        "frames": 8, "height": 16, "width": 16, "width_multiplier": 1 / 32, "gate_kernel": 1,
+        "frames": 8, "height": 16, "width": 16, "width_multiplier": 1 / 8, "gate_kernel": 1,
     }  # fmt: skip
     gated = "Mixed_5c"
-    shapes = {"Conv3d_1a_7x7": (4, 8, 8, 2), "Mixed_5c": (1, 1, 1, 32)}  # noqa: RUF012
-    learning_rate = 1e-2
+    shapes = {"Conv3d_1a_7x7": (4, 8, 8, 8), "Mixed_5c": (1, 1, 1, 128)}  # noqa: RUF012
+    learning_rate = 3e-3
 
 
 def test_it_is_the_published_network():

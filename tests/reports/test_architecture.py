@@ -55,7 +55,7 @@ def test_no_parameter_is_lost(attention):
     assert ("gate" in names(found)) is attention
 
 
-def test_quiet_layers_are_told_in_the_block_before():
+def test_quiet_layers_are_named_in_the_block_before():
     found = blocks(Conv3DClassifier(5, **SMALL))
     assert found[-2].text == "Dense 3, relu · dropout 0.25"
     assert found[0].text.endswith("rescaling")

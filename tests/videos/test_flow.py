@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos import flow as flows
 from ar3d_keras.videos.dataset import open_data, open_dataset
-from ar3d_keras.videos.flow import STILL, algorithm, every_flow, quantised, read_with_flow
+from ar3d_keras.videos.flow import STILL, algorithm, every_flow, quantize, read_with_flow
 from ar3d_keras.videos.pack_index import INDEX, PackSettings, digest
 from ar3d_keras.videos.packing import make_pack
 from ar3d_keras.videos.packs import open_pack
@@ -79,12 +79,12 @@ def sources(data, pack, shape, views):
 
 def test_quantised_by_hand():
     pixels = np.array([0, 20, -20, 100, -100, 1, -1, 0.05], np.float32)
-    assert quantised(pixels).tolist() == [128, 255, 1, 255, 1, 134, 122, 128]
+    assert quantize(pixels).tolist() == [128, 255, 1, 255, 1, 134, 122, 128]
 
 
 @given(arrays(np.float32, 9, elements=st.floats(-50, 50, width=32)))
 def test_the_other_way_is_256_less_the_value(pixels):
-    assert np.array_equal(quantised(-pixels), 256 - quantised(pixels).astype(int))
+    assert np.array_equal(quantize(-pixels), 256 - quantize(pixels).astype(int))
 
 
 @pytest.mark.parametrize("name", ["dis", "farneback", "tvl1"])
@@ -237,7 +237,7 @@ def test_a_packs_checksums_cover_its_flow(moving, packs, tmp_path):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "shard-00000.bin").write_bytes(shard)
     damaged = open_pack(tmp_path)
-    told = "its flow of frame 0 in shard-00000.bin is damaged (its checksum is another)"
+    told = "its flow of frame 0 in shard-00000.bin is damaged (its checksum is wrong)"
     assert damaged.verify(workers=2) == {"b/waves": told}
     _, packed = sources(moving, damaged, SHAPE, UniformSampler(9))
     clips = [packed[index, 0] for index in range(len(packed))]
@@ -266,7 +266,7 @@ def test_a_pack_of_version_1_is_one_without_flow(moving, tmp_path, user_error):
 
 def test_a_pack_with_another_algorithm(packs, user_error):
     packs["raw"].require(SHAPE)
-    with user_error("holds dis flow", "needs that of farneback: give --flow dis, or pack again"):
+    with user_error("holds dis flow", "needs that of farneback: set `flow` to dis, or pack again"):
         packs["raw"].require(dataclasses.replace(SHAPE, flow="farneback"))
 
 
@@ -276,12 +276,12 @@ def test_a_pack_with_another_algorithm(packs, user_error):
 def test_tv_l1_names_what_to_install(user_error):
     if hasattr(load_cv2(), "optflow"):
         pytest.skip("this OpenCV has its contrib modules")
-    with user_error("--flow tvl1", "`pip install opencv-contrib-python`", "--flow dis"):
+    with user_error("`flow`", "tvl1", "`pip install opencv-contrib-python`"):
         flows.check("tvl1", SIZE)
 
 
 def test_frames_that_an_algorithm_cannot_see(ucf_set, user_error):
     shape = ClipShape(2, 6, 6, 8, 8, 1, "dis")
-    with user_error("--flow dis cannot see motion in frames of 8x8", "--resize"):
+    with user_error("`flow` dis", "8x8", "`resize`"):
         open_dataset(make_split(open_data(ucf_set), "group"), shape)
     flows.check("farneback", (8, 8))

@@ -424,7 +424,7 @@ def test_a_half_written_pack(ucf_set, tmp_path, monkeypatch, user_error):
 
 
 def test_frames_of_another_size(ucf_pack, user_error):
-    with user_error("holds frames of 40x56", "resizes to 48x56", "--resize 40 56"):
+    with user_error("holds frames of 40x56", "resizes to 48x56", "`resize` to 40 56"):
         opened(ucf_pack.root, dataclasses.replace(SHAPE, resize_height=48))
 
 

@@ -47,7 +47,7 @@ class Asked:
     def view(self, index, epoch):
         with self._lock:
             self.places.append((index, epoch))
-        return self._source.view(index, epoch)
+        return self._source.clip_spec(index, epoch)
 
     def cut(self, index, view, out):
         time.sleep(self._delay * (index % 2))

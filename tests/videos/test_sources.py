@@ -110,7 +110,7 @@ def test_a_clip_is_the_same_wherever_it_is_written(ucf_set, seed, index, flip):
     assert source.read(index, 3, out[1]) is not None
     assert np.array_equal(out[1], source[index, 3])
     assert (out[0] == 77).all()  # nothing beside it was touched
-    assert np.array_equal(source.cut(index, source.view(index, 3)), out[1])
+    assert np.array_equal(source.cut(index, source.clip_spec(index, 3)), out[1])
 
 
 def test_a_video_that_is_shorter_than_a_clip(write_video, write_frames, frame_numbers, tmp_path):

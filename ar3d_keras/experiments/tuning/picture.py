@@ -28,19 +28,20 @@ def draw(results: Sequence[Result], space: Sequence[Parameter]) -> Figure:
     Choices are spread a little so that equal trials do not hide each other.
 
     Args:
-        results: those of the trials, at least one of which did not fail.
+        results: the results of the trials; at least one did not fail.
         space: the searched options.
     """
     panels = 1 + len(space)
     rows = math.ceil(panels / COLUMNS)
-    figure = drawing.new_figure(3.7 * COLUMNS, 0.3 + 2.7 * rows, layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.12, w_pad=0.06)
+    layout = drawing.constrained(h_pad=0.12, w_pad=0.06)
+    figure = drawing.new_figure(3.7 * COLUMNS, 0.3 + 2.7 * rows, layout)
     grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axes in grid[panels:]:
         axes.set_visible(False)
     best = ranked(results)[0]
-    low = min(result.top1 for result in results if not result.failed)
-    floor = low - 0.12 * max(best.top1 - low, 0.05)
+    tops = [result.top1 for result in results if result.top1 is not None]
+    low, high = min(tops), max(tops)
+    floor = low - 0.12 * max(high - low, 0.05)
     for number, axes in enumerate(grid[:panels]):
         if number == 0:
             places = [float(result.trial) for result in results]
@@ -49,7 +50,7 @@ def draw(results: Sequence[Result], space: Sequence[Parameter]) -> Figure:
         else:
             places = _places(axes, results, space[number - 1])
         _dots(axes, places, results, best, floor)
-        axes.set_ylim(floor - 0.3 * (low - floor), best.top1 + 0.6 * (low - floor))
+        axes.set_ylim(floor - 0.3 * (low - floor), high + 0.6 * (low - floor))
         if number % COLUMNS == 0:
             axes.set_ylabel("val top-1", color=PALE)
         axes.tick_params(labelsize=8, colors=PALE)
@@ -64,7 +65,7 @@ def _title(axes: Axes, text: str) -> None:
 
 
 def _line_of_the_best(axes: Axes, places: Sequence[float], results: Sequence[Result]) -> None:
-    tops = [-math.inf if result.failed else result.top1 for result in results]
+    tops = [-math.inf if result.top1 is None else result.top1 for result in results]
     so_far = np.maximum.accumulate(tops)
     known = np.isfinite(so_far)
     axes.step(np.array(places)[known], so_far[known], where="post", color=BEST, linewidth=1.5)
@@ -105,7 +106,7 @@ def _dots(
 ) -> None:
     longest = max(result.epochs for result in results)
     for place, result in zip(places, results, strict=True):
-        if result.failed:
+        if result.top1 is None:
             axes.plot(place, floor, "x", color=FAILED, markersize=6)
         elif result is best:
             axes.plot(place, result.top1, "o", color=BEST, markersize=8, zorder=4)

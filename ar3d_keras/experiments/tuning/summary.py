@@ -23,15 +23,15 @@ def write_summary(
     leak: Sequence[str] = (),
     has_leakage: bool = False,
 ) -> Result | None:
-    """Writes the files and returns the best trial, None where none has a score.
+    """Writes the files and returns the best trial; None if no trial has a score.
 
     Args:
-        folder: of the search.
+        folder: the folder of the search.
         config: the options that all trials share.
         space: the options that they search.
-        results: those of the finished trials.
-        about: where the numbers come from, shown beside them.
-        leak: sentences on source recordings that are in two splits.
+        results: the results of the finished trials.
+        about: where the numbers come from; the page shows it.
+        leak: sentences about source recordings that are in two splits.
         has_leakage: whether these sentences are a warning.
     """
     order = ranked(results)
@@ -54,13 +54,13 @@ def write_summary(
     return best
 
 
-def _csv(results: Sequence[Result], space: Sequence[Parameter]) -> tuple[list, list]:
+def _csv(results: Sequence[Result], space: Sequence[Parameter]) -> tuple[list[str], list[list]]:
     names = [parameter.name for parameter in space]
-    facts = ["trial", "val_top1", "val_loss", "epoch", "epochs", "goes_on_from", "seconds"]
+    facts = ["trial", "val_top1", "val_loss", "epoch", "epochs", "resumed_from", "seconds"]
     rows = [
         [
-            r.trial, *("" if v is None else v for v in (r.top1, r.loss, r.epoch)), r.epochs,
-            r.goes_on_from or "", f"{r.seconds:.1f}", r.reason or "",
+            r.trial, *(("", "", "") if r.failed else (r.top1, r.loss, r.epoch)), r.epochs,
+            r.resumed_from or "", f"{r.seconds:.1f}", r.reason or "",
             *(" ".join(map(str, v)) if isinstance(v, list) else v for v in map(r.values.get, names)),
         ]
         for r in results
@@ -100,19 +100,16 @@ def _page(
 def _tiles(results: Sequence[Result], order: Sequence[Result]) -> list[tuple[str, str, str]]:
     failed = len(results) - len(order)
     hours = sum(result.seconds for result in results) / 3600
-    best = order[0] if order else None
+    top1, loss, median, which = "–", "–", "–", "no trial has a score"
+    if order:
+        best, middle = order[0], order[len(order) // 2]
+        assert best.top1 is not None and middle.top1 is not None  # `order` has no failed trial
+        top1, loss, median = percent(best.top1), f"{best.loss:.3f}", percent(middle.top1)
+        which = f"trial {best.trial}, epoch {best.epoch}"
     return [
-        (
-            "best val top-1",
-            percent(best.top1) if best else "–",
-            f"trial {best.trial}, epoch {best.epoch}" if best else "no trial has a score",
-        ),
-        ("its val loss", f"{best.loss:.3f}" if best else "–", "cross-entropy, nats"),
-        (
-            "median val top-1",
-            percent(order[len(order) // 2].top1) if order else "–",
-            "over the trials",
-        ),
+        ("best val top-1", top1, which),
+        ("its val loss", loss, "cross-entropy, nats"),
+        ("median val top-1", median, "over the trials"),
         ("trials", f"{len(results):,}", f"{failed:,} failed" if failed else "none failed"),
         ("time", _time(hours), "of all trials, summed"),
     ]
@@ -130,7 +127,7 @@ def _trial(result: Result, space: Sequence[Parameter]) -> dict[str, object]:
         "loss": result.loss,
         "epoch": result.epoch,
         "epochs": result.epochs,
-        "resumed_from": result.goes_on_from,
+        "resumed_from": result.resumed_from,
         "values": [shown(result.values[parameter.name]) for parameter in space],
     }
 
