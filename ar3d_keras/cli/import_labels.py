@@ -79,7 +79,7 @@ def main(arguments: Sequence[str]) -> None:
     from ar3d_keras.labels.table import as_table
 
     if not options.files:
-        raise UserError("FILE is missing: name one or more files of labels")
+        raise UserError("FILE is missing: name the files of labels before the options")
     _check_target(options)
     imported = read_labels(
         options.files,
