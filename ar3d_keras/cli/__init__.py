@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 import ar3d_keras
 from ar3d_keras.cli.interrupts import delivered_interrupts
@@ -30,8 +31,6 @@ VERBS = {
     "pack": "decode every video of a data set once, for fast training",
     "demo": "make the built-in motion data set",
 }
-# `import` is a keyword of Python.
-MODULES = {"import": "import_labels"}
 # What the operating system says no to, and the user can correct.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
@@ -52,8 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if arguments else 2
     if arguments[0] not in VERBS:
         return _fail(f"there is no verb {arguments[0]!r}: see `ar3d --help`", set())
-    module = MODULES.get(arguments[0], arguments[0].replace("-", "_"))
-    verb = importlib.import_module(f"ar3d_keras.cli.{module}")
+    verb = verb_module(arguments[0])
     from ar3d_keras.cli.options import option_names
 
     names = option_names(verb.OPTIONS)
@@ -73,6 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _fail(_sentence(error), names)
     return 0
+
+
+def verb_module(verb: str) -> ModuleType:
+    """Imports the file of a verb."""
+    name = "import_labels" if verb == "import" else verb.replace("-", "_")  # a Python keyword
+    return importlib.import_module(f"ar3d_keras.cli.{name}")
 
 
 def _sentence(error: OSError) -> str:

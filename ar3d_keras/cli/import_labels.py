@@ -9,6 +9,7 @@ Reads BORIS (tabular and aggregated events, projects), Label Studio (JSON, JSON-
 CSV), X-AnyLabeling sidecars, Kinetics and ActivityNet, lists of mmaction and SlowFast, and CSV.
 """
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from typing import Annotated, Literal
 
 import tyro
 
-from ar3d_keras.atomic import in_the_way, write_text
 from ar3d_keras.cli.options import option_names, parse
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
@@ -74,29 +74,12 @@ def main(arguments: Sequence[str]) -> None:
     """Raises UserError for mistakes that the user can correct."""
     options = parse(ImportLabelsOptions, arguments, verb="import", text=__doc__)
     from ar3d_keras.cli import with_flags
-    from ar3d_keras.labels.read import FORMATS, read_labels
-    from ar3d_keras.labels.source import ImportOptions
-    from ar3d_keras.labels.table import as_table
+    from ar3d_keras.labels.read import FORMATS, import_labels
 
     if not options.files:
         raise UserError("FILE is missing: name the files of labels before the options")
-    _check_target(options)
-    imported = read_labels(
-        options.files,
-        options.to,
-        ImportOptions(
-            label_set=options.label_set,
-            subject=options.subject,
-            point_seconds=options.point_seconds,
-            frame_rate=options.frame_rate,
-            classes=options.classes,
-            separator=options.separator,
-        ),
-        videos=options.videos,
-        format=options.format,
-    )
-    text = as_table(imported.labels)
-    write_text(options.to, text)
+    given = {item.name: getattr(options, item.name) for item in dataclasses.fields(options)}
+    imported = import_labels(**given)
     console = Console()
     names = option_names(ImportLabelsOptions)
     for note in imported.notes:
@@ -109,15 +92,3 @@ def main(arguments: Sequence[str]) -> None:
         f"{options.to}: {len(imported.labels)} labels in {videos} videos: "
         + ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
     )
-
-
-def _check_target(options: ImportLabelsOptions) -> None:
-    target = options.to
-    if blocker := in_the_way(target.parent):
-        raise UserError(f"`to` {target} cannot be written because {blocker} is a file")
-    if target.is_dir():
-        raise UserError(f"`to` {target} is a folder: name a file in it, such as labels.csv")
-    if any(target.resolve() == file.resolve() for file in options.files):
-        raise UserError(f"`to` {target} is one of the files to import: choose another name")
-    if target.exists() and not options.overwrite:
-        raise UserError(f"`to` {target} exists: choose another name, or give `overwrite`")

@@ -1,4 +1,4 @@
-"""Reads files of labels: recognizes their format by content, and calls its reader."""
+"""From files of labels to a table: recognizes each format by content, and calls its reader."""
 
 import json
 import math
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ar3d_keras.atomic import in_the_way, write_text
 from ar3d_keras.errors import UserError
 from ar3d_keras.labels import (
     boris,
@@ -67,6 +68,76 @@ class Imported(NamedTuple):
     formats: dict[Path, str]
 
 
+def import_labels(
+    files: Sequence[str | Path],
+    to: str | Path,
+    *,
+    videos: str | Path | None = None,
+    format: str | None = None,
+    label_set: Sequence[str] = (),
+    subject: Sequence[str] = (),
+    point_seconds: float | None = None,
+    frame_rate: float | None = None,
+    classes: str | Path | None = None,
+    separator: str | None = None,
+    overwrite: bool = False,
+) -> Imported:
+    """Makes a CSV of labels from the files of annotation tools and data sets.
+
+    Its columns are path, label, start and end (seconds; empty where the whole video is meant) and,
+    where known, group and split. Equal rows are written once.
+
+    Args:
+        files: of BORIS, Label Studio, VIA 3, X-AnyLabeling, Kinetics, ActivityNet, mmaction,
+            SlowFast, or CSV; each is recognized by its content.
+        to: the CSV to write, in a folder above the videos.
+        videos: the folder of the videos, searched at any depth; None: paths are relative to each
+            file.
+        format: the form of all files, as `ar3d import --format`; None: recognized by content.
+        label_set: which sets of labels, where a file has several: behavioral categories (BORIS),
+            tags (Label Studio), attributes (VIA).
+        subject: which subjects (BORIS) or annotators (Label Studio), where a file has several.
+        point_seconds: length of the stretch around an event without duration; None: such events
+            are left out, with a note.
+        frame_rate: frames per second, where a file gives times as frame numbers and no rate.
+        classes: a file with the class names, for lists with class numbers.
+        separator: what stands between path and class in a list; None: blanks.
+        overwrite: replaces `to` if it exists.
+
+    Returns:
+        The labels, notes about what was left out or assumed, and the format of each file.
+
+    Raises:
+        UserError: a file is not recognized or damaged, an option is missing or out of range, or
+            `to` cannot be written.
+    """
+    paths, to = [Path(file) for file in files], Path(to)
+    _check_target(to, paths, overwrite)
+    options = ImportOptions(
+        label_set=tuple(label_set),
+        subject=tuple(subject),
+        point_seconds=point_seconds,
+        frame_rate=frame_rate,
+        classes=None if classes is None else Path(classes),
+        separator=separator,
+    )
+    videos = None if videos is None else Path(videos)
+    imported = read_labels(paths, to, options, videos=videos, format=format)
+    write_text(to, table.as_table(imported.labels))
+    return imported
+
+
+def _check_target(target: Path, files: Sequence[Path], overwrite: bool) -> None:
+    if blocker := in_the_way(target.parent):
+        raise UserError(f"`to` {target} cannot be written because {blocker} is a file")
+    if target.is_dir():
+        raise UserError(f"`to` {target} is a folder: name a file in it, such as labels.csv")
+    if any(target.resolve() == file.resolve() for file in files):
+        raise UserError(f"`to` {target} is one of the files to import: choose another name")
+    if target.exists() and not overwrite:
+        raise UserError(f"`to` {target} exists: choose another name, or give `overwrite`")
+
+
 def read_labels(
     files: Sequence[Path],
     table_file: Path,
@@ -87,6 +158,8 @@ def read_labels(
     Raises:
         UserError: a file is not recognized or damaged, or an option is missing or out of range.
     """
+    if format is not None and format not in FORMATS:
+        raise UserError(f"`format` must be one of {', '.join(FORMATS)}, not {format!r}")
     for name in ("point_seconds", "frame_rate"):
         value = getattr(options, name)
         if value is not None and not (math.isfinite(value) and value > 0):
