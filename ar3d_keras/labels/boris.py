@@ -7,7 +7,7 @@ from spreadsheets; it reads no CSV. So predictions are written as a project.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ar3d_keras.errors import UserError
@@ -74,10 +74,10 @@ def read_aggregated(source: Source) -> list[Label]:
         kind = row.get("Behavior type", "").upper()
         event = _table_event(row, where, row[_TIMES[0]])
         if kind == "POINT" or (not kind and row[_TIMES[0]] == row[_TIMES[1]]):
-            events.append(_with(event, status="POINT"))
+            events.append(replace(event, status="POINT"))
         else:
             start, end = parse_stretch(row[_TIMES[0]], row[_TIMES[1]], where)
-            events.append(_with(event, status="STATE", time=start, end=end))
+            events.append(replace(event, status="STATE", time=start, end=end))
     return _labels(source, _in_their_files(source, header, events))
 
 
@@ -95,7 +95,7 @@ def read_tabular(source: Source) -> list[Label]:
         status = (row.get("Status") or row.get("Behavior type") or "").upper()
         if status not in ("START", "STOP", "POINT"):
             raise UserError(f"{where}: status {status!r} is not START, STOP or POINT")
-        events.append(_with(_table_event(row, where, row["Time"]), status=status))
+        events.append(replace(_table_event(row, where, row["Time"]), status=status))
     events = list(_paired(source, events))
     return _labels(source, _in_their_files(source, header, events))
 
@@ -104,9 +104,7 @@ def _table_event(row: dict[str, str], where: str, time: str) -> _Event:
     names = ("Media file name", "Media file path", "Media file", "Source")
     media = next((row[name] for name in names if name in row), "")
     modifiers = tuple(row[name] for name in row if name.lower().startswith("modifier"))
-    offset = row.get("Time offset (s)", "")
-    if offset.strip("0.") not in ("", "NA"):
-        raise UserError(f"{where} has a time offset of {offset} s: set it to 0 in BORIS")
+    _check_offset(row.get("Time offset (s)", ""), where)
     if not row["Behavior"]:
         raise UserError(f"{where} has no behavior")
     return _Event(
@@ -122,8 +120,10 @@ def _table_event(row: dict[str, str], where: str, time: str) -> _Event:
     )
 
 
-def _with(event: _Event, **changes: Any) -> _Event:
-    return _Event(**{**event.__dict__, **changes})
+def _check_offset(offset: str, where: str) -> None:
+    """Raises UserError for an offset: it is not known whether the times of events contain it."""
+    if offset.strip().strip("0.") not in ("", "NA"):
+        raise UserError(f"{where} has a time offset of {offset} s: set it to 0 in BORIS")
 
 
 def _in_their_files(source: Source, header: int, events: Iterable[_Event]) -> Iterator[_Event]:
@@ -137,13 +137,15 @@ def _in_their_files(source: Source, header: int, events: Iterable[_Event]) -> It
         files = row.get("Source", "").split("|")[0].removeprefix("player #1:").split(";")
         seconds = row.get("Media duration (s)", "").split("|")[0].split(";")
         if len(files) > 1 and len(seconds) == len(files):
-            lengths[name] = [(file, parse_seconds(each, where)) for file, each in zip(
-                files, seconds, strict=True)]  # fmt: skip
-    first_files = [
-        cells[1]
-        for _, cells in source.rows[:header]
-        if len(cells) > 1 and cells[0].strip() == "Player #1"
-    ]
+            durations = [parse_seconds(each, where) for each in seconds]
+            lengths[name] = list(zip(files, durations, strict=True))
+    first_files = []
+    for number, cells in source.rows[:header]:  # BORIS 7 writes the observation there
+        key, value = (*cells, "", "")[:2]
+        if key.strip() == "Player #1":
+            first_files.append(value)
+        elif key.strip() == "Time offset (s)":
+            _check_offset(value, source.row(number))
     events = list(events)
     media: dict[str, dict[str, None]] = {}
     for event in events:
@@ -172,7 +174,7 @@ def _shifted(event: _Event, files: Sequence[tuple[str, float]]) -> _Event:
     end = None if event.end is None else round(event.end - begin, 3)
     if end is not None and end > length and place < len(files) - 1:
         raise UserError(f"{event.where} goes on in the next file: end it at the end of {file!r}")
-    return _with(event, media=file.strip(), time=round(event.time - begin, 3), end=end)
+    return replace(event, media=file.strip(), time=round(event.time - begin, 3), end=end)
 
 
 def _paired(source: Source, events: Iterable[_Event]) -> Iterator[_Event]:
@@ -192,7 +194,7 @@ def _paired(source: Source, events: Iterable[_Event]) -> Iterator[_Event]:
                 unpaired.append(event)
                 continue
             start, end = parse_stretch(begun.time, event.time, f"{begun.where} to {event.where}")
-            yield _with(begun, status="STATE", time=start, end=end)
+            yield replace(begun, status="STATE", time=start, end=end)
         elif key in open_events:
             unpaired.append(open_events[key])
             open_events[key] = event
@@ -335,6 +337,7 @@ def as_project(labels: Sequence[Label], media: Mapping[str, Media], *, date: str
                 "key": keys[place % len(keys)],
                 "code": name,
                 "description": "",
+                "color": "",
                 "category": "",
                 "modifiers": {},
                 "excluded": "",
@@ -347,6 +350,7 @@ def as_project(labels: Sequence[Label], media: Mapping[str, Media], *, date: str
             for path, told in media.items()
         },
         "behavioral_categories": [],
+        "behavioral_categories_config": {},
         "independent_variables": {},
         "coding_map": {},
         "behaviors_coding_map": [],
@@ -377,6 +381,9 @@ def _observation(path: str, labels: Sequence[Label], told: Media, date: str) -> 
         "independent_variables": {},
         "visualize_spectrogram": False,
         "visualize_waveform": False,
+        "media_creation_date_as_offset": False,
+        "media_scan_sampling_duration": 0,
+        "image_display_duration": 1,
         "close_behaviors_between_videos": False,
         "media_info": {
             "length": {path: round(length, 3)},
@@ -384,5 +391,6 @@ def _observation(path: str, labels: Sequence[Label], told: Media, date: str) -> 
             "hasVideo": {path: True},
             "hasAudio": {path: False},
             "offset": {"1": 0.0},
+            "zoom level": {"1": 1.0},
         },
     }

@@ -132,6 +132,9 @@ def test_bad_times_are_named_by_row(refused, start, stop):
 
 def test_damaged_tables(refused):
     refused(["row 16"], TABULAR_7.replace(",START", "", 1))
+    refused(["row 9", "2.5"], TABULAR_7.replace("(s),0.0", "(s),2.5"))
+    two_files = "Player #1,pen_25fps.mp4,,,,,,,\nPlayer #1,b.mp4,,,,,,,"
+    refused(["durations"], TABULAR_7.replace("Player #1,pen_25fps.mp4,,,,,,,", two_files))
     refused(["row 16", "'BEGIN'"], TABULAR_7.replace("START", "BEGIN", 1))
     refused(["row 2"], aggregated(state("", "1", "2")))
     refused(["row 2"], 'Time,Subject,Behavior,Status\n1,"hen,peck,START\n')
