@@ -72,11 +72,12 @@ def read_aggregated(source: Source) -> list[Label]:
     events = []
     for where, row in source.records(header):
         kind = row.get("Behavior type", "").upper()
-        event = _table_event(row, where, row[_TIMES[0]])
+        event = _table_event(row, where, row[_TIMES[0]], _offset(row, where))
         if kind == "POINT" or (not kind and row[_TIMES[0]] == row[_TIMES[1]]):
             events.append(replace(event, status="POINT"))
         else:
-            start, end = parse_stretch(row[_TIMES[0]], row[_TIMES[1]], where)
+            stop = _media_time(row[_TIMES[1]], _offset(row, where), where)
+            start, end = parse_stretch(event.time, stop, where)
             events.append(replace(event, status="STATE", time=start, end=end))
     return _labels(source, _in_their_files(source, header, events))
 
@@ -90,21 +91,22 @@ def read_tabular(source: Source) -> list[Label]:
     header = _header(source, "Time", "Behavior", "Subject")
     if header is None:
         raise UserError(f"{source.file} has no columns Time, Subject and Behavior")
+    head = {cells[0].strip(): cells[1] for _, cells in source.rows[:header] if len(cells) > 1}
     events = []
     for where, row in source.records(header):
         status = (row.get("Status") or row.get("Behavior type") or "").upper()
         if status not in ("START", "STOP", "POINT"):
             raise UserError(f"{where}: status {status!r} is not START, STOP or POINT")
-        events.append(replace(_table_event(row, where, row["Time"]), status=status))
+        event = _table_event(row, where, row["Time"], _offset(head | row, where))
+        events.append(replace(event, status=status))
     events = list(_paired(source, events))
     return _labels(source, _in_their_files(source, header, events))
 
 
-def _table_event(row: dict[str, str], where: str, time: str) -> _Event:
+def _table_event(row: dict[str, str], where: str, time: str, offset: float) -> _Event:
     names = ("Media file name", "Media file path", "Media file", "Source")
     media = next((row[name] for name in names if name in row), "")
     modifiers = tuple(row[name] for name in row if name.lower().startswith("modifier"))
-    _check_offset(row.get("Time offset (s)", ""), where)
     if not row["Behavior"]:
         raise UserError(f"{where} has no behavior")
     return _Event(
@@ -113,17 +115,27 @@ def _table_event(row: dict[str, str], where: str, time: str) -> _Event:
         media.removeprefix("player #1:").strip(),
         row.get("Subject", "") or NO_SUBJECT,
         row["Behavior"],
-        row.get("Behavioral category", ""),
+        row.get("Behavioral category", "").replace("Not defined", ""),
         modifiers,
         "",
-        parse_seconds(time, where),
+        _media_time(time, offset, where),
     )
 
 
-def _check_offset(offset: str, where: str) -> None:
-    """Raises UserError for an offset: it is not known whether the times of events contain it."""
-    if offset.strip().strip("0.") not in ("", "NA"):
-        raise UserError(f"{where} has a time offset of {offset} s: set it to 0 in BORIS")
+def _offset(row: Mapping[str, str], where: str) -> float:
+    """The time offset of an observation in seconds; it may be negative."""
+    text = row.get("Time offset (s)", "").strip()
+    return 0.0 if text in ("", "NA") else _signed(text, where)
+
+
+def _media_time(time: object, offset: float, where: str) -> float:
+    """The time in the video: BORIS adds the offset of the observation to the times of events."""
+    return parse_seconds(round(_signed(time, where) - offset, 3), where)
+
+
+def _signed(time: object, where: str) -> float:
+    text = str(time).strip()
+    return parse_seconds(text.removeprefix("-"), where) * (-1 if text.startswith("-") else 1)
 
 
 def _in_their_files(source: Source, header: int, events: Iterable[_Event]) -> Iterator[_Event]:
@@ -139,13 +151,11 @@ def _in_their_files(source: Source, header: int, events: Iterable[_Event]) -> It
         if len(files) > 1 and len(seconds) == len(files):
             durations = [parse_seconds(each, where) for each in seconds]
             lengths[name] = list(zip(files, durations, strict=True))
-    first_files = []
-    for number, cells in source.rows[:header]:  # BORIS 7 writes the observation there
-        key, value = (*cells, "", "")[:2]
-        if key.strip() == "Player #1":
-            first_files.append(value)
-        elif key.strip() == "Time offset (s)":
-            _check_offset(value, source.row(number))
+    first_files = [
+        cells[1]
+        for _, cells in source.rows[:header]
+        if len(cells) > 1 and cells[0].strip() == "Player #1"
+    ]
     events = list(events)
     media: dict[str, dict[str, None]] = {}
     for event in events:
@@ -274,10 +284,9 @@ def _project_events(
     source: Source, where: str, name: str, observation: dict, behaviors: Mapping[str, dict]
 ) -> Iterator[_Event]:
     events = []
-    if observation.get("time offset"):
-        raise UserError(
-            f"{where} has a time offset of {observation['time offset']} s: set it to 0 in BORIS"
-        )
+    if observation.get("media_creation_date_as_offset"):
+        raise UserError(f"{where} counts time from the creation of the file: it is not supported")
+    offset = _signed(observation.get("time offset") or 0, where)
     files = observation.get("file") or {}
     played = optional(files, "1", list, where) if isinstance(files, dict) else []
     told = entry(observation, "events", list, where)
@@ -298,7 +307,7 @@ def _project_events(
                 str(behaviors[behavior].get("category") or ""),
                 (str(event[3]) if len(event) > 3 else "",),
                 "POINT" if point else "",
-                parse_seconds(event[0], place),
+                _media_time(event[0], offset, place),
             )
         )
     events.sort(key=lambda event: event.time)

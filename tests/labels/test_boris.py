@@ -63,6 +63,10 @@ def test_tabular_events_of_boris_7(imported):
     assert imported.format == "boris"
     assert rows == ["pen_25fps.mp4,peck,3.3,7.75", "pen_25fps.mp4,preen,5,16.2"]
     assert any("1 events" in note and "call" in note for note in imported.notes)
+    shifted = imported(TABULAR_7.replace("(s),0.0", "(s),2.5"))
+    assert shifted[0] == "pen_25fps.mp4,peck,0.8,5.25"
+    shifted = imported(TABULAR_7.replace("(s),0.0", "(s),-2.5"))
+    assert shifted[0] == "pen_25fps.mp4,peck,5.8,10.25"
     assert "pen_25fps.mp4,call,8.125,10.125" in imported(TABULAR_7, point_seconds=2.0)
 
 
@@ -85,8 +89,10 @@ def test_tabular_events_of_boris_8(imported, refused):
     text = table(TABULAR_8, *pair, *later)
     assert imported(text) == ["a.mp4,walk,170.2,180", "b.mp4,walk,10.04,20.04"]
     refused(["row 2", "next file"], table(TABULAR_8, pair[0], later[1]))
-    shifted = [each | {"Time offset (s)": "-3.5"} for each in pair]
-    refused(["row 2", "-3.5"], table(TABULAR_8, *shifted))
+    shifted = [each | {"Time offset (s)": "3.5"} for each in pair]
+    assert imported(table(TABULAR_8, *shifted))[0] == "a.mp4,walk,166.7,176.5"
+    shifted = [each | {"Time offset (s)": "175"} for each in pair]
+    refused(["row 2"], table(TABULAR_8, *shifted))
     unknown = [each | {"Source": "", "Media duration (s)": ""} for each in (*pair, *later)]
     refused(["row 2", "durations"], table(TABULAR_8, *unknown))
     live = [each | {"Source": "Live observation", "Media file name": "NA"} for each in pair]
@@ -132,7 +138,6 @@ def test_bad_times_are_named_by_row(refused, start, stop):
 
 def test_damaged_tables(refused):
     refused(["row 16"], TABULAR_7.replace(",START", "", 1))
-    refused(["row 9", "2.5"], TABULAR_7.replace("(s),0.0", "(s),2.5"))
     two_files = "Player #1,pen_25fps.mp4,,,,,,,\nPlayer #1,b.mp4,,,,,,,"
     refused(["durations"], TABULAR_7.replace("Player #1,pen_25fps.mp4,,,,,,,", two_files))
     refused(["row 16", "'BEGIN'"], TABULAR_7.replace("START", "BEGIN", 1))
@@ -176,6 +181,9 @@ def test_a_project(imported, refused):
     assert imported(PROJECT) == ["a.mp4,walk,1.8,8.125", "b.mp4,walk,7.805,20.04"]
     assert imported.format == "boris-project"
     assert len(imported.notes) >= 2
+    shifted = copy.deepcopy(PROJECT)
+    shifted["observations"]["two files"]["time offset"] = 1.5
+    assert imported(shifted)[0] == "a.mp4,walk,0.3,6.625"
     broken = copy.deepcopy(PROJECT)
     del broken["observations"]["two files"]["events"][4]
     refused(["observations.two files.events[3]"], broken)
