@@ -217,12 +217,15 @@ def _frames(value: dict, where: str) -> Iterator[tuple[int, int]]:
             place = f"{where}.ranges[{number}]"
             yield entry(each, "start", int, place), entry(each, "end", int, place)
         return
+    keyframes = [
+        (entry(each, "frame", int, f"{where}.sequence[{number}]"), each.get("enabled", True))
+        for number, each in enumerate(entry(value, "sequence", list, where))
+    ]
     first = None
-    for number, keyframe in enumerate(entry(value, "sequence", list, where)):
-        frame = entry(keyframe, "frame", int, f"{where}.sequence[{number}]")
+    for frame, enabled in sorted(keyframes, key=lambda each: each[0]):
         if first is None:
             first = frame
-        if not keyframe.get("enabled", True):
+        if not enabled:
             yield first, frame
             first = None
     if first is not None:
