@@ -71,7 +71,7 @@ def test_a_run_on_segments(recordings, tmp_path, capsysbinary):
     paths = [key, str(recordings / "labels.csv")]
     assert main(["predict", *paths, "--run", str(packed.folder), "--json"]) == 0
     videos = {v["path"]: v for v in json.loads(capsysbinary.readouterr().out)["videos"]}
-    assert len(videos) == len({key, *(str(recordings / f"{p}#t={s},{e}") for p, _, s, e in ROWS)})
+    assert len(videos) == len({key, *(str(recordings / f"{p}#t={s},{e:g}") for p, _, s, e in ROWS)})
     assert videos[key]["top"][0]["class"] == trained[0]["top1"]
 
 
