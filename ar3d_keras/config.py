@@ -146,6 +146,10 @@ class DataConfig(AugmentConfig):
     """Height and width that frames are resized to before the crop. Default: 128 171 for clips of 112x112, in proportion for other sizes."""
     stride: Count = 4
     """Largest step between the frames of a clip: the largest of S, S-1, ..., 1 for which the video is longer than the clip."""
+    fps: Annotated[float, Range(0, exclude=(0, math.inf))] | None = None
+    """Frames per second of a clip, whatever the frame rate of the video: frames are chosen by their time stamps, and `stride` is not used. Default: the frames of the video, at a stride."""
+    clip_seconds: Annotated[float, Range(0, exclude=(0, math.inf))] | None = None
+    """Seconds that a clip spans: another way to give `fps`, which is `frames` divided by it."""
     flip: bool = True
     """Mirror half of the training clips. Switch it off where left and right are different actions."""
     flow: Flow | None = None
@@ -161,6 +165,8 @@ class DataConfig(AugmentConfig):
                 f"`resize` {self.resize[0]} {self.resize[1]} is smaller than the clip, "
                 f"{self.height}x{self.width}: give a larger resize, or a smaller `height` and `width`"
             )
+        if self.fps and self.clip_seconds:
+            raise UserError("`fps` and `clip_seconds` cannot be combined: give one of them")
         scheme = self.split_scheme
         if scheme is None:  # its default depends on the data, or is kfold: see `resolved`
             return

@@ -162,7 +162,13 @@ def next_to_label(
     classifier = open_classifier(run, None, Path(runs_dir))
     threads = decoding_threads(workers)
     with reporter.bar("checking", len(catalog), "videos") as update:
-        scanned = scan(catalog, workers=threads, progress=update, clip_segments=True)
+        scanned = scan(
+            catalog,
+            workers=threads,
+            progress=update,
+            clip_segments=True,
+            fps=classifier.shape.fps,
+        )
     for path, reason in scanned.unreadable.items():
         reporter.log(f"skipped: {path!r}: {reason}")
     videos = [video for video in catalog.videos if video.key in scanned.frames]

@@ -11,7 +11,7 @@ from ar3d_keras.inference.forward import check_finite, predict_batches
 from ar3d_keras.inference.limits import check_options
 from ar3d_keras.inference.timeline import check_window_memory, clips_of
 from ar3d_keras.videos.camera import Camera
-from ar3d_keras.videos.sampling import full_span
+from ar3d_keras.videos.sampling import frames_at, full_span
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ def watch(
         live=True,
     )
     shape, frame_rate = classifier.shape, camera.rate
+    if not seconds and shape.fps:
+        seconds = full_span(shape) / shape.fps
     length = max(1, round(seconds * frame_rate) if seconds else full_span(shape))
     check_window_memory(length / frame_rate, length, shape)
     step = max(1, round(hop * frame_rate)) if hop else length
@@ -75,7 +77,11 @@ def watch(
     camera.hold(length, (shape.resize_height, shape.resize_width))
     seen, time, wanted = 0, 0.0, length
     while latest := camera.latest(wanted, seen=seen):
-        window = np.stack(list(clips_of(latest.frames, shape, clips=clips, crops=crops)))
+        frames, count = list(latest.frames), len(latest.frames)
+        if shape.fps:  # the frames of a camera are as far apart as its rate says
+            times = np.arange(count) / frame_rate
+            frames = [frames[n] for n in frames_at(times, count / frame_rate, shape.fps)]
+        window = np.stack(list(clips_of(frames, shape, clips=clips, crops=crops)))
         parts = (window[at : at + batch_size] for at in range(0, len(window), batch_size))
         batches = ((part, np.full(len(part), -1)) for part in parts)
         outputs, _, _ = predict_batches(classifier.network, batches, batch_size)

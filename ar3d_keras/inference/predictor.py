@@ -187,7 +187,13 @@ def _whole(
 ) -> list[Prediction]:
     """Predicts each video as evaluation does."""
     with reporter.bar("checking", len(catalog), "videos") as update:
-        scanned = scan(catalog, workers=workers, progress=update, clip_segments=True)
+        scanned = scan(
+            catalog,
+            workers=workers,
+            progress=update,
+            clip_segments=True,
+            fps=classifier.shape.fps,
+        )
     videos = [video for video in catalog.videos if video.key in scanned.frames]
     outputs: dict[str, np.ndarray] = {}
     failures = dict(scanned.unreadable)

@@ -4,7 +4,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -16,7 +16,7 @@ from ar3d_keras.inference.forward import predict_batches
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.flow import with_flow
 from ar3d_keras.videos.reader import ASSUMED_RATE, load_cv2, read_header, timed_frames
-from ar3d_keras.videos.sampling import ClipShape, ClipSpec, uniform_clip
+from ar3d_keras.videos.sampling import ClipShape, ClipSpec, frames_at, uniform_clip
 
 Frame = TypeVar("Frame")
 Item = TypeVar("Item")
@@ -35,12 +35,20 @@ class Window(Generic[Frame]):
         end: seconds.
         first: the number of its first frame in the video, from 0.
         frames: at least one.
+        times: of the frames, in seconds.
     """
 
     start: float
     end: float
     first: int
     frames: tuple[Frame, ...]
+    times: tuple[float, ...] = field(default=(), compare=False)
+
+    def sampled(self, fps: float | None) -> np.ndarray:
+        """The places of the frames that a clip is cut out of: int64 (n,); see `frames_at`."""
+        if fps is None:
+            return np.arange(len(self.frames))
+        return frames_at(np.subtract(self.times, self.start), self.end - self.start, fps)
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,8 @@ def windows(
     time = 0.0
 
     def window_to(end: float) -> Window[Frame]:
-        return Window(window * hop, end, first, tuple(frame for _, frame in held))
+        times = tuple(time for time, _ in held)
+        return Window(window * hop, end, first, tuple(frame for _, frame in held), times)
 
     for time, frame in timed:
         while time >= window * hop + seconds - ROUNDING:
@@ -223,7 +232,8 @@ def timeline(
             waiting: list[np.ndarray] = []
             for window in small_windows(path, shape, seconds=seconds, hop=hop, threads=threads):
                 times.append((window.start, window.end))
-                for clip in clips_of(window.frames, shape, clips=clips, crops=crops):
+                shown = [window.frames[place] for place in window.sampled(shape.fps)]
+                for clip in clips_of(shown, shape, clips=clips, crops=crops):
                     waiting.append(clip)
                     if len(waiting) == batch_size:
                         yield np.stack(waiting), np.full(batch_size, -1)

@@ -237,6 +237,8 @@ def _checked_shape(
         raise UserError(
             "`clip_shape` must have a resize of at least the clip's size and a stride of at least 1"
         )
+    if shape.fps is not None and not 0 < shape.fps < math.inf:
+        raise UserError(f"`clip_shape` must have an fps above 0, not {shape.fps}")
     if needs_flow != (shape.flow is not None):
         need = "needs" if needs_flow else "takes no"
         raise UserError(f"`clip_shape` has flow {shape.flow}, but the network {need} optical flow")

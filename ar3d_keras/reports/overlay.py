@@ -102,7 +102,7 @@ def _write(
     """Writes the overlay to `file` and returns the number of its frames."""
     cv2, shape, header = load_cv2(), classifier.shape, read_header(video)
     rate = header.rate or ASSUMED_RATE
-    seconds = window_seconds or full_span(shape) / rate
+    seconds = window_seconds or full_span(shape) / (shape.fps or rate)
     looks = _looks(classifier, prediction, video, seconds, hop_seconds or seconds, threads)
     writer: VideoWriter | None = None
     number, look, coming = 0, None, next(looks, None)
@@ -166,13 +166,15 @@ def _looks(
         segment = next(segments, None)
         probabilities = prediction.probabilities if segment is None else segment.probabilities
         assert probabilities is not None  # a failed prediction has no overlay
-        spec = uniform_clip(len(window.frames), shape, clips=1, crops=1, index=0)
-        maps = _maps(classifier, cut(window.frames, spec, shape), int(probabilities.argmax()))
+        places = window.sampled(shape.fps)
+        spec = uniform_clip(len(places), shape, clips=1, crops=1, index=0)
+        clip = cut([window.frames[place] for place in places], spec, shape)
+        maps = _maps(classifier, clip, int(probabilities.argmax()))
         inner = _inner(len(maps))
         yield _Look(
             window.first,
             len(window.frames),
-            window.first + spec.window[inner],
+            window.first + places[spec.window[inner]],
             maps[inner],
             _label(prediction, probabilities),
         )

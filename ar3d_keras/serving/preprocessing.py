@@ -21,7 +21,7 @@ def centre_window(available: Any, shape: ClipShape) -> Any:
     import tensorflow as tf
 
     available = available[..., tf.newaxis]
-    strides = tf.range(shape.stride, 0, -1)
+    strides = tf.range(1 if shape.fps else shape.stride, 0, -1)
     fitting = tf.where(available // strides > shape.frames, strides, 1)
     stride = tf.reduce_max(fitting, axis=-1, keepdims=True)
     start = tf.maximum(0, available - stride * (shape.frames - 1) - 1) // 2

@@ -17,7 +17,7 @@ from ar3d_keras.videos.keyframes import FrameIndex
 from ar3d_keras.videos.pack_index import is_pack
 from ar3d_keras.videos.reader import ReadError, decoding_threads, frame_index
 from ar3d_keras.videos.sampling import ClipShape
-from ar3d_keras.videos.segments import by_file
+from ar3d_keras.videos.segments import by_file, stretch
 from ar3d_keras.videos.video import Video
 
 Stretch = tuple[float, float]
@@ -72,13 +72,14 @@ def with_background(
     lengths = []
     for path, segments in rows.items():
         for video in segments:
-            start, end = _stretch(video, indexes[path].end)
+            start, end = stretch(video, indexes[path].end)
             seconds[video.label] += max(0.0, end - start)
             lengths.append(max(0.0, end - start))
     if not lengths:
         return catalog
     periods = [index.end / len(index.times) for index in indexes.values()]
-    length = max(statistics.median(lengths), shape.frames * max(periods))
+    period = 1 / shape.fps if shape.fps else max(periods)
+    length = max(statistics.median(lengths), shape.frames * period)
     wanted = statistics.median(seconds.values())
     pieces = [
         (path, piece)
@@ -125,14 +126,10 @@ def _indexes(
     return found
 
 
-def _stretch(video: Video, end: float) -> Stretch:
-    return video.start or 0.0, end if video.end is None else min(video.end, end)
-
-
 def _gaps(segments: Sequence[Video], end: float) -> list[Stretch]:
     """The stretches of a file between its segments."""
     gaps, reached = [], 0.0
-    for first, last in sorted(_stretch(video, end) for video in segments):
+    for first, last in sorted(stretch(video, end) for video in segments):
         if first > reached:
             gaps.append((reached, first))
         reached = max(reached, last)

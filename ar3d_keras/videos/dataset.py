@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ar3d_keras.config import AugmentConfig, DataConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
@@ -45,7 +47,8 @@ class Dataset:
         shape: the geometry of the clips.
         pack: the pack that holds the frames; None: they are decoded from the videos.
         damaged: key -> what is missing, for the videos of which only a part can be decoded.
-        numbers: key -> the frames of its file that a segment consists of.
+        numbers: key -> the frames of its file, or of what a pack holds of it, that a video consists
+            of; a video that is not in here consists of all of them.
     """
 
     split: Split
@@ -54,7 +57,7 @@ class Dataset:
     shape: ClipShape
     pack: Pack | None = None
     damaged: dict[str, str] = dataclasses.field(default_factory=dict)
-    numbers: dict[str, Sequence[int]] = dataclasses.field(default_factory=dict)
+    numbers: dict[str, Sequence[int] | np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -86,7 +89,7 @@ class Dataset:
         videos = [v for v in self.split.videos(name) if v.key not in self.unreadable]
         rest = videos, self.frames, self.class_names, self.shape, views
         if self.pack:
-            return PackSource(self.pack, *rest)
+            return PackSource(self.pack, *rest, numbers=self.numbers)
         return VideoSource(self.split.catalog.root, *rest, numbers=self.numbers)
 
 
@@ -111,7 +114,8 @@ def clip_shape(config: DataConfig) -> ClipShape:
     """The geometry of the clips of a configuration."""
     resize = config.resize or resize_for(config.height, config.width)
     flow = None if config.flow == "none" else config.flow
-    return ClipShape(config.frames, config.height, config.width, *resize, config.stride, flow)
+    fps = config.frames / config.clip_seconds if config.clip_seconds else config.fps
+    return ClipShape(config.frames, config.height, config.width, *resize, config.stride, flow, fps)
 
 
 def open_dataset(
@@ -154,7 +158,13 @@ def open_dataset(
                 f"`ar3d pack --flow {shape.flow}` computes it once"
             )
         with reporter.bar("checking", len(catalog), "videos") as update:
-            scanned = scan(catalog, workers=workers, progress=update, clip_segments=clip_segments)
+            scanned = scan(
+                catalog,
+                workers=workers,
+                progress=update,
+                clip_segments=clip_segments,
+                fps=shape.fps,
+            )
     split = _with_copies(split, scanned, splits, reporter)
     dataset = Dataset(
         split, scanned.frames, scanned.unreadable, shape, pack, scanned.damaged, scanned.numbers
@@ -206,4 +216,4 @@ def _scan_pack(
                 f"{len(damaged)} of {len(pack.videos)} videos in the pack {pack.root} are damaged "
                 f"(first: {path}: {reason}): copy the pack again from where it is whole, or {AGAIN}"
             )
-    return pack.scan(catalog.videos)
+    return pack.scan(catalog.videos, fps=shape.fps)

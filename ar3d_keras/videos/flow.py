@@ -107,7 +107,7 @@ def read_with_flow(
     *,
     available: int,
     name: str,
-    numbers: Sequence[int] | None = None,
+    numbers: Sequence[int] | np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decodes the frames of a window and the frames after them, and estimates the flow.
 
@@ -134,7 +134,9 @@ def read_with_flow(
     )
 
 
-def in_file(window: Sequence[int] | np.ndarray, numbers: Sequence[int] | None) -> np.ndarray:
+def in_file(
+    window: Sequence[int] | np.ndarray, numbers: Sequence[int] | np.ndarray | None
+) -> np.ndarray:
     """The numbers in the file of a video's frames; `numbers` as for `read_with_flow`."""
     return np.asarray(window) if numbers is None else np.array([numbers[n] for n in window])
 

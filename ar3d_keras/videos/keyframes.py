@@ -114,6 +114,17 @@ def index_file(path: Path, step: float, *, threads: int = 1) -> FrameIndex:
     return index
 
 
+def worth_a_seek(index: FrameIndex, wanted: Sequence[int]) -> bool:
+    """Whether frames, in rising order, are decoded sooner from the key frames before them."""
+    position, keyframes = 0, index.keyframes
+    for number in wanted if len(keyframes) else ():
+        before = keyframes[np.searchsorted(keyframes, number, side="right") - 1]
+        if before > position + WORTH_A_SEEK:
+            return True
+        position = number + 1
+    return False
+
+
 def read_from_keyframes(
     path: Path, index: FrameIndex, wanted: Sequence[int]
 ) -> Iterator[np.ndarray]:

@@ -15,21 +15,26 @@ All frames are kept, because a window may start at any of them: a pack gives the
 that its videos give and, with codec raw, the same clips bit for bit.
 """
 
+import base64
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Video, stamp
 from ar3d_keras.videos.reader import load_cv2
 
-# 2 added flow, 3 the hash and the damage of each video, 4 segments; all are optional when reading.
+# 2 added flow, 3 the hash and the damage of each video, 4 segments and times; all are optional when reading.
 VERSION, VERSIONS = 4, (1, 2, 3, 4)
+_TICKS = 1_000_000  # a second
 INDEX, JOURNAL = "pack.json", "packing.jsonl"
 # Why a video is not in a pack that was closed before it was finished.
 NOT_PACKED = "not packed: the pack was closed before its turn"
@@ -85,6 +90,7 @@ class PackedVideo:
         crc: CRC-32 of its table.
         damage: what is missing of it, else None; see `inspection`.
         hash: of its file's content (see `scan.content_hash`); None in a pack of version 1 or 2.
+        clock: the times of its frames, compressed (see `times`); None in an older pack.
     """
 
     video: Video
@@ -98,6 +104,14 @@ class PackedVideo:
     crc: int = 0
     damage: str | None = None
     hash: str | None = None
+    clock: str | None = None
+
+    def times(self) -> tuple[np.ndarray, float]:
+        """Seconds since the start of the video, float64 (frames,), and those until its end."""
+        assert self.clock is not None, "`Pack.require` refuses a pack without times"
+        steps = np.frombuffer(zlib.decompress(base64.b64decode(self.clock)), "<i8")
+        times = np.cumsum(steps) / _TICKS
+        return times[:-1], float(times[-1])
 
     def to_json(self) -> dict[str, Any]:
         """Flat; `from_json` is its inverse."""
@@ -111,6 +125,13 @@ class PackedVideo:
         names = [name for name in Video.__dataclass_fields__ if name in rest]
         video = Video(**{name: rest.pop(name) for name in names})
         return cls(video, **rest)
+
+
+def clock_of(times: Sequence[float], duration: float) -> str:
+    """What `PackedVideo.times` decodes, exact to a microsecond: the steps, deflated, in base64."""
+    ticks = np.rint(np.append(np.asarray(times, np.float64), duration) * _TICKS)
+    steps = np.diff(ticks, prepend=0).astype("<i8")
+    return base64.b64encode(zlib.compress(steps.tobytes(), 9)).decode()
 
 
 def shard_name(number: int) -> str:

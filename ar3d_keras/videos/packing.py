@@ -13,6 +13,7 @@ import errno
 import functools
 import hashlib
 import itertools
+import math
 import os
 import shutil
 import tempfile
@@ -37,6 +38,7 @@ from ar3d_keras.videos.pack_index import (
     NOT_PACKED,
     PackedVideo,
     PackSettings,
+    clock_of,
     shard_name,
     write_index,
 )
@@ -46,12 +48,12 @@ from ar3d_keras.videos.reader import (
     ReadError,
     damage,
     every_frame,
+    frame_index,
     load_cv2,
-    rate_of,
     timed_frames,
 )
 from ar3d_keras.videos.scan import content_hash
-from ar3d_keras.videos.segments import check_inside, ends, starts
+from ar3d_keras.videos.segments import check_inside, ends, starts, stretch
 
 SHARD_BYTES = 1 << 30
 # A decoded video waits for its turn in memory up to this size, above it in a file beside the pack.
@@ -253,12 +255,13 @@ class _Packing:
             if any(video.is_segment for video in videos):
                 found = self._decode_segments(path, videos, content, stop)
             else:
+                index = frame_index(path)  # it counts the frames too, which `every_frame` needs
                 table = _Table(content)
                 for parts in encoded_frames(path, self.settings):
                     if stop.is_set():
                         break
-                    table.add(parts)
-                table.finish()
+                    table.add(parts, index.times[table.frames])
+                table.finish(index.end)
                 found = [(videos[0], table)]
             digest, lost = content_hash(path), damage(path)
         except ReadError as error:
@@ -277,6 +280,7 @@ class _Packing:
                 crc=table.crc,
                 damage=lost,
                 hash=digest,
+                clock=clock_of(table.times, table.duration),
             )
             if table.frames
             else PackedVideo(video, size, mtime_ns, reason=f"it lies in a missing part: {lost}")
@@ -297,21 +301,21 @@ class _Packing:
         growing: dict[str, tuple[Video, _Table]] = {}
         found: dict[str, tuple[Video, _Table]] = {}
 
-        def finish(key: str) -> None:
-            found[key] = growing.pop(key)
-            table = found[key][1]
-            table.finish()
+        def finish(key: str, file_end: float) -> None:
+            video, table = found[key] = growing.pop(key)
+            start, end = stretch(video, file_end)
+            table.finish(end - start)
             table.content.seek(0)
             shutil.copyfileobj(table.content, content, 1 << 20)
             table.content.close()
 
-        last = 0.0
+        last = file_end = 0.0
         try:
             for last, parts in _timed_parts(path, self.settings):
                 if stop.is_set():
                     break
                 for key in [key for key, (video, _) in growing.items() if ends(video, last)]:
-                    finish(key)
+                    finish(key, math.inf)
                 while waiting and starts(waiting[0], last):
                     video = waiting.popleft()
                     spool = tempfile.SpooledTemporaryFile(  # noqa: SIM115
@@ -319,13 +323,15 @@ class _Packing:
                     )
                     growing[video.key] = video, _Table(spool)
                     if ends(video, last):
-                        finish(video.key)
+                        finish(video.key, math.inf)
                 if growing:
                     encoded = parts()
-                    for _, table in growing.values():
-                        table.add(encoded)
+                    for video, table in growing.values():
+                        table.add(encoded, last - (video.start or 0.0))
+            # Only this asks for the end of the last frame, which costs another pass.
+            file_end = frame_index(path).end if growing else last
             for key in list(growing):
-                finish(key)
+                finish(key, file_end)
         finally:
             for _, table in growing.values():
                 table.content.close()
@@ -334,7 +340,7 @@ class _Packing:
         for video, table in () if stop.is_set() else found.values():
             if table.frames or not lost:
                 check_inside(
-                    video, table.frames, last, last + 1 / rate_of(path), self.catalog.root,
+                    video, table.frames, last, file_end, self.catalog.root,
                     clip=self.clip_segments or bool(lost),
                 )  # fmt: skip
         return list(found.values())
@@ -440,23 +446,29 @@ class _Table:
         frames: number of frames.
         length: bytes, table included, after `finish`.
         crc: CRC-32 of the table, after `finish`.
+        times: of the frames, in seconds since the start of the video.
+        duration: seconds until its end, after `finish`.
     """
 
     def __init__(self, content: IO[bytes]):
         self.content, self.frames, self.length, self.crc = content, 0, 0, 0
+        self.times: list[float] = []
+        self.duration = 0.0
         self._rows: list[tuple[int, int]] = []  # of each frame
         self._flows: list[bytes] = []
 
-    def add(self, parts: tuple[bytes, ...]) -> None:
-        """Appends a frame and its flow, if there is one."""
+    def add(self, parts: tuple[bytes, ...], seconds: float) -> None:
+        """Appends a frame and its flow, if there is one, and its time."""
         frame, *flow = parts
+        self.times.append(seconds)
         self.length += self.content.write(frame)
         self._rows.append((len(frame), zlib.crc32(frame)))
         self._flows += flow
         self.frames += 1
 
-    def finish(self) -> None:
+    def finish(self, duration: float) -> None:
         """Appends the flows and the table."""
+        self.duration = duration
         if self._flows:  # a segment's last frame has no next frame, as the last one of a file
             size = len(zlib.decompress(self._flows[-1]))
             still = zlib.compress(bytes([STILL]) * size)

@@ -13,6 +13,7 @@ import numpy as np
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
 from ar3d_keras.videos.pack_index import (
+    AGAIN,
     PackedVideo,
     PackSettings,
     is_pack,
@@ -20,7 +21,7 @@ from ar3d_keras.videos.pack_index import (
     shard_name,
 )
 from ar3d_keras.videos.reader import ReadError, load_cv2, mirror
-from ar3d_keras.videos.sampling import ClipShape, ClipSpec
+from ar3d_keras.videos.sampling import ClipShape, ClipSpec, frames_at
 from ar3d_keras.videos.scan import Scan
 
 GONE = (-1, -1)
@@ -93,9 +94,13 @@ class Pack:
         """Size of all shards."""
         return sum(packed.length for packed in self.videos)
 
-    def scan(self, videos: Sequence[Video]) -> Scan:
-        """The result of `scan` on the original videos, without decoding anything."""
+    def scan(self, videos: Sequence[Video], *, fps: float | None = None) -> Scan:
+        """The result of `scan` on the original videos, without decoding anything.
+
+        `Scan.numbers` counts the frames that the pack holds of a video, from 0.
+        """
         frames, unreadable, damaged, hashes = {}, {}, {}, {}
+        numbers: dict[str, Sequence[int] | np.ndarray] = {}
         for key in (video.key for video in videos):
             packed = self._places.get(key)
             if packed is None:
@@ -104,11 +109,15 @@ class Pack:
                 unreadable[key] = packed.reason
             else:
                 frames[key] = packed.frames
+                if fps:
+                    times, duration = packed.times()
+                    numbers[key] = frames_at(times, duration, fps)
+                    frames[key] = len(numbers[key])
                 if packed.damage:
                     damaged[key] = packed.damage
                 if packed.hash:
                     hashes[key] = packed.hash
-        return Scan(frames, unreadable, damaged, hashes)
+        return Scan(frames, unreadable, damaged, hashes, numbers)
 
     def changed(self) -> list[str]:
         """Paths of the videos whose original file has changed since it was packed."""
@@ -131,6 +140,16 @@ class Pack:
                 f"{self.root} holds frames of {mine[0]}x{mine[1]} and this run resizes to "
                 f"{wanted[0]}x{wanted[1]}: set `resize` to {mine[0]} {mine[1]}, or pack again with "
                 f"`ar3d pack --resize {wanted[0]} {wanted[1]}`"
+            )
+        if shape.fps and any(packed.frames and not packed.clock for packed in self.videos):
+            raise UserError(
+                f"{self.root} was made by an earlier version and has no time stamps, which `fps` "
+                f"needs: {AGAIN}"
+            )
+        if shape.fps and shape.flow:
+            raise UserError(
+                f"{self.root} holds the flow between the frames of the files, and `fps` needs that "
+                "between the frames of a clip: give the videos themselves as `data`"
             )
         if shape.flow and shape.flow != self.settings.flow:
             there = self.settings.flow

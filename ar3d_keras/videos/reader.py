@@ -30,6 +30,7 @@ from ar3d_keras.videos.keyframes import (
     index_file,
     known_index,
     read_from_keyframes,
+    worth_a_seek,
 )
 from ar3d_keras.videos.opencv import load_cv2, silence_cv2
 
@@ -324,7 +325,7 @@ def _from_file(path: Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
     """The wanted frames, in rising order; each takes the memory of the one before."""
     done = 0
     index = known_index(path)
-    if index and len(index.keyframes):
+    if index and worth_a_seek(index, wanted):
         try:
             for frame in read_from_keyframes(path, index, wanted):
                 yield frame

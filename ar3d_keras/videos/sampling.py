@@ -6,6 +6,7 @@ workers, from videos or a pack, and in a resumed run.
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ class ClipShape:
         resize_width: width of the resized frame before the crop (paper: 171).
         stride: the largest step between two frames of a clip; see `stride_for`.
         flow: the optical flow algorithm (see `flow`); None: no flow.
+        fps: frames a second of a clip, whatever the rate of the file: see `frames_at`. The stride is
+            then 1. None: the frames of the file, at a stride.
     """
 
     frames: int = 16
@@ -35,6 +38,7 @@ class ClipShape:
     resize_width: int = 171
     stride: int = 4
     flow: str | None = None
+    fps: float | None = None
 
     @property
     def array(self) -> tuple[int, int, int, int]:
@@ -89,6 +93,8 @@ def stride_for(available: int, shape: ClipShape) -> int:
     The rule of jfzhang95/pytorch-video-recognition (dataloaders/dataset.py, process_video),
     the code that the paper's split and sizes come from.
     """
+    if shape.fps:
+        return 1
     for stride in range(shape.stride, 1, -1):
         if available // stride > shape.frames:
             return stride
@@ -97,7 +103,9 @@ def stride_for(available: int, shape: ClipShape) -> int:
 
 def full_span(shape: ClipShape) -> int:
     """Number of frames of the shortest video whose clip has the largest stride; see `stride_for`."""
-    return (shape.frames + 1) * shape.stride if shape.stride > 1 else shape.frames
+    if shape.fps or shape.stride == 1:
+        return shape.frames
+    return (shape.frames + 1) * shape.stride
 
 
 def window(available: int, start: int, stride: int, frames: int) -> np.ndarray:
@@ -284,6 +292,31 @@ def uniform_clip(
     return ClipSpec(window(available, start, stride, shape.frames), top, left)
 
 
+_TICKS = 1_000_000  # a second
+_ROUNDING = 500  # ticks: containers round the time of a frame to a millisecond
+
+
+def frames_at(times: Sequence[float] | np.ndarray, duration: float, fps: float) -> np.ndarray:
+    """The frames that a video shows at regular moments: 0, 1/fps, 2/fps, ... before its end.
+
+    At each moment that is the last frame whose time stamp is at or before it. So versions of one
+    recording at different frame rates give the same moments, and a slower version repeats frames.
+
+    Args:
+        times: (frames,) seconds since the start of the video, rising.
+        duration: seconds until the end of its last frame.
+        fps: moments a second.
+
+    Returns:
+        int64 (n,), numbers of frames, at least one, not falling.
+    """
+    ticks = np.rint(np.asarray(times, np.float64) * _TICKS).astype(np.int64)
+    count = max(1, math.ceil((round(duration * _TICKS) - _ROUNDING) * fps / _TICKS))
+    moments = np.floor(np.arange(count) * (_TICKS / fps)).astype(np.int64) + _ROUNDING
+    # Before the first frame of a segment, the segment shows that one.
+    return np.maximum(np.searchsorted(ticks, moments, side="right") - 1, 0)
+
+
 def epoch_order(videos: int, *, seed: int, epoch: int) -> np.ndarray:
     """The order in which an epoch visits its videos: int64 (videos,), a permutation."""
     # The third number separates this stream from that of the specs, whose index starts at 0.
@@ -297,8 +330,11 @@ def protocol(shape: ClipShape, *, clips: int, crops: int) -> str:
         views = "1 centre clip x 1 centre crop"
     else:
         views = f"{clips} clip(s) x {crops} crop(s) a video, probabilities averaged"
+    rate = f"at stride {shape.stride} or the next that fits"
+    if shape.fps:
+        rate = f"{shape.fps:g} a second by their time stamps"
     return (
-        f"{views}; {shape.frames} frames at stride {shape.stride} or the next that fits, "
+        f"{views}; {shape.frames} frames {rate}, "
         f"resized to {shape.resize_width}x{shape.resize_height}, "
         f"cropped to {shape.width}x{shape.height}; float32"
     )

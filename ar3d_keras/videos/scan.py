@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from ar3d_keras import atomic
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.frame_folder import frame_files, is_folder
 from ar3d_keras.videos.inspection import Facts, known_facts, remember, stamp
 from ar3d_keras.videos.reader import ReadError, count_frames, frame_index
-from ar3d_keras.videos.segments import by_file, check_inside, frames_of
+from ar3d_keras.videos.sampling import frames_at
+from ar3d_keras.videos.segments import by_file, check_inside, frames_of, stretch
 
 
 @dataclass(frozen=True)
@@ -28,15 +31,15 @@ class Scan:
         unreadable: key -> reason, for the videos without a decodable frame.
         damaged: key -> what is missing, for the videos of which only a part can be decoded.
         hashes: key -> `content_hash` of the file, for the videos in `frames`.
-        numbers: key -> which frames of its file a segment consists of; a video that is not in here
-            consists of all of them.
+        numbers: key -> which frames of its file a video consists of, where that is a segment or
+            sampled in time; a video that is not in here consists of all of them.
     """
 
     frames: dict[str, int]
     unreadable: dict[str, str]
     damaged: dict[str, str] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
-    numbers: dict[str, Sequence[int]] = field(default_factory=dict)
+    numbers: dict[str, Sequence[int] | np.ndarray] = field(default_factory=dict)
 
 
 class _Entry(NamedTuple):
@@ -55,6 +58,7 @@ def scan(
     workers: int,
     progress: Callable[[int], None] = lambda done: None,
     clip_segments: bool = False,
+    fps: float | None = None,
 ) -> Scan:
     """Decodes every file once (about 10 ms for a UCF-101 video, one thread).
 
@@ -67,6 +71,8 @@ def scan(
         workers: threads; decoding releases Python's global lock.
         progress: called with the number of videos done.
         clip_segments: whether a segment may end beyond its file.
+        fps: frames a second that a video consists of, see `sampling.frames_at`; None: those that it
+            has.
 
     Raises:
         UserError: a segment contains no frame, or ends beyond its file.
@@ -83,15 +89,15 @@ def scan(
         facts = Facts(entry.frames, entry.damage, entry.fast)
         remember(catalog.root / path, facts, entry.stamp)
     unreadable: dict[str, str] = {}
-    segmented = by_file(catalog.videos)
-    todo = [path for path in stamps if path not in entries or path in segmented]
+    timed = stamps if fps else by_file(catalog.videos)
+    todo = [path for path in stamps if path not in entries or path in timed]
     # A long file is decoded by the threads that have no file of their own.
     threads = max(1, workers // max(1, len(todo)))
 
     def look(path: str) -> _Entry | str:
         try:
             video = catalog.root / path
-            if path in segmented:
+            if path in timed:
                 frame_index(video, threads=threads)
                 if path in entries:
                     return entries[path]
@@ -118,11 +124,15 @@ def scan(
         # Ctrl-C keeps what was scanned so far, and a scan of one split keeps the other splits.
         if entries.items() - known.items():
             _store(cache, known | entries)
-    return _by_video(catalog, entries, unreadable, clip_segments)
+    return _by_video(catalog, entries, unreadable, clip_segments, fps)
 
 
 def _by_video(
-    catalog: Catalog, entries: Mapping[str, _Entry], reasons: Mapping[str, str], clip: bool
+    catalog: Catalog,
+    entries: Mapping[str, _Entry],
+    reasons: Mapping[str, str],
+    clip: bool,
+    fps: float | None,
 ) -> Scan:
     """The scan of files as that of the videos and segments in them."""
     found = Scan({}, {})
@@ -132,20 +142,23 @@ def _by_video(
             found.unreadable[key] = reasons[video.path]
             continue
         entry = entries[video.path]
-        count = entry.frames
-        if video.is_segment:
+        numbers: Sequence[int] | np.ndarray = range(entry.frames)
+        if video.is_segment or fps:
             index = frame_index(catalog.root / video.path)
-            numbers = frames_of(video, index.times)
-            count = len(numbers)
-            if not count and entry.damage:
+            own = numbers = frames_of(video, index.times)
+            if not own and entry.damage:
                 found.unreadable[key] = f"it lies in a part that is missing: {entry.damage}"
                 continue
             check_inside(
-                video, count, float(index.times[-1]), index.end, catalog.root,
+                video, len(own), float(index.times[-1]), index.end, catalog.root,
                 clip=clip or bool(entry.damage),
             )  # fmt: skip
+            if fps:
+                start, end = stretch(video, index.end)
+                times = index.times[own.start : own.stop] - start
+                numbers = own.start + frames_at(times, end - start, fps)
             found.numbers[key] = numbers
-        found.frames[key], found.hashes[key] = count, entry.hash
+        found.frames[key], found.hashes[key] = len(numbers), entry.hash
         if entry.damage:
             found.damaged[key] = entry.damage
     return found

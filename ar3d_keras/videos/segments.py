@@ -132,6 +132,11 @@ def _end(video: Video) -> float:
     return math.inf if video.end is None else video.end
 
 
+def stretch(video: Video, end: float) -> tuple[float, float]:
+    """The start and end of a video in a file that ends at `end`, in seconds."""
+    return video.start or 0.0, min(_end(video), end)
+
+
 def starts(video: Video, time: float) -> bool:
     """Whether a frame at this second is not before a segment, whose frames are start <= t < end."""
     return (video.start or 0.0) - ROUNDING <= time

@@ -69,10 +69,12 @@ class ClipSource(abc.ABC):
 
     Args:
         videos: the labelled videos.
-        frames: the number of frames that can be read, by `Video.key` (see `scan`).
+        frames: the number of frames of each video, by `Video.key` (see `scan`).
         class_names: the class names, in the order of the labels.
         shape: the geometry of every clip.
         sampler: how clips are cut out of a video.
+        numbers: which frames of its file, or of what a pack holds of it, a video consists of, by
+            `Video.key`; a video that is not in there consists of all of them (see `scan`).
     """
 
     def __init__(
@@ -82,13 +84,14 @@ class ClipSource(abc.ABC):
         class_names: Sequence[str],
         shape: ClipShape,
         sampler: ClipSampler,
+        numbers: Mapping[str, Sequence[int] | np.ndarray] | None = None,
     ):
         self.videos, self.shape = videos, shape
         places = {None: -1} | {name: place for place, name in enumerate(class_names)}
         self.labels = np.array([places[video.label] for video in videos], np.int64)
         self.clips_per_video = sampler.per_video
         self.failures: dict[str, str] = {}
-        self._frames, self._sampler = frames, sampler
+        self._frames, self._sampler, self._numbers = frames, sampler, numbers or {}
 
     def __len__(self) -> int:
         """The number of clips: videos x clips_per_video."""
@@ -138,14 +141,17 @@ class VideoSource(ClipSource):
     Args:
         root: of the videos' paths.
         videos_and_sampler: see `ClipSource`.
-        numbers: `Video.key` -> the frames of the file that a segment consists of (see `scan`).
+        numbers: see `ClipSource`.
     """
 
     def __init__(
-        self, root: Path, *videos_and_sampler, numbers: Mapping[str, Sequence[int]] | None = None
+        self,
+        root: Path,
+        *videos_and_sampler,
+        numbers: Mapping[str, Sequence[int] | np.ndarray] | None = None,
     ):
-        super().__init__(*videos_and_sampler)
-        self.root, self._numbers = Path(root), numbers or {}
+        super().__init__(*videos_and_sampler, numbers=numbers)
+        self.root = Path(root)
 
     def _clip(
         self, video: Video, spec: ClipSpec, shape: ClipShape, out: np.ndarray | None
@@ -178,11 +184,18 @@ class VideoSource(ClipSource):
 class PackSource(ClipSource):
     """Copies clips out of a pack; they equal those of VideoSource."""
 
-    def __init__(self, pack: Pack, *videos_and_sampler):
-        super().__init__(*videos_and_sampler)
+    def __init__(
+        self,
+        pack: Pack,
+        *videos_and_sampler,
+        numbers: Mapping[str, Sequence[int] | np.ndarray] | None = None,
+    ):
+        super().__init__(*videos_and_sampler, numbers=numbers)
         self.pack = pack
 
     def _clip(
         self, video: Video, spec: ClipSpec, shape: ClipShape, out: np.ndarray | None
     ) -> np.ndarray:
+        if (numbers := self._numbers.get(video.key)) is not None:
+            spec = dataclasses.replace(spec, window=in_file(spec.window, numbers))
         return self.pack.read(video.key, spec, shape, out)
