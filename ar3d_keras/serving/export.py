@@ -77,7 +77,7 @@ def write(network: str | Path, folder: str | Path) -> None:
     archive = keras.export.ExportArchive()
     archive.track(model)
     for name, signature in found.items():
-        archive.add_endpoint(name, signature.function, input_signature=[signature.input])
+        archive.add_endpoint(name, signature.function, input_signature=signature.inputs)
     with writing("the SavedModel"):
         archive.write_out(str(folder), verbose=False)
         if warmup.can_write():

@@ -5,7 +5,11 @@ Only core operations of TensorFlow are used, so that TF Serving can run them.
 
 from typing import Any
 
+import numpy as np
+
 from ar3d_keras.videos.sampling import ClipShape
+
+ROUNDING = 0.0005  # seconds, as in `sampling.frames_at`
 
 
 def centre_window(available: Any, shape: ClipShape) -> Any:
@@ -28,6 +32,34 @@ def centre_window(available: Any, shape: ClipShape) -> Any:
     return (start + stride * tf.range(shape.frames)) % available
 
 
+def timed_window(times: Any, available: Any, shape: ClipShape) -> Any:
+    """The window of the one center clip of frames with time stamps; see `sampling.frames_at`.
+
+    The last frame is shown as long as the frames before it on average.
+
+    Args:
+        times: float32 (batch, n), the time stamps of the frames in seconds, from any start.
+        available: int32 (batch,), how many of them belong to the video, at least 1.
+        shape: the clip geometry, with `fps`.
+
+    Returns:
+        int32 (batch, T), the indices of the clip's frames.
+    """
+    import tensorflow as tf
+
+    times = tf.cast(times, tf.float64) - tf.cast(times[:, :1], tf.float64)
+    last = tf.gather(times, available - 1, batch_dims=1)
+    step = last / tf.cast(tf.maximum(available - 1, 1), tf.float64)
+    moments = tf.math.ceil((last + step - ROUNDING) * shape.fps)
+    virtual = centre_window(tf.maximum(1, tf.cast(moments, tf.int32)), shape)
+    behind = tf.range(tf.shape(times)[1])[tf.newaxis] >= available[:, tf.newaxis]
+    times = tf.where(behind, tf.constant(np.inf, tf.float64), times)
+    shown = tf.searchsorted(
+        times, tf.cast(virtual, tf.float64) / shape.fps + ROUNDING, side="right"
+    )
+    return tf.maximum(shown - 1, 0)
+
+
 def centre_crop(images: Any, shape: ClipShape) -> Any:
     """Resizes images and crops the center: within one gray level of OpenCV's INTER_LINEAR.
 
@@ -47,12 +79,14 @@ def centre_crop(images: Any, shape: ClipShape) -> Any:
     return tf.cast(tf.round(cropped), tf.uint8)
 
 
-def clip_of_frames(frames: Any, shape: ClipShape) -> Any:
+def clip_of_frames(frames: Any, shape: ClipShape, times: Any = None) -> Any:
     """Cuts the center clip out of videos whose frames all have one size.
 
     Args:
         frames: uint8 (batch, at least 1, any height, any width, 3), RGB.
         shape: the clip geometry.
+        times: float32 (batch, as many as frames), time stamps in seconds; None: the frames are the
+            ones that `shape.fps` asks for, or `shape.fps` is None.
 
     Returns:
         uint8 (batch, T, H, W, 3).
@@ -67,6 +101,15 @@ def clip_of_frames(frames: Any, shape: ClipShape) -> Any:
         available, "`frames` holds no frame; a video has at least 1"
     )
     with tf.control_dependencies([some]):
+        if times is not None:
+            rows = tf.repeat(tf.identity(available), tf.shape(frames)[0])
+            timed = tf.transpose(timed_window(times, rows, shape))
+            clip = tf.map_fn(
+                lambda places: centre_crop(tf.gather(frames, places, batch_dims=1), shape),
+                timed,
+                fn_output_signature=tf.TensorSpec((None, shape.height, shape.width, 3), tf.uint8),
+            )
+            return tf.transpose(clip, (1, 0, 2, 3, 4))
         window = centre_window(tf.identity(available), shape)
     # One frame at a time, because 16 frames of 4K take 400 MB.
     clip = tf.map_fn(
@@ -77,7 +120,7 @@ def clip_of_frames(frames: Any, shape: ClipShape) -> Any:
     return tf.transpose(clip, (1, 0, 2, 3, 4))
 
 
-def clip_of_images(encoded: Any, shape: ClipShape) -> tuple[Any, Any]:
+def clip_of_images(encoded: Any, shape: ClipShape, times: Any = None) -> tuple[Any, Any]:
     """Cuts the center clip out of videos whose frames are encoded images.
 
     A damaged image affects only its own row. Only the frames of the clip are decoded. Gray and
@@ -87,6 +130,7 @@ def clip_of_images(encoded: Any, shape: ClipShape) -> tuple[Any, Any]:
         encoded: string (batch, n): JPEG or PNG, each of any size. Empty strings are skipped, so
             rows may have different numbers of frames.
         shape: the clip geometry.
+        times: float32 (batch, n), the time stamp of each image in seconds; see `clip_of_frames`.
 
     Returns:
         clip: uint8 (batch, T, H, W, 3); a frame that cannot be decoded is black.
@@ -99,7 +143,12 @@ def clip_of_images(encoded: Any, shape: ClipShape) -> tuple[Any, Any]:
     empty = tf.cast(encoded == "", tf.int32)
     available = tf.reduce_sum(1 - empty, axis=1)
     frames_first = tf.argsort(empty, axis=1, stable=True)
-    window = centre_window(tf.maximum(available, 1), shape)
+    if times is None:
+        window = centre_window(tf.maximum(available, 1), shape)
+    else:
+        times = tf.concat([times, tf.zeros((rows, 1))], axis=1)
+        times = tf.gather(times, frames_first, batch_dims=1)
+        window = timed_window(times, tf.maximum(available, 1), shape)
     places = tf.gather(frames_first, window, batch_dims=1)
     clip, whole = _decoded(tf.reshape(tf.gather(encoded, places, batch_dims=1), [-1]), shape)
     clip = tf.reshape(clip, (-1, *shape.array))

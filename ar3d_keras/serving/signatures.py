@@ -14,10 +14,19 @@ TOP = 5
 
 
 class Signature(NamedTuple):
-    """A function from one tensor to a dictionary of tensors, and the tensor's specification."""
+    """A function from tensors to a dictionary of tensors, and the tensors' specifications.
 
-    function: Callable[[Any], dict[str, Any]]
+    Only the signatures with time stamps have a second tensor.
+    """
+
+    function: Callable[..., dict[str, Any]]
     input: Any
+    second: Any = None
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The specifications of all tensors."""
+        return [self.input] if self.second is None else [self.input, self.second]
 
 
 def signatures(network: keras.Model, description: Mapping[str, Any]) -> dict[str, Signature]:
@@ -36,6 +45,10 @@ def signatures(network: keras.Model, description: Mapping[str, Any]) -> dict[str
       are not frames, so requests of different lengths fit into one batch: with
       `pad_variable_length_inputs`, TF Serving pads a request with copies of its first element, so
       a request that begins with an empty string is padded with empty strings.
+    - `timed_frames` and `timed_jpeg`, if the clips have a frame rate of their own (`fps`): as
+      `frames` and `jpeg`, with `timestamps` float32 (batch, n) besides, the time of each frame in
+      seconds, rising. The clip's frames are chosen by them, so that any camera fits. `frames` and
+      `jpeg` take frames that are `fps` a second already.
     - `attention`, if the network has a gate: `clip` -> `probabilities` and `attention` float32
       (batch, T, H, W), in 0..1 (see `explanation.attention_map`).
     - `preprocessor`: `unused` string (batch,), any text, because a signature must have an input ->
@@ -73,11 +86,11 @@ def signatures(network: keras.Model, description: Mapping[str, Any]) -> dict[str
             "top_probabilities": best,
         }
 
-    def classify_frames(videos: Any) -> dict[str, Any]:
-        return classify(clip_of_frames(tf.ensure_shape(videos, frames.shape), shape))
+    def classify_frames(videos: Any, times: Any = None) -> dict[str, Any]:
+        return classify(clip_of_frames(tf.ensure_shape(videos, frames.shape), shape, times))
 
-    def classify_images(encoded: Any) -> dict[str, Any]:
-        images, error = clip_of_images(encoded, shape)
+    def classify_images(encoded: Any, times: Any = None) -> dict[str, Any]:
+        images, error = clip_of_images(encoded, shape, times)
         outputs = classify(images)
         good = (error == "")[:, tf.newaxis]
         for name, empty in (
@@ -95,6 +108,10 @@ def signatures(network: keras.Model, description: Mapping[str, Any]) -> dict[str
     if not shape.flow:
         found["frames"] = Signature(classify_frames, frames)
         found["jpeg"] = Signature(classify_images, jpeg)
+    if shape.fps and not shape.flow:
+        timestamps = tf.TensorSpec((None, None), tf.float32, "timestamps")
+        found["timed_frames"] = Signature(classify_frames, frames, timestamps)
+        found["timed_jpeg"] = Signature(classify_images, jpeg, timestamps)
     if explained := attention_network(network):
 
         def explain(clips: Any) -> dict[str, Any]:

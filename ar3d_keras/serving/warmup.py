@@ -46,15 +46,16 @@ def _requests(signatures: Mapping[str, Signature], frames: int) -> Iterator[Any]
     import tensorflow as tf
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-    for name, (_, spec) in signatures.items():
-        free = iter((1, frames, *VIDEO))
-        shape = [size or next(free) for size in spec.shape]
-        # One value is stored for all elements, which keeps the file small.
-        value = _image() if spec.dtype == tf.string else 128
+    for name, signature in signatures.items():
         log = PredictionLog()
         request = log.predict_log.request
         request.model_spec.signature_name = name
-        request.inputs[spec.name].CopyFrom(tf.make_tensor_proto(value, spec.dtype, shape))
+        for spec in signature.inputs:
+            free = iter((1, frames, *VIDEO))
+            shape = [size or next(free) for size in spec.shape]
+            # One value is stored for all elements, which keeps the file small.
+            value = _image() if spec.dtype == tf.string else 128
+            request.inputs[spec.name].CopyFrom(tf.make_tensor_proto(value, spec.dtype, shape))
         yield log
 
 

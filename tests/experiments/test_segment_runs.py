@@ -91,3 +91,35 @@ def test_segments_without_labels(recordings, tmp_path, monkeypatch, user_error):
     for wrong in ("a.mp4#t=2,1", "a.mp4#t=x", "absent.mp4#t=1,2"):
         with user_error(wrong.split("#")[0]):
             find_videos([wrong])
+
+
+def test_a_model_with_a_frame_rate_of_its_own(recordings, tmp_path):
+    """Training, evaluation, prediction, windows and SavedModel obey the rate of the contract."""
+    import tensorflow as tf
+
+    options = {**TINY, "data": recordings, "epochs": 1, "clip_seconds": 1.6, "frames": 8}
+    run = ar3d_keras.train(**options, runs_dir=tmp_path, name="fps", export=True)
+    model = run.model()
+    assert model.clip_shape.fps == 5
+    metrics = run.evaluate("test")
+    assert "5 a second" in metrics["protocol"]
+    row = read(run.evaluation("test") / "predictions.csv")[0]
+    [prediction] = model.predict_videos(recordings / row["path"])
+    assert f"{prediction.top(1)[0][1]:.5f}" == f"{float(row['top1_probability']):.5f}"
+    [windows] = model.predict_videos(recordings / "a.mp4", window_seconds=2)
+    assert len(windows.segments) == 3
+
+    served = tf.saved_model.load(str(next((run.folder / "saved_model").iterdir()))).signatures
+    path, stretch = row["path"].split("#t=")
+    start, end = map(float, stretch.split(","))
+    from ar3d_keras.videos.reader import timed_frames
+
+    timed = [(t, f.copy()) for t, f in timed_frames(recordings / path) if start <= t + 5e-4 < end]
+    times = np.array([[t for t, _ in timed]], np.float32)
+    frames = np.stack([frame[..., ::-1] for _, frame in timed])[None]
+    output = served["timed_frames"](frames=tf.constant(frames), timestamps=tf.constant(times))
+    assert output["top_probabilities"].numpy()[0, 0] == pytest.approx(
+        prediction.top(1)[0][1], abs=0.02
+    )
+    description = json.loads(served["preprocessor"](unused=tf.constant([""]))["json"].numpy()[0])
+    assert description["clip_shape"]["fps"] == 5

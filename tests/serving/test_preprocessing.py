@@ -15,7 +15,7 @@ from ar3d_keras.serving.preprocessing import (
 )
 from ar3d_keras.videos.catalog import Video
 from ar3d_keras.videos.reader import every_frame
-from ar3d_keras.videos.sampling import ClipShape, uniform_clip
+from ar3d_keras.videos.sampling import ClipShape, frames_at, uniform_clip
 from ar3d_keras.videos.sources import UniformSampler, VideoSource
 
 SHAPE = ClipShape(4, 8, 10, resize_height=11, resize_width=15)
@@ -154,3 +154,22 @@ def test_grey_and_alpha_become_rgb(kind):
         assert error.numpy().tolist() == [b""]
         theirs = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
         assert furthest(clip[0, 0], theirs) <= (1 if kind == ".jpg" else 0)
+
+
+@pytest.mark.parametrize("rate", [7.5, 15, 30])
+def test_frames_with_time_stamps_give_the_clip_of_their_moments(rate):
+    shape = ClipShape(4, 8, 8, resize_height=8, resize_width=8, fps=7.5)
+    count = round(2 * rate)
+    times = np.arange(count) / rate
+    numbers = frames_at(times, 2, 7.5)
+    window = numbers[uniform_clip(len(numbers), shape, clips=1, crops=1, index=0).window]
+    frames = np.arange(count, dtype=np.uint8)[:, None, None, None] + np.zeros((8, 8, 3), np.uint8)
+    stamps = np.stack([times, times + 100]).astype(np.float32)
+    clips = clip_of_frames(np.stack([frames, frames]), shape, stamps)
+    assert clips[:, :, 0, 0, 0].numpy().tolist() == [window.tolist()] * 2
+    images = [encoded(frame, ".png") for frame in frames]
+    batch = [[b"", *images, b""], [*images, b"", b""]]
+    stamps = np.array([[9, *times, 9], [*times, 9, 9]], np.float32)
+    clips, errors = clip_of_images(batch, shape, stamps)
+    assert errors.numpy().tolist() == [b""] * 2
+    assert clips[:, :, 0, 0, 0].numpy().tolist() == [window.tolist()] * 2
