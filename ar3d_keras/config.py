@@ -150,6 +150,8 @@ class DataConfig(AugmentConfig):
     """Frames per second of a clip, whatever the frame rate of the video: frames are chosen by their time stamps, and `stride` is not used. Default: the frames of the video, at a stride."""
     clip_seconds: Annotated[float, Range(0, exclude=(0, math.inf))] | None = None
     """Seconds that a clip spans: another way to give `fps`, which is `frames` divided by it."""
+    roi: tuple[float, float, float, float] | None = None
+    """Region of interest: the left, top, right and bottom edge of the part of each frame that is used, in pixels or as shares in 0..1. A row of a CSV with the columns left, top, right and bottom has its own."""
     flip: bool = True
     """Mirror half of the training clips. Switch it off where left and right are different actions."""
     flow: Flow | None = None
@@ -165,6 +167,13 @@ class DataConfig(AugmentConfig):
                 f"`resize` {self.resize[0]} {self.resize[1]} is smaller than the clip, "
                 f"{self.height}x{self.width}: give a larger resize, or a smaller `height` and `width`"
             )
+        if self.roi:
+            left, top, right, bottom = self.roi
+            if not (0 <= left < right < math.inf and 0 <= top < bottom < math.inf):
+                raise UserError(
+                    "`roi` must be left, top, right, bottom, in pixels or as shares in 0..1, with "
+                    f"right above left and bottom above top, not {left:g} {top:g} {right:g} {bottom:g}"
+                )
         if self.fps and self.clip_seconds:
             raise UserError("`fps` and `clip_seconds` cannot be combined: give one of them")
         scheme = self.split_scheme

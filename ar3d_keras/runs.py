@@ -15,6 +15,8 @@ from ar3d_keras import atomic
 from ar3d_keras.config import TrainConfig, from_json
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, Video
+from ar3d_keras.videos.region import COLUMNS as REGION
+from ar3d_keras.videos.region import parse_region
 from ar3d_keras.videos.splits import Split
 from ar3d_keras.videos.video import format_seconds
 
@@ -138,15 +140,19 @@ class Run:
         videos = split.catalog.videos
         extra = list(dict.fromkeys(name for video in videos for name in video.extra))
         segments = _SEGMENT_COLUMNS if any(video.is_segment for video in videos) else ()
+        region = REGION if any(video.roi for video in videos) else ()
         rows = (
             (
                 *(video.path, video.label, video.group or "", name or ""),
                 *(_time(getattr(video, column)) for column in segments),
+                *(map(format_seconds, video.roi) if video.roi else [""] * len(region)),
                 *(video.extra.get(column, "") for column in extra),
             )
             for video, name in zip(videos, split.assigned, strict=True)
         )
-        atomic.write_csv(self.folder / "split.csv", [*_SPLIT_COLUMNS, *segments, *extra], rows)
+        atomic.write_csv(
+            self.folder / "split.csv", [*_SPLIT_COLUMNS, *segments, *region, *extra], rows
+        )
 
     def split(self, root: Path, scheme: str) -> Split:
         """Rebuilds the split from split.csv, with paths relative to `root`.
@@ -177,7 +183,11 @@ def _split_row(header: Sequence[str], row: Sequence[str]) -> tuple[Video, str | 
     times = []
     if tuple(header[4:6]) == _SEGMENT_COLUMNS:
         times = [float(t) if t else None for t in map(cells.pop, _SEGMENT_COLUMNS)]
-    return Video(path, label, group or None, None, cells, *times), split or None
+    start, end = times or (None, None)
+    roi = None
+    if all(name in cells for name in REGION):
+        roi = parse_region([cells.pop(name) for name in REGION])
+    return Video(path, label, group or None, None, cells, start, end, roi), split or None
 
 
 def _time(seconds: float | None) -> str:

@@ -38,6 +38,8 @@ class PackOptions:
     """The --stride of the runs that will use the pack, for the record. Every frame is kept, so runs with another stride can use the pack too."""
     flow: Flow = "none"
     """Compute optical flow too, with this algorithm (the default of train.py is `dis`), for the networks that use it. Other networks ignore it."""
+    roi: tuple[float, float, float, float] | None = None
+    """As in train.py: left, top, right and bottom edge of the part of each frame that is used; a run that uses the pack must have the same."""
     segments: Literal["strict", "clip"] = "strict"
     """As in train.py: `strict` refuses segments that end beyond their file or overlap one of another class, `clip` cuts them."""
     background: str | None = None
@@ -90,7 +92,9 @@ def main(arguments: Sequence[str]) -> None:
             flow = None if options.flow == "none" else options.flow
             if flow:
                 check(flow, size)
-            settings = PackSettings(options.codec, *size, quality, options.stride, flow)
+            settings = PackSettings(
+                options.codec, *size, quality, options.stride, flow, options.roi
+            )
             pack = make_pack(
                 catalog,
                 options.out,
@@ -106,8 +110,12 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _validate(options: PackOptions) -> None:
+    from ar3d_keras.videos.region import check_region
+
     if not 1 <= options.quality <= 100:
         raise UserError(f"`quality` {options.quality} must be 1 to 100")
+    if options.roi:
+        check_region(options.roi)
     if options.stride < 1:
         raise UserError(f"`stride` {options.stride} must be at least 1")
     if options.resize and not all(1 <= side <= 8192 for side in options.resize):

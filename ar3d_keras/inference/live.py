@@ -74,7 +74,7 @@ def watch(
     check_window_memory(length / frame_rate, length, shape)
     step = max(1, round(hop * frame_rate)) if hop else length
     batch_size = batch_size or clips * crops
-    camera.hold(length, (shape.resize_height, shape.resize_width))
+    camera.hold(length, (shape.resize_height, shape.resize_width), shape.roi)
     seen, time, wanted = 0, 0.0, length
     while latest := camera.latest(wanted, seen=seen):
         frames, count = list(latest.frames), len(latest.frames)

@@ -16,6 +16,7 @@ from ar3d_keras.inference.forward import predict_batches
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.flow import with_flow
 from ar3d_keras.videos.reader import ASSUMED_RATE, load_cv2, read_header, timed_frames
+from ar3d_keras.videos.region import cut_region
 from ar3d_keras.videos.sampling import ClipShape, ClipSpec, frames_at, uniform_clip
 
 Frame = TypeVar("Frame")
@@ -186,7 +187,7 @@ def small_windows(
     check_window_memory(seconds, min(seconds * rate, header.frames or math.inf), shape)
     size = shape.resize_width, shape.resize_height
     timed = (
-        (time, cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR))
+        (time, cv2.resize(cut_region(frame, shape.roi), size, interpolation=cv2.INTER_LINEAR))
         for time, frame in timed_frames(path, threads=threads)
     )
     return windows(timed, seconds=seconds, hop=hop, period=1 / rate)

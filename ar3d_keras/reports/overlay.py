@@ -20,6 +20,7 @@ from ar3d_keras.reports.drawing import finish, new_figure
 from ar3d_keras.reports.fonts import class_label, clean
 from ar3d_keras.reports.video_writer import VideoWriter
 from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, load_cv2, read_header, timed_frames
+from ar3d_keras.videos.region import cut_region
 from ar3d_keras.videos.sampling import ClipShape, full_span, uniform_clip
 
 
@@ -211,6 +212,7 @@ def _label(prediction: Prediction, probabilities: np.ndarray) -> str:
 def _draw_map(picture: np.ndarray, look: _Look, number: int, shape: ClipShape) -> None:
     """Blends the map of a frame into the crop that the network saw; uint8 (height, width, 3), BGR."""
     cv2 = load_cv2()
+    picture = cut_region(picture, shape.roi)  # a view: what is drawn into it is in the picture
     height, width = picture.shape[:2]
     spec = uniform_clip(look.count, shape, clips=1, crops=1, index=0)
     top, bottom = (

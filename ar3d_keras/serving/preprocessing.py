@@ -72,6 +72,13 @@ def centre_crop(images: Any, shape: ClipShape) -> Any:
     """
     import tensorflow as tf
 
+    if shape.roi:
+        height, width = tf.shape(images)[1], tf.shape(images)[2]
+        sides = tf.constant(shape.roi, tf.float64)
+        if max(shape.roi) <= 1:
+            sides *= tf.cast(tf.stack([width, height, width, height]), tf.float64)
+        left, top, right, bottom = tf.unstack(tf.cast(tf.round(sides), tf.int32))
+        images = images[:, top:bottom, left:right]
     resized = tf.image.resize(images, (shape.resize_height, shape.resize_width))
     top = (shape.resize_height - shape.height) // 2
     left = (shape.resize_width - shape.width) // 2

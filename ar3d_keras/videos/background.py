@@ -157,4 +157,10 @@ def _video(path: str, piece: Stretch, name: str, segments: Sequence[Video]) -> V
             f"`background` cannot choose a split for stretches of {path}, whose rows are in {first} "
             f"and {second}: give its rows one split, or use another `split_scheme`"
         )
-    return Video(path, name, segments[0].group, *splits, {}, *piece)
+    regions = {video.roi for video in segments}
+    if len(regions) > 1:
+        raise UserError(
+            f"`background` cannot choose a region for stretches of {path}, whose rows have several: "
+            "give them one region, or none and `roi`"
+        )
+    return Video(path, name, segments[0].group, *splits, {}, *piece, *regions)

@@ -13,6 +13,7 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.videos.decoders import PyAVFrames, ReadError
 from ar3d_keras.videos.opencv import load_cv2
 from ar3d_keras.videos.reader import ASSUMED_RATE, plausible_rate
+from ar3d_keras.videos.region import Region, cut_region
 
 PATIENCE = 5.0  # seconds to wait for a stream
 RETRIES = 5  # attempts to reconnect; each waits twice as long as the one before
@@ -68,6 +69,7 @@ class Camera:
         self._stream = _open(source, self.name, threads)
         self._stamps: deque[float] = deque(maxlen=RATE_FRAMES)
         self._size: tuple[int, int] | None = None
+        self._roi: Region | None = None
         self._held: deque[np.ndarray] = deque(maxlen=1)
         self._number, self._time, self._ended = 0, 0.0, False
         self._failure: str | None = None
@@ -96,11 +98,11 @@ class Camera:
             stamps = list(self._stamps)
         return plausible_rate(self._stream.told_rate, stamps) or ASSUMED_RATE
 
-    def hold(self, frames: int, size: tuple[int, int]) -> None:
+    def hold(self, frames: int, size: tuple[int, int], roi: Region | None = None) -> None:
         """Starts keeping the last `frames`, resized to (height, width); none are kept before."""
         with self._changed:
             self._held = deque(maxlen=frames)
-            self._size = size
+            self._size, self._roi = size, roi
 
     def latest(self, number: int, *, seen: int) -> Latest | None:
         """Waits until frame `number` was held, counted from 1, or the stream has ended.
@@ -138,7 +140,7 @@ class Camera:
             if size is None:
                 continue  # so that all frames held later are new
             try:
-                frame = self._stream.retrieve()
+                frame = cut_region(self._stream.retrieve(), self._roi)
             except ReadError:
                 continue
             small = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR)

@@ -115,7 +115,8 @@ def clip_shape(config: DataConfig) -> ClipShape:
     resize = config.resize or resize_for(config.height, config.width)
     flow = None if config.flow == "none" else config.flow
     fps = config.frames / config.clip_seconds if config.clip_seconds else config.fps
-    return ClipShape(config.frames, config.height, config.width, *resize, config.stride, flow, fps)
+    size = config.frames, config.height, config.width, *resize
+    return ClipShape(*size, config.stride, flow, fps, config.roi)
 
 
 def open_dataset(

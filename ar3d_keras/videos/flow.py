@@ -14,6 +14,7 @@ import numpy as np
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.reader import load_cv2, read_frames
+from ar3d_keras.videos.region import Region
 
 BOUND = 20  # pixels
 STILL = 128
@@ -108,6 +109,7 @@ def read_with_flow(
     available: int,
     name: str,
     numbers: Sequence[int] | np.ndarray | None = None,
+    roi: Region | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decodes the frames of a window and the frames after them, and estimates the flow.
 
@@ -118,6 +120,7 @@ def read_with_flow(
         available: number of frames of the video.
         name: see `algorithm`.
         numbers: the frames of the file that the video consists of; None: all of them.
+        roi: see `read_frames`.
 
     Returns:
         frames uint8 (len(window), height, width, 3), RGB, and flow uint8 (..., 2), equal to that
@@ -127,7 +130,7 @@ def read_with_flow(
         ReadError: the video cannot be opened or ends before one of the frames.
     """
     return with_flow(
-        lambda wanted: read_frames(path, in_file(wanted, numbers), size),
+        lambda wanted: read_frames(path, in_file(wanted, numbers), size, roi=roi),
         window,
         available=available,
         name=name,

@@ -8,10 +8,12 @@ import unicodedata
 from pathlib import Path, PureWindowsPath
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos.region import COLUMNS as REGION
+from ar3d_keras.videos.region import parse_region
 from ar3d_keras.videos.segments import parse_stretch, with_groups, without_overlaps
 from ar3d_keras.videos.video import SPLITS, Video, labelled_video, split_name
 
-COLUMNS = ("path", "label", "group", "split", "start", "end")
+COLUMNS = ("path", "label", "group", "split", "start", "end", *REGION)
 _NEEDED = "its first line must name path,label and optionally group,split"
 
 
@@ -139,13 +141,15 @@ def _read_video(file: Path, where: str, row: dict[str, str], labels: bool) -> Vi
         raise UserError(f"{where}: split {split!r} is not one of {', '.join(SPLITS)}")
     try:
         start, end = parse_stretch(row.pop("start", ""), row.pop("end", ""))
+        roi = parse_region([row.pop(name, "") for name in REGION])
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     if start is not None:  # the name of its file tells no group: see `segments.with_groups`
-        return Video(path, label or None, group or None, split_name(split), row, start, end)
+        return Video(path, label or None, group or None, split_name(split), row, start, end, roi)
     if not labels:
-        return Video(path, None)
-    return labelled_video(path, label, group, split_name(split), row)
+        return Video(path, None, roi=roi)
+    video = labelled_video(path, label, group, split_name(split), row)
+    return dataclasses.replace(video, roi=roi)
 
 
 def _relative(file: Path, where: str, path: str) -> str:

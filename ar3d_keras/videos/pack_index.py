@@ -32,7 +32,7 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Video, stamp
 from ar3d_keras.videos.reader import load_cv2
 
-# 2 added flow, 3 the hash and the damage of each video, 4 segments and times; all are optional when reading.
+# 2 added flow, 3 the hash and the damage of each video, 4 segments, times and regions; all are optional when reading.
 VERSION, VERSIONS = 4, (1, 2, 3, 4)
 _TICKS = 1_000_000  # a second
 INDEX, JOURNAL = "pack.json", "packing.jsonl"
@@ -54,6 +54,7 @@ class PackSettings:
         stride: of the runs it is meant for. It changes no byte of a shard: a window may start
             at any frame, so every frame is kept, and runs with another stride can use it too.
         flow: the algorithm of the optical flow, None: there is none.
+        roi: the region of interest of videos that have none of their own, see `region`.
     """
 
     codec: str
@@ -62,6 +63,11 @@ class PackSettings:
     quality: int | None = None
     stride: int = field(default=4, compare=False)
     flow: str | None = None
+    roi: tuple[float, float, float, float] | None = None
+
+    def __post_init__(self):
+        if self.roi is not None:  # JSON has lists
+            object.__setattr__(self, "roi", tuple(self.roi))
 
     @property
     def parts(self) -> int:
@@ -71,7 +77,8 @@ class PackSettings:
     def __str__(self) -> str:
         quality = f" quality {self.quality}" if self.quality else ""
         flow = f", flow {self.flow}" if self.flow else ""
-        return f"{self.codec}{quality}, {self.height}x{self.width}{flow}"
+        roi = f", region {' '.join(f'{side:g}' for side in self.roi)}" if self.roi else ""
+        return f"{self.codec}{quality}, {self.height}x{self.width}{flow}{roi}"
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ from ar3d_keras.videos.reader import (
     load_cv2,
     timed_frames,
 )
+from ar3d_keras.videos.region import cut_region
 from ar3d_keras.videos.scan import content_hash
 from ar3d_keras.videos.segments import check_inside, ends, starts, stretch
 
@@ -178,16 +179,16 @@ class _Packing:
 
     @property
     def todo(self) -> list[list[Video]]:
-        """What is left, by file, so that a file with many segments is decoded once.
+        """What is left, by file and region, so that a file with many segments is decoded once.
 
         The files are well mixed: a pack that is closed early holds videos of every class.
         """
-        left: dict[str, list[Video]] = collections.defaultdict(list)
+        left: dict[tuple, list[Video]] = collections.defaultdict(list)
         for video in self.catalog.videos:
             if video.key not in self.done:
-                left[video.path].append(video)
-        order = sorted(left, key=lambda path: hashlib.sha256(os.fsencode(path)).digest())
-        return [left[path] for path in order]
+                left[video.path, video.roi or ()].append(video)
+        order = sorted(left, key=lambda k: (hashlib.sha256(os.fsencode(k[0])).digest(), k[1]))
+        return [left[unit] for unit in order]
 
     def run(self, workers: int, reporter: Reporter) -> None:
         """Packs what is left."""
@@ -257,7 +258,7 @@ class _Packing:
             else:
                 index = frame_index(path)  # it counts the frames too, which `every_frame` needs
                 table = _Table(content)
-                for parts in encoded_frames(path, self.settings):
+                for parts in encoded_frames(path, self._settings_of(videos[0])):
                     if stop.is_set():
                         break
                     table.add(parts, index.times[table.frames])
@@ -288,6 +289,10 @@ class _Packing:
         ]
         return packed, content
 
+    def _settings_of(self, video: Video) -> PackSettings:
+        """The settings with the region of a video."""
+        return dataclasses.replace(self.settings, roi=video.roi or self.settings.roi)
+
     def _decode_segments(
         self, path: Path, videos: Sequence[Video], content: IO[bytes], stop: threading.Event
     ) -> "list[tuple[Video, _Table]]":
@@ -311,7 +316,7 @@ class _Packing:
 
         last = file_end = 0.0
         try:
-            for last, parts in _timed_parts(path, self.settings):
+            for last, parts in _timed_parts(path, self._settings_of(videos[0])):
                 if stop.is_set():
                     break
                 for key in [key for key, (video, _) in growing.items() if ends(video, last)]:
@@ -500,6 +505,7 @@ def _timed_parts(
         for seconds, frame in timed_frames(path):
             times.append(seconds)
             size = settings.width, settings.height
+            frame = cut_region(frame, settings.roi)
             yield cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
 
     if not settings.flow:
@@ -523,7 +529,7 @@ def encoded_frames(path: Path, settings: PackSettings) -> Iterator[tuple[bytes, 
     Raises:
         ReadError: one cannot be decoded.
     """
-    frames = every_frame(path, (settings.height, settings.width))
+    frames = every_frame(path, (settings.height, settings.width), roi=settings.roi)
     if not settings.flow:
         yield from (_encoded_parts(frame, settings) for frame in frames)
         return

@@ -141,6 +141,12 @@ class Pack:
                 f"{wanted[0]}x{wanted[1]}: set `resize` to {mine[0]} {mine[1]}, or pack again with "
                 f"`ar3d pack --resize {wanted[0]} {wanted[1]}`"
             )
+        if shape.roi != self.settings.roi:
+            there, here = self.settings.roi or "no region", shape.roi or "none"
+            raise UserError(
+                f"{self.root} was made with {there} of interest and this run has {here}: set `roi` "
+                "to the same, or pack again with `ar3d pack --roi`"
+            )
         if shape.fps and any(packed.frames and not packed.clock for packed in self.videos):
             raise UserError(
                 f"{self.root} was made by an earlier version and has no time stamps, which `fps` "

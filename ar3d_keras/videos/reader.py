@@ -33,6 +33,7 @@ from ar3d_keras.videos.keyframes import (
     worth_a_seek,
 )
 from ar3d_keras.videos.opencv import load_cv2, silence_cv2
+from ar3d_keras.videos.region import Region, cut_region
 
 __all__ = [
     "ASSUMED_RATE",
@@ -125,6 +126,7 @@ def read_frames(
     *,
     crop: tuple[slice, slice] = (slice(None), slice(None)),
     out: np.ndarray | None = None,
+    roi: Region | None = None,
 ) -> np.ndarray:
     """Decodes the frames of a video that `indices` name.
 
@@ -134,13 +136,15 @@ def read_frames(
         size: (height, width) that each frame is resized to, bilinearly.
         crop: rows and columns of the resized frame to return.
         out: uint8, C-contiguous, of the shape returned, to write to; None: a new array.
+        roi: the region of each frame that is resized, see `region`; None: the whole frame.
 
     Returns:
         uint8 (len(indices), height, width of the crop, 3), RGB, upright (rotation flags are
         respected): `out` where it was given.
 
     Raises:
-        ReadError: the video cannot be opened or ends before one of the frames.
+        ReadError: the video cannot be opened, ends before one of the frames, or does not contain
+            the region.
     """
     cv2 = load_cv2()
     path = Path(path)
@@ -155,6 +159,7 @@ def read_frames(
         places.setdefault(int(index), []).append(place)
     for index, frame in zip(wanted, decoded, strict=True):
         first, *others = places[index]
+        frame = cut_region(frame, roi)
         cv2.resize(frame, size[::-1], dst=small, interpolation=cv2.INTER_LINEAR)
         cv2.cvtColor(cropped, cv2.COLOR_BGR2RGB, dst=out[first])
         for other in others:
@@ -174,12 +179,15 @@ def mirror(clip: np.ndarray) -> None:
         np.negative(clip[..., 3], out=clip[..., 3])  # in uint8, 256 - value: 128 stays
 
 
-def every_frame(path: str | os.PathLike, size: tuple[int, int]) -> Iterator[np.ndarray]:
+def every_frame(
+    path: str | os.PathLike, size: tuple[int, int], *, roi: Region | None = None
+) -> Iterator[np.ndarray]:
     """Decodes a whole video, frame by frame: the frames of `read_frames`, `count_frames` of them.
 
     Args:
         path: a video file, or a folder of frames in natural order of their names.
         size: (height, width) that each frame is resized to, bilinearly.
+        roi: see `read_frames`.
 
     Yields:
         uint8 (height, width, 3), BGR, as OpenCV's encoders expect it, at least once.
@@ -195,6 +203,7 @@ def every_frame(path: str | os.PathLike, size: tuple[int, int]) -> Iterator[np.n
     else:
         frames = _from_file(path, range(inspect(path).frames))
     for frame in frames:
+        frame = cut_region(frame, roi)
         yield cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 

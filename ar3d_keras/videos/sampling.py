@@ -29,6 +29,7 @@ class ClipShape:
         flow: the optical flow algorithm (see `flow`); None: no flow.
         fps: frames a second of a clip, whatever the rate of the file: see `frames_at`. The stride is
             then 1. None: the frames of the file, at a stride.
+        roi: the region of each frame that is resized, see `region`; None: the whole frame.
     """
 
     frames: int = 16
@@ -39,6 +40,11 @@ class ClipShape:
     stride: int = 4
     flow: str | None = None
     fps: float | None = None
+    roi: tuple[float, float, float, float] | None = None
+
+    def __post_init__(self):
+        if self.roi is not None:  # JSON has lists
+            object.__setattr__(self, "roi", tuple(self.roi))
 
     @property
     def array(self) -> tuple[int, int, int, int]:
@@ -333,8 +339,11 @@ def protocol(shape: ClipShape, *, clips: int, crops: int) -> str:
     rate = f"at stride {shape.stride} or the next that fits"
     if shape.fps:
         rate = f"{shape.fps:g} a second by their time stamps"
+    region = ""
+    if shape.roi:
+        region = "region " + " ".join(f"{side:g}" for side in shape.roi) + ", "
     return (
-        f"{views}; {shape.frames} frames {rate}, "
+        f"{views}; {shape.frames} frames {rate}, {region}"
         f"resized to {shape.resize_width}x{shape.resize_height}, "
         f"cropped to {shape.width}x{shape.height}; float32"
     )

@@ -57,7 +57,7 @@ def parse_stretch(start: str, end: str) -> tuple[float | None, float | None]:
 
 
 def with_groups(videos: Sequence[Video], where: Callable[[Video], str]) -> list[Video]:
-    """The same videos, with a group for every row of a file that has segments.
+    """The same videos, with a group for every row of a file that has segments or regions.
 
     That is the group that the file has in any of its rows, else its path, so that pieces of one
     file never stand in two splits by accident.
@@ -69,7 +69,7 @@ def with_groups(videos: Sequence[Video], where: Callable[[Video], str]) -> list[
     Raises:
         UserError: two rows give different groups to a file.
     """
-    files = {video.path for video in videos if video.is_segment}
+    files = {video.path for video in videos if video.is_segment or video.roi}
     known: dict[str, Video] = {}
     for video in videos:
         if video.path in files and video.group:
@@ -103,7 +103,11 @@ def without_overlaps(
         UserError: two rows overlap; with `clip`, nothing would be left of a row.
     """
     kept: dict[str, Video] = {video.key: video for video in videos}
-    for rows in by_file(videos).values():
+    regions: dict[tuple, list[Video]] = defaultdict(list)
+    for path, found in by_file(videos).items():
+        for row in found:  # two regions of one picture may show different actions
+            regions[path, row.roi].append(row)
+    for rows in regions.values():
         ordered = sorted(rows, key=lambda row: (row.start or 0.0, _end(row)))
         for place, row in enumerate(ordered):
             following = itertools.islice(ordered, place + 1, None)

@@ -157,6 +157,7 @@ class VideoSource(ClipSource):
         self, video: Video, spec: ClipSpec, shape: ClipShape, out: np.ndarray | None
     ) -> np.ndarray:
         path, size = self.root / video.path, (shape.resize_height, shape.resize_width)
+        roi = video.roi or shape.roi
         crop = (
             slice(spec.top, spec.top + shape.height),
             slice(spec.left, spec.left + shape.width),
@@ -171,11 +172,12 @@ class VideoSource(ClipSource):
                 available=available,
                 name=shape.flow,
                 numbers=self._numbers.get(video.key),
+                roi=roi,
             )
             clip[..., :3], clip[..., 3:] = frames[:, *crop], flow[:, *crop]
         else:
             window = in_file(spec.window, self._numbers.get(video.key))
-            clip = read_frames(path, window, size, crop=crop, out=out)
+            clip = read_frames(path, window, size, crop=crop, out=out, roi=roi)
         if spec.flip:
             mirror(clip)
         return clip

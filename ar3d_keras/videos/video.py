@@ -45,6 +45,7 @@ class Video:
         start: first second of the stretch, counted from the first frame of the file. None: the
             front.
         end: the second before which the stretch ends; None: the end of the file.
+        roi: the region of interest, see `region`; None: the whole frame.
         row: its row in the CSV, for messages; None: unknown.
     """
 
@@ -55,7 +56,12 @@ class Video:
     extra: dict[str, str] = field(default_factory=dict)
     start: float | None = None
     end: float | None = None
+    roi: tuple[float, float, float, float] | None = None
     row: int | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self):
+        if self.roi is not None:  # JSON has lists
+            object.__setattr__(self, "roi", tuple(self.roi))
 
     @property
     def is_segment(self) -> bool:
@@ -67,12 +73,16 @@ class Video:
         """What identifies this video in a catalog: its path, and a segment's stretch.
 
         The stretch is written as a media fragment (W3C, Media Fragments URI 1.0, section 4.2.1):
-        `day1.mp4#t=12.5,20`, or `#t=12.5` up to the end of the file.
+        `day1.mp4#t=12.5,20`, or `#t=12.5` up to the end of the file. A region of interest follows
+        as `roi=left,top,right,bottom`.
         """
-        if not self.is_segment:
-            return self.path
-        end = "" if self.end is None else f",{format_seconds(self.end)}"
-        return f"{self.path}#t={format_seconds(self.start or 0.0)}{end}"
+        parts = []
+        if self.is_segment:
+            end = "" if self.end is None else f",{format_seconds(self.end)}"
+            parts.append(f"t={format_seconds(self.start or 0.0)}{end}")
+        if self.roi is not None:
+            parts.append("roi=" + ",".join(map(format_seconds, self.roi)))
+        return self.path + ("#" + "&".join(parts) if parts else "")
 
     @property
     def ucf_group(self) -> int | None:

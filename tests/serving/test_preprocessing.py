@@ -173,3 +173,13 @@ def test_frames_with_time_stamps_give_the_clip_of_their_moments(rate):
     clips, errors = clip_of_images(batch, shape, stamps)
     assert errors.numpy().tolist() == [b""] * 2
     assert clips[:, :, 0, 0, 0].numpy().tolist() == [window.tolist()] * 2
+
+
+@pytest.mark.parametrize("roi", [(4.0, 2.0, 24.0, 18.0), (0.1, 0.1, 0.6, 0.9)])
+def test_a_region_is_cut_out_before_the_resize(roi):
+    shape = ClipShape(1, 16, 20, resize_height=16, resize_width=20, roi=roi)
+    image = random_frames(20, 40, 3)
+    wanted = image[2:18, 4:24]
+    assert furthest(clip_of_frames(image[np.newaxis, np.newaxis], shape)[0, 0], wanted) == 0
+    clip, _ = clip_of_images([[encoded(image, ".png")]], shape)
+    assert furthest(clip[0, 0], wanted) == 0
