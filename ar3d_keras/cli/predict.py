@@ -275,18 +275,32 @@ def _log(predictions: "Sequence[Prediction]") -> None:
         out.log(prediction.path)
         for name, share in prediction.top():
             out.log(f"  {share:6.1%}  {_bar(share)}  {name}")
+        _log_calibrated(prediction, out)
         if prediction.segments:
             out.log("")
         for start, end, name, share in merged(prediction):
             out.log(f"  {_clock(start)} - {_clock(end)}  {share:6.1%}  {name}")
 
 
+def _log_calibrated(prediction: "Prediction", out: Console) -> None:
+    """Prints the calibrated probability of the likeliest class, and whether it is rejected."""
+    from ar3d_keras.inference.calibration import NONE_OF_THESE
+
+    if prediction.calibrated is None or prediction.probabilities is None:
+        return
+    share = prediction.calibrated[prediction.probabilities.argmax()]
+    out.log(f"  {share:6.1%}  calibrated, for {prediction.top(1)[0][0]}")
+    if prediction.accepted is False:
+        out.log(f"  -> {NONE_OF_THESE}: that is too uncertain")
+
+
 def _live(options: PredictOptions, camera: "Camera", classifier: "Classifier") -> None:
     """Prints a line for each window, until the stream ends or Ctrl-C."""
     from datetime import datetime
 
+    from ar3d_keras.inference.calibration import NONE_OF_THESE
     from ar3d_keras.inference.live import watch
-    from ar3d_keras.inference.predictor import likeliest
+    from ar3d_keras.inference.predictor import is_accepted, likeliest
 
     out = Console()
     Console(stderr=True).log(
@@ -304,6 +318,10 @@ def _live(options: PredictOptions, camera: "Camera", classifier: "Classifier") -
     )
     for prediction in predictions:
         [(name, share)] = likeliest(classifier.class_names, prediction.probabilities, 1)
+        accepted = is_accepted(
+            classifier.calibration, classifier.class_names, prediction.probabilities
+        )
+        name = f"{NONE_OF_THESE} ({name})" if accepted is False else name
         rate = f"{prediction.rate:5.1f} frames/s" if prediction.rate else " " * 14
         out.log(f"{datetime.now():%H:%M:%S}  {share:6.1%}  {_bar(share)}  {rate}  {name}")
     Console(stderr=True).log("the stream has ended")

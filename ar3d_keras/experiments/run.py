@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import keras
 
-from ar3d_keras.experiments.evaluate import evaluate_split
+from ar3d_keras.experiments.evaluate import calibrate_run, evaluate_split
 from ar3d_keras.experiments.export import export
 from ar3d_keras.experiments.load import load_network
 from ar3d_keras.progress import Reporter
@@ -57,6 +57,38 @@ class Run(RunFolder):
             workers=workers,
             reporter=reporter,
             command=f"run.evaluate({split!r}, clips={clips}, crops={crops})",
+        )
+
+    def calibrate(
+        self,
+        reject_error: float | None = None,
+        *,
+        data: str | os.PathLike[str] | None = None,
+        workers: int | None = None,
+        reporter: Reporter | None = None,
+    ) -> dict[str, Any]:
+        """Fits a temperature on val and, if wanted, thresholds; writes the reports again.
+
+        Args:
+            reject_error: the share of wrong predictions among the accepted val videos that is
+                allowed, between 0 and 1; None: accept everything.
+            data: where the videos are now, if they were moved.
+            workers: decoding threads; None: one per core.
+            reporter: shows progress; None: prints it.
+
+        Returns:
+            The content of metrics.json for test, with `calibrated` and `rejection`.
+
+        Raises:
+            UserError: as `evaluate`, or the error is out of range or too small for the val split.
+        """
+        return calibrate_run(
+            self.folder,
+            reject_error,
+            data=data,
+            workers=workers,
+            reporter=reporter,
+            command=f"run.calibrate({reject_error})",
         )
 
     def model(self) -> keras.Model:

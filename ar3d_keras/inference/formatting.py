@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ar3d_keras.atomic import csv_text
+from ar3d_keras.inference.calibration import NONE_OF_THESE
 from ar3d_keras.inference.classifier import Classifier
-from ar3d_keras.inference.predictor import Prediction, likeliest
+from ar3d_keras.inference.predictor import Prediction, is_accepted, likeliest
 
 
 def as_json(
@@ -20,6 +21,10 @@ def as_json(
     Probabilities are float32 with every digit. Each byte of a path that is not UTF-8 becomes
     \udcNN; Python's json and os.fsencode turn it back into the byte.
 
+    If the network has a calibration, it is the key `calibration`, and each video and window has
+    `calibrated`, the calibrated probabilities. If that has thresholds, each also has `accepted` and
+    `label`: the likeliest class, or "none of these".
+
     Args:
         classifier: the network that made the predictions.
         predictions: in the order of the output.
@@ -29,6 +34,7 @@ def as_json(
         "model": classifier.origin,
         **settings,
         "classes": classifier.class_names,
+        **({"calibration": classifier.calibration.as_json()} if classifier.calibration else {}),
         "videos": [_video(p) for p in predictions if not p.failure],
         "failures": [{"path": p.path, "reason": p.failure} for p in predictions if p.failure],
     }
@@ -39,24 +45,29 @@ def as_json(
 def _video(prediction: Prediction) -> dict[str, Any]:
     assert prediction.probabilities is not None
     entry: dict[str, Any] = {"path": prediction.path}
-    entry |= _classes(prediction.class_names, prediction.probabilities)
+    entry |= _classes(prediction, prediction.probabilities)
     if prediction.segments:
         entry["windows"] = [
             {"start": _seconds(segment.start), "end": _seconds(segment.end)}
-            | _classes(prediction.class_names, segment.probabilities)
+            | _classes(prediction, segment.probabilities)
             for segment in prediction.segments
         ]
     return entry
 
 
-def _classes(class_names: Sequence[str], probabilities: np.ndarray) -> dict[str, Any]:
-    return {
-        "top": [
-            {"class": name, "probability": probability}
-            for name, probability in likeliest(class_names, probabilities)
-        ],
+def _classes(prediction: Prediction, probabilities: np.ndarray) -> dict[str, Any]:
+    """The likeliest classes and all probabilities, of the video or of one of its windows."""
+    top = likeliest(prediction.class_names, probabilities)
+    entry: dict[str, Any] = {
+        "top": [{"class": name, "probability": probability} for name, probability in top],
         "probabilities": probabilities.tolist(),
     }
+    if prediction.calibration is not None:
+        entry["calibrated"] = prediction.calibration.calibrate(probabilities).tolist()
+    accepted = is_accepted(prediction.calibration, prediction.class_names, probabilities)
+    if accepted is not None:
+        entry |= {"accepted": accepted, "label": top[0][0] if accepted else NONE_OF_THESE}
+    return entry
 
 
 def _seconds(time: float) -> float:
@@ -67,10 +78,16 @@ def as_csv(predictions: Sequence[Prediction]) -> bytes:
     """Formats predictions as CSV: one row for each of the five likeliest classes.
 
     A video has five rows, or five rows for each of its windows. The columns are path, start and end
-    (seconds; empty where the video was predicted as a whole), rank, class and probability. The
-    text is UTF-8; a path that is not UTF-8 keeps its bytes.
+    (seconds; empty where the video was predicted as a whole), rank, class and probability. If the
+    network has a calibration, `calibrated` follows, the calibrated probability of the class, and
+    with thresholds `accepted`: 1, or 0 where the likeliest class is rejected. The text is UTF-8; a
+    path that is not UTF-8 keeps its bytes.
     """
     rows: list[tuple] = []
+    calibration = next((p.calibration for p in predictions if p.calibration), None)
+    header = ["path", "start", "end", "rank", "class", "probability"]
+    if calibration is not None:
+        header += ["calibrated"] if calibration.thresholds is None else ["calibrated", "accepted"]
     for p in predictions:
         if p.probabilities is None:
             continue
@@ -79,10 +96,22 @@ def as_csv(predictions: Sequence[Prediction]) -> bytes:
             for segment in p.segments
         ]
         for start, end, probabilities in outputs or [("", "", p.probabilities)]:
-            top = likeliest(p.class_names, probabilities)
+            further = _further_cells(p, probabilities)
             rows += [
-                (p.path, start, end, rank, name, probability)
-                for rank, (name, probability) in enumerate(top, start=1)
+                (p.path, start, end, rank, name, probability, *cells)
+                for rank, ((name, probability), cells) in enumerate(
+                    zip(likeliest(p.class_names, probabilities), further, strict=False), start=1
+                )
             ]
-    header = ["path", "start", "end", "rank", "class", "probability"]
     return csv_text(header, rows).encode("utf-8", "surrogateescape")
+
+
+def _further_cells(prediction: Prediction, probabilities: np.ndarray) -> list[tuple]:
+    """The cells after `probability` for each class, the likeliest first."""
+    if prediction.calibration is None:
+        return [()] * len(probabilities)
+    accepted = is_accepted(prediction.calibration, prediction.class_names, probabilities)
+    last = () if accepted is None else (int(accepted),)
+    calibrated = prediction.calibration.calibrate(probabilities)
+    order = np.argsort(-probabilities, kind="stable")
+    return [(float(calibrated[place]), *last) for place in order]

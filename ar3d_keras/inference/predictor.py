@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.inference.calibration import Calibration
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.forward import check_finite, predict_clips
 from ar3d_keras.inference.limits import check_options
@@ -30,6 +31,7 @@ class Prediction:
             windows; None after a failure.
         segments: with `window_seconds` the prediction for each window, in order; else empty.
         failure: the reason why the video could not be predicted, else None.
+        calibration: that of the network; None if there is none.
     """
 
     path: str
@@ -37,6 +39,21 @@ class Prediction:
     probabilities: np.ndarray | None
     segments: tuple[SegmentPrediction, ...] = ()
     failure: str | None = None
+    calibration: Calibration | None = None
+
+    @property
+    def calibrated(self) -> np.ndarray | None:
+        """float32 (classes,): the calibrated probabilities; None without, or after a failure."""
+        if self.calibration is None or self.probabilities is None:
+            return None
+        return self.calibration.calibrate(self.probabilities)
+
+    @property
+    def accepted(self) -> bool | None:
+        """Whether the likeliest class is certain enough; None without thresholds for it."""
+        if self.probabilities is None:
+            return None
+        return is_accepted(self.calibration, self.class_names, self.probabilities)
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """Returns the likeliest classes and their probabilities, best first; [] after a failure."""
@@ -54,6 +71,21 @@ def likeliest(
     """
     best = np.argsort(-probabilities, kind="stable")[:count]
     return [(class_names[place], float(probabilities[place])) for place in best]
+
+
+def is_accepted(
+    calibration: Calibration | None, class_names: Sequence[str], probabilities: np.ndarray
+) -> bool | None:
+    """Whether a prediction is accepted; None if the network has no thresholds.
+
+    Args:
+        calibration: that of the network.
+        class_names: one for each probability.
+        probabilities: (classes,), not calibrated.
+    """
+    if calibration is None or calibration.thresholds is None:
+        return None
+    return bool(calibration.accept(probabilities, class_names))
 
 
 def merged(prediction: Prediction) -> list[tuple[float, float, str, float]]:
@@ -204,7 +236,12 @@ def _whole(
     return [
         Prediction(video.path, classifier.class_names, None, failure=failures[video.path])
         if video.path in failures
-        else Prediction(video.path, classifier.class_names, outputs[video.path])
+        else Prediction(
+            video.path,
+            classifier.class_names,
+            outputs[video.path],
+            calibration=classifier.calibration,
+        )
         for video in catalog.videos
     ]
 
@@ -252,7 +289,13 @@ def _windows(
             prediction = Prediction(video.path, classifier.class_names, None, failure=str(error))
         else:
             mean = np.mean([segment.probabilities for segment in segments], axis=0)
-            prediction = Prediction(video.path, classifier.class_names, mean, segments)
+            prediction = Prediction(
+                video.path,
+                classifier.class_names,
+                mean,
+                segments,
+                calibration=classifier.calibration,
+            )
             _log_damage(video.path, damage_of(path), reporter)
         predictions.append(prediction)
     return predictions
