@@ -26,6 +26,7 @@ from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 
 if TYPE_CHECKING:
+    from ar3d_keras.inference.bouts import BoutOptions
     from ar3d_keras.inference.classifier import Classifier
     from ar3d_keras.inference.predictor import Prediction
     from ar3d_keras.videos.camera import Camera
@@ -71,6 +72,14 @@ class PredictOptions:
     """Predict each window of this many seconds. Memory does not grow with the length of the video."""
     hop_seconds: float | None = None
     """Seconds from the start of one window to the start of the next. Default: WINDOW_SECONDS."""
+    smooth_seconds: float | None = None
+    """Timeline: average the probabilities of a window over this many seconds around it."""
+    min_seconds: float | None = None
+    """Timeline: a shorter stretch becomes a part of its longer neighbor."""
+    high_threshold: float | None = None
+    """Timeline: a stretch of a class needs a window of at least this probability; outside, "none of these"."""
+    low_threshold: float | None = None
+    """Timeline: the other windows of a stretch need at least this probability. Default: HIGH_THRESHOLD."""
     workers: int | None = None
     """Decoding threads. Default: one per core."""
     batch_size: int | None = None
@@ -139,9 +148,27 @@ def _validate(options: PredictOptions) -> None:
         hop_seconds=options.hop_seconds,
         live=options.camera is not None,
     )
+    _bouts(options).validate()
+    for name in ("smooth_seconds", "min_seconds", "high_threshold", "low_threshold"):
+        if getattr(options, name) is not None and (
+            options.window_seconds is None or options.camera is not None
+        ):
+            raise UserError(f"`{name}` needs `window_seconds` and files: it shapes their timeline")
     overlay = options.overlay
     if overlay and overlay.suffix.lower() not in ("", *OVERLAYS) and not overlay.is_dir():
         raise UserError(f"`overlay` must end in .mp4 or .avi, or be a folder, not {overlay}")
+
+
+def _bouts(options: PredictOptions) -> "BoutOptions":
+    """How the windows become the stretches of a timeline."""
+    from ar3d_keras.inference.bouts import BoutOptions
+
+    return BoutOptions(
+        options.smooth_seconds or 0.0,
+        options.min_seconds or 0.0,
+        options.high_threshold,
+        options.low_threshold,
+    )
 
 
 def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
@@ -224,11 +251,11 @@ def _on_files(
     )
     if options.json:
         settings = {"protocol": sampling, **windows}
-        _write(as_json(classifier, predictions, settings=settings))
+        _write(as_json(classifier, predictions, settings=settings, bouts=_bouts(options)))
     elif options.csv:
         _write(as_csv(predictions))
     else:
-        _log(predictions)
+        _log(predictions, _bouts(options))
     written = failed = 0
     for prediction, file in zip(predictions, overlays, strict=False):
         if prediction.failure:
@@ -264,7 +291,7 @@ def _write(document: bytes) -> None:
     sys.stdout.flush()
 
 
-def _log(predictions: "Sequence[Prediction]") -> None:
+def _log(predictions: "Sequence[Prediction]", bouts: "BoutOptions") -> None:
     """Prints each video with its likeliest classes and its timeline."""
     from ar3d_keras.inference.predictor import merged
 
@@ -278,7 +305,7 @@ def _log(predictions: "Sequence[Prediction]") -> None:
         _log_calibrated(prediction, out)
         if prediction.segments:
             out.log("")
-        for start, end, name, share in merged(prediction):
+        for start, end, name, share in merged(prediction, bouts):
             out.log(f"  {_clock(start)} - {_clock(end)}  {share:6.1%}  {name}")
 
 

@@ -183,13 +183,13 @@ def fit_thresholds(
     thresholds: dict[str, float | None] = dict.fromkeys(class_names)
     needed, notes = least_videos(reject_error), []
     counts = np.bincount(predicted, minlength=len(class_names))
-    for number in np.flatnonzero(counts >= needed):
+    for number in np.flatnonzero(counts >= needed).tolist():
         of_class, name = predicted == number, class_names[number]
         thresholds[name] = fit_threshold(confidence[of_class], correct[of_class], reject_error)
         if thresholds[name] is None:
             notes.append(f"{name} has too many errors on val, so it is always rejected.")
-    shared = np.flatnonzero((counts > 0) & (counts < needed))
-    if len(shared):
+    shared = np.flatnonzero((counts > 0) & (counts < needed)).tolist()
+    if shared:
         pooled = np.isin(predicted, shared)
         limit = fit_threshold(confidence[pooled], correct[pooled], reject_error)
         for number in shared:

@@ -7,19 +7,26 @@ from typing import Any
 import numpy as np
 
 from ar3d_keras.atomic import csv_text
+from ar3d_keras.inference.bouts import BoutOptions
 from ar3d_keras.inference.calibration import NONE_OF_THESE
 from ar3d_keras.inference.classifier import Classifier
-from ar3d_keras.inference.predictor import Prediction, is_accepted, likeliest
+from ar3d_keras.inference.predictor import Prediction, is_accepted, likeliest, merged
 
 
 def as_json(
-    classifier: Classifier, predictions: Sequence[Prediction], *, settings: Mapping[str, Any]
+    classifier: Classifier,
+    predictions: Sequence[Prediction],
+    *,
+    settings: Mapping[str, Any],
+    bouts: BoutOptions | None = None,
 ) -> bytes:
     r"""Formats predictions as one JSON object in UTF-8.
 
     Its keys are `model`, those of `settings`, `classes` (the class names), `videos` and `failures`.
     Probabilities are float32 with every digit. Each byte of a path that is not UTF-8 becomes
     \udcNN; Python's json and os.fsencode turn it back into the byte.
+
+    A video with windows has `windows` and `timeline`, the stretches that they make.
 
     If the network has a calibration, it is the key `calibration`, and each video and window has
     `calibrated`, the calibrated probabilities. If that has thresholds, each also has `accepted` and
@@ -29,20 +36,21 @@ def as_json(
         classifier: the network that made the predictions.
         predictions: in the order of the output.
         settings: of the prediction, such as its protocol; anything that JSON can hold.
+        bouts: how windows become the stretches of `timeline`.
     """
     document = {
         "model": classifier.origin,
         **settings,
         "classes": classifier.class_names,
         **({"calibration": classifier.calibration.as_json()} if classifier.calibration else {}),
-        "videos": [_video(p) for p in predictions if not p.failure],
+        "videos": [_video(p, bouts) for p in predictions if not p.failure],
         "failures": [{"path": p.path, "reason": p.failure} for p in predictions if p.failure],
     }
     text = json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
     return text.encode("utf-8", "backslashreplace")
 
 
-def _video(prediction: Prediction) -> dict[str, Any]:
+def _video(prediction: Prediction, bouts: BoutOptions | None) -> dict[str, Any]:
     assert prediction.probabilities is not None
     entry: dict[str, Any] = {"path": prediction.path}
     entry |= _classes(prediction, prediction.probabilities)
@@ -51,6 +59,10 @@ def _video(prediction: Prediction) -> dict[str, Any]:
             {"start": _seconds(segment.start), "end": _seconds(segment.end)}
             | _classes(prediction, segment.probabilities)
             for segment in prediction.segments
+        ]
+        entry["timeline"] = [
+            {"start": _seconds(start), "end": _seconds(end), "class": name, "probability": share}
+            for start, end, name, share in merged(prediction, bouts)
         ]
     return entry
 
