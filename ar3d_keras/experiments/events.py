@@ -83,7 +83,11 @@ def evaluate_events(
     reporter = reporter or Console()
     file = Path(stretches) if stretches is not None else found.folder / "split.csv"
     rows = read_stretches(file)
-    root = file.parent if stretches is not None else found.data_root(data and Path(data))
+    root = (
+        file.parent
+        if stretches is not None
+        else found.data_root(None if data is None else Path(data))
+    )
     classifier = from_run(found)
     labels = {*classifier.class_names, background}
     for row in rows:
