@@ -1,7 +1,7 @@
-"""Judge a trained network: figures, confusion matrix, one HTML report.
+"""Evaluate a trained network: metrics, confusion matrix, HTML report.
 
 python evaluate.py --split val                           the latest run
-python evaluate.py --split test --run NAME --clips 10    ten clips a video, averaged
+python evaluate.py --split test --run NAME --clips 10    average ten clips per video
 python evaluate.py --help                                every option
 """
 

@@ -1,7 +1,7 @@
 """Train a network on videos.
 
 python train.py --attention                              the demo set: minutes on a laptop
-python train.py --attention --data data/UCF-101          the paper's recipe, a leak-free split
+python train.py --attention --data data/UCF-101          the paper's recipe, a split without leakage
 python train.py --help                                   every option
 """
 

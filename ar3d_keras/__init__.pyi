@@ -7,6 +7,7 @@ from .evaluation.metrics import Evaluation as Evaluation
 from .experiments.compare import compare as compare
 from .experiments.crossval import crossval as crossval
 from .experiments.export import export as export
+from .experiments.label_loop import next_to_label as next_to_label
 from .experiments.load import predict as predict
 from .experiments.run import Run as Run
 from .experiments.run import open_run as open_run

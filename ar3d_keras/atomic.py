@@ -1,4 +1,4 @@
-"""Files that matter are written whole or not at all: temporary name, fsync, rename."""
+"""Atomic writing of files: a temporary name, fsync, rename."""
 
 import contextlib
 import csv
@@ -12,16 +12,18 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; on success it takes the place of `path`.
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary path in the folder of `path`, and renames it to `path` on success.
 
-    The block may write a file there, which replaces one, or make a folder, which replaces none
-    that holds something. If it raises, `path` keeps what it held before and the temporary is
-    removed.
+    The block writes a file, which replaces an existing file, or makes a folder, which replaces an
+    empty folder only. If the block raises, `path` does not change and the temporary is removed.
+
+    Args:
+        path: the file or folder to write; missing parent folders are made.
 
     Raises:
-        FileExistsError: `path` is a folder already, perhaps since a moment ago.
-        OSError: the disk is full or the folder cannot be written (`path` is untouched).
+        FileExistsError: `path` is a folder that is not empty.
+        OSError: the disk is full or the folder is not writable; `path` does not change.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +40,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             raise
     except BaseException as error:
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # "no space left on device" does not say for what
+            error.filename = str(path)  # "no space left on device" names no file
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
@@ -47,7 +49,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def fitting_name(stem: str, end: str) -> str:
-    """Joins `stem` and `end` to a file name; `stem` is cut where both exceed 255 bytes."""
+    """Joins `stem` and `end` to a file name of at most 255 bytes; a longer `stem` is cut."""
     room = 255 - len(os.fsencode(end))
     if len(os.fsencode(stem)) > room:
         stem = os.fsencode(stem)[:room].decode("utf-8", "ignore")
@@ -55,44 +57,51 @@ def fitting_name(stem: str, end: str) -> str:
 
 
 def in_the_way(folder: Path) -> Path | None:
-    """The file that keeps `folder` from being made, for it is there or above; None: there is none."""
+    """The file that is in the place of `folder` or of one of its parents; None if there is none."""
     return next((p for p in (folder, *folder.parents) if p.exists() and not p.is_dir()), None)
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes `text` as UTF-8 to `path`, whole or not at all.
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a text atomically as UTF-8.
 
-    A file name that is no UTF-8 is written as the bytes that it has (`surrogateescape`).
+    A file name in the text that is not UTF-8 keeps its bytes (`surrogateescape`).
     """
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
-def write_json(path: str | os.PathLike, value: object) -> None:
-    """Writes `value` as indented JSON to `path`, whole or not at all."""
+def write_json(path: str | os.PathLike[str], value: object) -> None:
+    """Writes a value atomically as indented JSON.
+
+    Raises:
+        ValueError: the value contains NaN or infinity.
+        TypeError: the value has no JSON form.
+    """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    # What is no UTF-8 becomes \udcNN, which JSON reads back.
+    # Bytes that are not UTF-8 become \udcNN, which json.loads restores.
     write_text(path, text.encode("utf-8", "backslashreplace").decode())
 
 
-def write_csv(path: str | os.PathLike, header: Sequence, rows: Iterable[Iterable]) -> None:
-    """Writes a header and rows as CSV, whole or not at all; any text can be read back."""
+def write_csv(path: str | os.PathLike[str], header: Sequence, rows: Iterable[Iterable]) -> None:
+    """Writes a header and rows atomically as CSV that `csv.reader` reads back unchanged."""
     write_text(path, csv_text(header, rows))
 
 
 def csv_text(header: Sequence, rows: Iterable[Iterable]) -> str:
-    """A header and rows as CSV; any text can be read back."""
+    """A header and rows as CSV that `csv.reader` reads back unchanged."""
     table = [list(header), *map(list, rows)]
-    # csv leaves a lone carriage return unquoted when lines end in "\n", and cannot read it back.
-    odd = any("\r" in cell for row in table for cell in row if isinstance(cell, str))
+    # With "\n" as line end, csv does not quote a carriage return, and cannot read it back.
+    has_return = any("\r" in cell for row in table for cell in row if isinstance(cell, str))
     text = io.StringIO(newline="")
-    quoting = csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL
-    csv.writer(text, lineterminator="\n", quoting=quoting).writerows(table)
+    writer = csv.writer(
+        text, lineterminator="\n", quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL
+    )
+    writer.writerows(table)
     return text.getvalue()
 
 
 def _flush(path: Path) -> None:
-    """Forces a file, or every file of a folder, onto the disk."""
+    """Flushes a file, or every file in a folder, to the disk."""
     for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
         descriptor = os.open(file, os.O_RDONLY)
         try:

@@ -56,6 +56,12 @@ class Range:
         raise UserError(f"`{name}` must be {' and '.join(bounds)}, not {value}")
 
 
+def check_choice(name: str, value: Any, choices: Any) -> None:
+    """Raises UserError if `value`, of the option `name`, is not a member of a Literal."""
+    if value not in get_args(choices):
+        raise UserError(f"`{name}` must be one of {', '.join(get_args(choices))}, not {value!r}")
+
+
 Share = Annotated[float, Range(0, 1)]
 Count = Annotated[int, Range(1)]
 
@@ -151,7 +157,9 @@ class DataConfig(AugmentConfig):
                 f"`resize` {self.resize[0]} {self.resize[1]} is smaller than the clip, "
                 f"{self.height}x{self.width}: give a larger resize, or a smaller `height` and `width`"
             )
-        scheme = self.split_scheme or ""
+        scheme = self.split_scheme
+        if scheme is None:  # its default depends on the data, or is kfold: see `resolved`
+            return
         if self.split_lists and not scheme.startswith(("official", "hmdb")):
             raise UserError("`split_lists` needs `split_scheme` official1..3 or hmdb1..3")
         if self.fold is not None and scheme not in ("kfold", "logo", "random"):
@@ -293,10 +301,10 @@ class TrainConfig:
 
         Raises:
             UserError: optical flow is missing for a network that needs it, or given to one that
-                does not use it.
+                does not use it; an option does not go with the split scheme.
         """
         data, name = self.data, self.model.model
-        scheme = data.split_scheme or split_scheme
+        scheme: Any = data.split_scheme or split_scheme
         flow = data.flow or ("dis" if needs_flow else "none")
         if needs_flow and flow == "none":
             raise UserError(
@@ -316,6 +324,7 @@ class TrainConfig:
             resize=data.resize or default_resize(data.height, data.width),
             flow=flow,
         )
+        resolved.validate()  # options that need a certain split scheme
         return dataclasses.replace(self, data=resolved)
 
     def replace(self, **options: Any) -> "TrainConfig":

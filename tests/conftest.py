@@ -8,8 +8,6 @@ import fcntl
 import http.server
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -18,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from processes import TINY, flags, python  # tests/processes.py
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.reader import load_cv2
@@ -59,13 +58,13 @@ def _nothing_of_the_user(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def make_once(tmp_path_factory):
+def make_once(request, tmp_path_factory):
     """make_once(name, make): the folder that `make(folder)` filled, in one worker for all.
 
     Tests copy what they change.
     """
     shared = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
+    if hasattr(request.config, "workerinput"):  # a worker of pytest-xdist
         shared = shared.parent  # that of the whole session
 
     def folder_of(name, make) -> Path:
@@ -82,39 +81,17 @@ def make_once(tmp_path_factory):
     return folder_of
 
 
-# The demo network at a size that trains in two seconds.
-TINY = {
-    "preset": "demo", "height": 16, "width": 16, "filters": 4, "gate_kernel": (1, 1, 1),
-    "dense": 8, "batch_size": 4, "epochs": 2,
-}  # fmt: skip
-TINY_CLASSES = ("Grow", "MoveDown", "MoveUp")
-
-
-def flags(options) -> list[str]:
-    """Options of train() as train.py takes them."""
-    found = []
-    for name, value in options.items():
-        values = value if isinstance(value, tuple) else (value,)
-        found += ["--" + name.replace("_", "-"), *map(str, values)]
-    return found
-
-
-@pytest.fixture(scope="session")
-def tiny():
-    """Options of train() for the tiny network."""
-    return dict(TINY)
-
-
 @pytest.fixture(scope="session")
 def tiny_demo(make_once):
     """Three classes of the demo set, 12 groups of one clip: 9 train, 12 val and 15 test videos."""
+    classes = "Grow", "MoveDown", "MoveUp"
 
     def make(folder):
         from ar3d_keras.videos.demo import make_demo
 
         data = make_demo(folder / "demo", groups=12, clips=1)
         for place in data.iterdir():
-            if place.is_dir() and place.name not in TINY_CLASSES:
+            if place.is_dir() and place.name not in classes:
                 shutil.rmtree(place)
 
     return make_once("demo", make) / "demo"
@@ -125,13 +102,8 @@ def trained(tiny_demo, make_once):
     """The run folder of `python train.py --attention` in a process of its own."""
 
     def make(folder):
-        given = {**TINY, "data": tiny_demo, "name": "tiny", "runs_dir": folder}
-        command = ["train.py", "--attention", "--profile", "--tensorboard", *flags(given)]
-        environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=Path(__file__).parents[1], env=environment, capture_output=True, text=True,
-        )  # fmt: skip
+        given = {"data": tiny_demo, "name": "tiny", "runs_dir": folder, **TINY}
+        done = python("train.py", "--attention", "--profile", "--tensorboard", *flags(**given))
         assert done.returncode == 0, done.stderr
         (folder / "tiny/stdout.txt").write_text(done.stdout)
         (folder / "tiny/stderr.txt").write_text(done.stderr)
@@ -139,20 +111,17 @@ def trained(tiny_demo, make_once):
     return make_once("runs", make) / "tiny"
 
 
-@pytest.fixture
-def plain_reports(monkeypatch):
-    """Reports without examples and explanations, and tiny pictures: most of a short run's time."""
-    import base64
+@pytest.fixture(scope="module")
+def plain_reports():
+    """Reports without examples and explanations, of blank pictures: drawing is most of a short run.
 
-    import numpy
-
-    pixel = base64.b64decode(
-        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-    )
-    monkeypatch.setattr("ar3d_keras.reports.drawing.png_bytes", lambda figure: pixel)
-    monkeypatch.setattr(
-        "ar3d_keras.reports.examples.choose_examples", lambda *_: numpy.empty(0, int)
-    )
+    The run `trained` has them all.
+    """
+    blank = load_cv2().imencode(".png", np.zeros((1, 1), np.uint8))[1].tobytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ar3d_keras.reports.drawing.png_bytes", lambda figure: blank)
+        patch.setattr("ar3d_keras.reports.examples.choose_examples", lambda _: np.empty(0, int))
+        yield
 
 
 @pytest.fixture(autouse=True)

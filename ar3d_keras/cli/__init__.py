@@ -23,6 +23,7 @@ VERBS = {
     "compare": "compare runs on the same videos: table, paired tests, figures",
     "tune": "search sizes and training recipe by val accuracy",
     "predict": "predict the action in any video, from files or live",
+    "next": "select the unlabeled videos to label next",
     "export": "write a SavedModel, or a file for ONNX Runtime, OpenVINO or LiteRT",
     "check": "decode every video of a data set and list those that fail",
     "show-clips": "draw the clips that training sees",

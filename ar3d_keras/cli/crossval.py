@@ -31,6 +31,8 @@ class CrossvalOptions(NewRun):
     """The runs are RUNS_DIR/NAME/fold-1 and so on. Finished folds are not repeated, a stopped one is resumed."""
     export: bool = False
     """Write a SavedModel for every fold."""
+    suspects: bool = False
+    """List the videos whose label is contradicted by networks that were not trained on them: suspects.csv and suspects.html."""
 
 
 OPTIONS = CrossvalOptions
@@ -53,6 +55,7 @@ def main(arguments: Sequence[str]) -> None:
         name=options.name,
         runs_dir=options.runs_dir,
         export=options.export,
+        suspects=options.suspects,
         reporter=console,
         command=command("crossval", arguments),
     )

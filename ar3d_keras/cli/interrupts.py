@@ -1,4 +1,4 @@
-"""Ctrl-C that is never lost."""
+"""Keeps every Ctrl-C."""
 
 import contextlib
 import os
@@ -7,25 +7,25 @@ import sys
 import threading
 from collections.abc import Iterator
 
-AGAIN = 0.02  # seconds
+RETRY_DELAY = 0.02  # seconds
 
 
 @contextlib.contextmanager
 def delivered_interrupts() -> Iterator[None]:
-    """Inside, every KeyboardInterrupt arrives.
+    """Makes sure that every Ctrl-C inside the context raises KeyboardInterrupt.
 
-    Python drops an exception that is raised in a finalizer, in the callback of a weak reference or
-    of the garbage collector ("Exception ignored in ..."), and garbage is collected at any time: one
-    Ctrl-C in some hundred would be without effect, and an hour's training go on. There the signal
-    is sent once more, a moment later. https://docs.python.org/3/library/sys.html#sys.unraisablehook
+    Python ignores an exception in a finalizer, or in a callback of a weak reference or of the
+    garbage collector ("Exception ignored in ..."). These run at any time, so about one Ctrl-C in a
+    hundred would have no effect. The hook sends the signal again a moment later.
+    https://docs.python.org/3/library/sys.html#sys.unraisablehook
     """
     before = sys.unraisablehook
 
-    def hook(lost) -> None:
-        if issubclass(lost.exc_type, KeyboardInterrupt):
-            threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT)).start()
+    def hook(ignored: "sys.UnraisableHookArgs") -> None:
+        if issubclass(ignored.exc_type, KeyboardInterrupt):
+            threading.Timer(RETRY_DELAY, os.kill, (os.getpid(), signal.SIGINT)).start()
         else:
-            before(lost)
+            before(ignored)
 
     sys.unraisablehook = hook
     try:

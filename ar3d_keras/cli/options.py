@@ -36,6 +36,7 @@ class _Option(NamedTuple):
     kind: Any
     section: str  # "" for a field of the dataclass itself
     group: str  # the part of the help that shows it
+    default: Any  # dataclasses.MISSING: it must be given
 
 
 def parse(
@@ -90,12 +91,12 @@ def _options_of(kind: type) -> Iterator[_Option]:
     augmentation = {item.name for item in dataclasses.fields(AugmentConfig)}
     for item in dataclasses.fields(kind):
         if not dataclasses.is_dataclass(item.type):
-            yield _Option(item.name, item.type, "", "run")
+            yield _Option(item.name, item.type, "", "run", item.default)
             continue
         group = {"recipe": "training"}.get(item.name, item.name)
         for inner in dataclasses.fields(item.type):
             shown_in = "augmentation" if inner.name in augmentation else group
-            yield _Option(inner.name, inner.type, item.name, shown_in)
+            yield _Option(inner.name, inner.type, item.name, shown_in, inner.default)
 
 
 class _Group:
@@ -107,12 +108,11 @@ def _parser(
 ) -> type:
     """A dataclass with the options of `kind` in the groups and the order of the help."""
     helps = _helps(kind)
-    base = kind() if default is None and not _required(kind) else default
     groups: dict[str, list] = {}
     fields: list = []
     rank = {name: place for place, name in enumerate(essential)}
     for option in sorted(options, key=lambda option: rank.get(option.name, len(rank))):
-        field = _field(option, helps[option.name], base)
+        field = _field(option, helps[option.name], default)
         if option.name in rank or not essential:
             fields.append(field)
         else:
@@ -128,17 +128,9 @@ def _parser(
     return dataclasses.make_dataclass(kind.__name__, fields, kw_only=True)
 
 
-def _required(kind: type) -> bool:
-    missing = dataclasses.MISSING
-    return any(
-        item.default is missing and item.default_factory is missing
-        for item in dataclasses.fields(kind)
-    )
-
-
 def _field(option: _Option, text: str, base: Any) -> tuple:
     hint: dict[str, Any] = {"help": text}
-    default: Any = dataclasses.MISSING
+    default = option.default
     if base is not None:
         section = getattr(base, option.section) if option.section else base
         default = getattr(section, option.name)
@@ -211,9 +203,10 @@ def _with_new_names(arguments: Sequence[str]) -> list[str]:
     renamed = []
     for argument in arguments:
         flag, equals, value = argument.partition("=")
-        name = flag.removeprefix("--").replace("-", "_")
+        negation = "--no-" if argument.startswith("--no-") else "--"
+        name = flag.removeprefix(negation).replace("-", "_")
         if argument.startswith("--") and name in RENAMED:
-            new = "--" + RENAMED[name].replace("_", "-")
+            new = negation + RENAMED[name].replace("_", "-")
             print(
                 f"note: {flag} is now {new}; the old name works until version 0.3", file=sys.stderr
             )

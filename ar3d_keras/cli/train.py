@@ -55,14 +55,14 @@ OPTIONS = TrainOptions
 
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can correct."""
-    options = parse_config(TrainOptions, arguments, verb="train", text=__doc__, essential=ESSENTIAL)
-    if options.resume:
+    if "resume" in typed_names(arguments):
         check_not_typed(
             arguments,
             RESUMABLE,
             "`resume` continues a run as it began, so only --epochs, --workers and --data may be "
             "given with it; a new run with other options begins with --config",
         )
+    options = parse_config(TrainOptions, arguments, verb="train", text=__doc__, essential=ESSENTIAL)
     from ar3d_keras.experiments.train import resume, train
 
     typed_command = command("train", arguments)

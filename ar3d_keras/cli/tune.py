@@ -28,7 +28,7 @@ class TuneOptions(NewRun):
     trials: Annotated[int, Range(1)] = 20
     """Largest number of trials; the same command with more continues the search."""
     tuner: Literal["hyperband", "bayesian", "random"] = "hyperband"
-    """How values are chosen. `hyperband`: many short trainings, of which the best continue to --epochs. `bayesian`: by a Gaussian process."""
+    """How values are chosen. `hyperband`: many short trainings; the best of them continue to --epochs. `bayesian`: by a Gaussian process."""
     space: Path | None = None
     """A JSON file that replaces the default search space: "section.option": {"choice": [...]}, {"float": [low, high], "log": true} or {"int": [low, high], "step": n}."""
     name: str | None = None

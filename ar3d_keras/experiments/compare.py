@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from ar3d_keras.config import check_choice
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.results import find_result
@@ -12,11 +13,13 @@ from ar3d_keras.experiments.comparison import check_comparable, write_comparison
 from ar3d_keras.progress import Reporter
 from ar3d_keras.training import hardware
 
+SplitName = Literal["train", "val", "test"]
+
 
 def compare(
     runs: Sequence[str | os.PathLike[str] | Any],
     *,
-    split: Literal["train", "val", "test"] = "test",
+    split: SplitName = "test",
     out: str | os.PathLike[str] | None = None,
     runs_dir: str | os.PathLike[str] = "runs",
     allow_different: bool = False,
@@ -43,6 +46,7 @@ def compare(
     Raises:
         UserError: fewer than two runs, a missing report, or results that cannot be compared.
     """
+    check_choice("split", split, SplitName)
     if len(runs) < 2:
         raise UserError("`runs` must name two runs or more")
     folder = Path(runs_dir)

@@ -85,14 +85,14 @@ def differences(results: Sequence[Result]) -> list[str]:
         for result in results:
             names.setdefault(read(result), []).append(result.name)
         if len(names) > 1:
-            told = "; ".join(f"{', '.join(who)}: {value}" for value, who in names.items())
-            found.append(f"They differ in {what} ({told}).")
+            values = "; ".join(f"{', '.join(runs)}: {value}" for value, runs in names.items())
+            found.append(f"They differ in {what} ({values}).")
     first = results[0]
     for other in results[1:]:
         if set(other.paths) != set(first.paths):
             shared = len(set(other.paths) & set(first.paths))
             found.append(
-                f"{first.name} was judged on {len(first.paths)} videos, {other.name} on "
+                f"{first.name} was evaluated on {len(first.paths)} videos, {other.name} on "
                 f"{len(other.paths)}; {shared} are the same."
             )
         elif other.assignment != first.assignment and other.scheme == first.scheme:
@@ -114,7 +114,7 @@ def check_comparable(results: Sequence[Result]) -> None:
 
 
 def paired(results: Sequence[Result]) -> list[dict]:
-    """Every two results on the videos that both judged.
+    """Compares every two results on the videos that both evaluated.
 
     Returns:
         One dict a pair: one, other, videos, only_one, only_other (videos that only it had

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ar3d_keras.config import DEMO, Preset, TrainConfig, from_json, with_preset
+from ar3d_keras.config import (
+    DEMO,
+    Preset,
+    TrainConfig,
+    check_choice,
+    from_json,
+    with_preset,
+)
 from ar3d_keras.errors import UserError
 
 
@@ -29,11 +36,17 @@ def configure(
     Raises:
         UserError: an unknown option, or a value of the wrong type or out of range.
     """
+    if preset is not None:
+        check_choice("preset", preset, Preset)
     if isinstance(config, TrainConfig):
         if preset is not None:
             raise UserError("`preset` cannot be combined with a TrainConfig: leave it out")
         configured = config.replace(**options)
     else:
+        if not isinstance(config, str | os.PathLike | None):
+            raise UserError(
+                f"`config` must be a TrainConfig or the path of a run.json, not {config!r}"
+            )
         sections = {} if config is None else read_config(Path(config))
         # Values are checked, and "data/mine" becomes a Path, before they choose the preset.
         given = TrainConfig().replace(**options)

@@ -15,6 +15,7 @@ from ar3d_keras.evaluation.results import read_result
 from ar3d_keras.experiments import setup
 from ar3d_keras.experiments.configure import configure, without_fold
 from ar3d_keras.experiments.crossval_summary import summarize
+from ar3d_keras.experiments.label_loop import write_suspects
 from ar3d_keras.experiments.train import resume, train
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import Run, check_plain_name
@@ -30,6 +31,7 @@ def crossval(
     runs_dir: str | os.PathLike[str] = "runs",
     callbacks: Sequence[keras.callbacks.Callback] = (),
     export: bool = False,
+    suspects: bool = False,
     reporter: Reporter | None = None,
     command: str | None = None,
     **options: Any,
@@ -46,6 +48,8 @@ def crossval(
         runs_dir: the folder of all runs.
         callbacks: as for `train`; used for every fold.
         export: whether each fold writes a SavedModel.
+        suspects: whether to list the videos whose label the other folds' networks contradict
+            (suspects.csv and suspects.html).
         reporter: receives progress and log lines. Default: prints them.
         command: the command to record.
         options: as for `train`; `split_scheme` is kfold (default), logo or random.
@@ -58,6 +62,8 @@ def crossval(
         UserError: as `train`; the folder holds folds of other options or other data.
         KeyboardInterrupt: the same call continues.
     """
+    if options.get("fold") is not None:
+        raise UserError("`fold` is an option of train: crossval runs every fold")
     reporter = reporter or Console()
     configured = _with_scheme(configure(config, preset=preset, **options))
     check_plain_name(name)
@@ -92,9 +98,13 @@ def crossval(
                 command=command,
             )
         keras.utils.clear_session()
-    result = read_result(folder.resolve().name, [Run(folder / fold) for fold in folds], "test")
+    runs = [Run(folder / fold) for fold in folds]
+    result = read_result(folder.resolve().name, runs, "test")
     reporter.log_to(folder / "log.txt")
-    return summarize(folder, result, {"command": command})
+    metrics = summarize(folder, result, {"command": command})
+    if suspects:
+        write_suspects(folder, runs, reporter)
+    return metrics
 
 
 def _with_scheme(config: TrainConfig) -> TrainConfig:

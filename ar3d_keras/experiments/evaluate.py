@@ -170,7 +170,7 @@ def evaluate_run(
         workers: decoding threads.
         command: for the record.
         reporter: shows progress and logs the result.
-        callbacks: those that have a method `on_report(split, metrics, folder)` are told.
+        callbacks: those with a method `on_report(split, metrics, folder)` receive the report.
         calibrate: whether a calibration is fitted on this split, which should be val, and stored in
             the run; else the report has that of the run.
         reject_error: see `RecipeConfig`; only with `calibrate`.

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from ar3d_keras.config import check_choice
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.load import WEIGHTS, describe_file, describe_run, is_network_file
@@ -33,16 +34,20 @@ def export(
     Args:
         run: a run, its folder, its name, or a .keras file (then `to` is needed). Default: the run
             that was last begun.
-        format: see `Run.export`, as `to`, `version`, `int8` and `reporter`.
-        to: likewise.
-        version: likewise.
-        int8: likewise.
+        format: savedmodel, onnx, openvino or litert.
+        to: SavedModel: the folder of versions. Other formats: the folder to make. Default: in the run.
+        version: of the SavedModel. Default: the highest there plus 1.
+        int8: LiteRT only: whether the weights are stored as int8.
         runs_dir: the folder of all runs.
-        reporter: likewise.
+        reporter: logs where the result is. Default: prints it.
+
+    Returns:
+        The folder of the SavedModel's version, or the network's file.
 
     Raises:
         UserError: there is no such run, the version or folder exists, or a package is missing.
     """
+    check_choice("format", format, Format)
     reporter = reporter or Console()
     target = None if to is None else Path(to)
     if run is not None and not isinstance(run, Run) and is_network_file(run):

@@ -20,6 +20,7 @@ from ar3d_keras.experiments.export import export as export_network
 from ar3d_keras.experiments.record import make_record
 from ar3d_keras.experiments.run import Run
 from ar3d_keras.progress import Reporter
+from ar3d_keras.reports.callbacks import TensorBoardReport
 from ar3d_keras.runs import check_disk_space, check_run_name, create_run, find_run
 from ar3d_keras.serving.tensorflow_process import ExporterNotInstalled
 from ar3d_keras.training import hardware
@@ -55,7 +56,10 @@ def train(
         preset: `paper`, `demo` or `small-data`. Default: `demo` for the demo set, else `paper`.
         name: the run's folder is `runs_dir`/`name`. Default: date, time and network.
         runs_dir: the folder of all runs.
-        callbacks: further Keras callbacks; their logs include the val and test metrics.
+        callbacks: further Keras callbacks, such as loggers. Their logs include the val and test
+            metrics. If a callback has a method `on_report(split: str, metrics: dict, folder:
+            Path)`, it is called after training for val and for test, with the content of
+            metrics.json and the folder of report.html and confusion.png.
         export: whether to write a SavedModel at the end.
         tensorboard: whether to write TensorBoard event files.
         profile: whether to trace three training steps.
@@ -138,7 +142,9 @@ def resume(
     found = Run(find_run(run, Path(runs_dir)).folder)
     _check_tensorboard(tensorboard)
     record, before = found.record(), found.config()
-    recipe = dataclasses.replace(before.recipe, epochs=epochs or before.recipe.epochs)
+    recipe = dataclasses.replace(
+        before.recipe, epochs=before.recipe.epochs if epochs is None else epochs
+    )
     recipe.validate()
     if recipe.schedule == "cosine" and recipe.epochs != before.recipe.epochs:
         raise UserError(
@@ -261,7 +267,7 @@ def _observers(
     """Callbacks that watch the training and do not change it."""
     observers: list[keras.callbacks.Callback] = []
     if tensorboard:
-        observers.append(keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False))
+        observers.append(TensorBoardReport(run.folder / "tensorboard", write_graph=False))
     if profile:
         observers.append(ProfileSteps(run.folder / "profile", reporter))
     return observers

@@ -25,7 +25,7 @@ from ar3d_keras.models.layers import PACKAGE, AttentionGate
 
 # Channels of a module's four branches: 1x1x1; 1x1x1 and 3x3x3; again 1x1x1 and 3x3x3; pooling and
 # 1x1x1. Poolings between the modules: (name, window, strides).
-TRUNK = (
+TRUNK: tuple[tuple[Any, ...], ...] = (
     ("Mixed_3b", 64, (96, 128), (16, 32), 32),
     ("Mixed_3c", 128, (128, 192), (32, 96), 64),
     ("MaxPool3d_4a_3x3", (3, 3, 3), (2, 2, 2)),
@@ -114,14 +114,12 @@ class I3D(VideoClassifier):
         x = unit(x, 64, 1, "Conv3d_2b_1x1")
         x = unit(x, 192, 3, "Conv3d_2c_3x3")
         x = _pool(x, (1, 3, 3), (1, 2, 2), "MaxPool3d_3a_3x3", dtype)
-        for row in TRUNK:
-            name: Any
-            parts: Any
-            name, *parts = row
+        for name, *parts in TRUNK:
             if len(parts) == 4:
-                x = _mixed(x, *parts, name, unit, dtype)
+                x = _mixed(x, tuple(parts), name, unit, dtype)
             else:
-                x = _pool(x, *parts, name, dtype)
+                window, strides = parts
+                x = _pool(x, window, strides, name, dtype)
         if attention:
             x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
         # A mean over the whole map: AveragePooling3D with so large a window is slow on a CPU.
@@ -155,16 +153,10 @@ def _unit(x: Any, channels: int, kernel: int, name: str, strides: int, dtype: An
 
 
 def _mixed(
-    x: Any,
-    narrow: int,
-    middle: tuple[int, int],
-    thin: tuple[int, int],
-    pooled: int,
-    name: str,
-    unit: Callable[..., Any],
-    dtype: Any,
+    x: Any, channels: tuple[Any, ...], name: str, unit: Callable[..., Any], dtype: Any
 ) -> Any:
     """An Inception module: four branches over the same input, their channels concatenated."""
+    narrow, middle, thin, pooled = channels
     branches = [
         unit(x, narrow, 1, f"{name}_0_1x1"),
         unit(unit(x, middle[0], 1, f"{name}_1_1x1"), middle[1], 3, f"{name}_1_3x3"),

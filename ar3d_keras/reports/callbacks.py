@@ -1,18 +1,23 @@
 """Keras callbacks that draw: learning curves after every epoch, a report after training.
 
-They need nothing else of this package:
+The first two work in any `fit`:
 `model.fit(x, y, callbacks=[SplitMetrics({"val": batches}), CurvesPlot("curves.png")])`, where
 SplitMetrics, if used, comes first because it adds to the logs.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from ar3d_keras.evaluation.evaluator import evaluate_batches
+from ar3d_keras.evaluation.metrics import has_informative_top5
 from ar3d_keras.reports import drawing, plots, report
 from ar3d_keras.runs import columns
+
+HEADLINES = ("top1", "top5", "mean_class_accuracy", "loss")  # of metrics.json, for TensorBoard
 
 
 class CurvesPlot(keras.callbacks.Callback):
@@ -24,7 +29,9 @@ class CurvesPlot(keras.callbacks.Callback):
         rows: rows of earlier epochs, where a run is resumed.
     """
 
-    def __init__(self, file: str | Path, name: str = "", rows: Sequence[dict[str, float]] = ()):
+    def __init__(
+        self, file: str | Path, name: str = "", rows: Sequence[dict[str, float]] = ()
+    ) -> None:
         super().__init__()
         self.file, self.name, self.rows = Path(file), name, list(rows)
 
@@ -49,7 +56,7 @@ class ConfusionMatrixReport(keras.callbacks.Callback):
         class_names: Sequence[str],
         folder: str | Path,
         about: Mapping[str, str] | None = None,
-    ):
+    ) -> None:
         super().__init__()
         self.data, self.class_names, self.folder = data, class_names, Path(folder)
         self.about = dict(about or {})
@@ -57,3 +64,41 @@ class ConfusionMatrixReport(keras.callbacks.Callback):
     def on_train_end(self, logs: dict | None = None) -> None:
         evaluation = evaluate_batches(self.model, self.data, self.class_names)
         report.write_report(self.folder, evaluation, about=self.about, title=self.model.name)
+
+
+class TensorBoardReport(keras.callbacks.TensorBoard):
+    """Adds the reports of a run to its TensorBoard event files; needs TensorFlow.
+
+    `train` calls `on_report(split, metrics, folder)` of every callback that has this method, after
+    training and once for each report.
+
+    Args:
+        log_dir: the folder of the event files. Those of a report are in evaluation/SPLIT.
+        kwargs: further arguments of keras.callbacks.TensorBoard.
+    """
+
+    def __init__(self, log_dir: str | Path, **kwargs: Any) -> None:
+        super().__init__(log_dir, **kwargs)
+        self.epoch = 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_epoch_end(epoch, logs)
+        self.epoch = epoch
+
+    def on_report(self, split: str, metrics: Mapping[str, Any], folder: Path) -> None:
+        """Writes the main metrics and the confusion matrix of a report.
+
+        Args:
+            split: the evaluated split, val or test.
+            metrics: the content of metrics.json.
+            folder: the folder of the report, with confusion.png.
+        """
+        from matplotlib.image import imread
+
+        summary = self.summary  # tensorflow.summary
+        writer = summary.create_file_writer(str(Path(self.log_dir) / "evaluation" / split))
+        with contextlib.closing(writer), writer.as_default(step=self.epoch):
+            for name in HEADLINES:
+                if name != "top5" or has_informative_top5(metrics):
+                    summary.scalar(f"evaluation/{name}", metrics[name])
+            summary.image("evaluation/confusion", imread(folder / "confusion.png")[None])

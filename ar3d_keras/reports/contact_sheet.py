@@ -38,18 +38,18 @@ class Row:
 
 def draw_clips(rows: Sequence[Row]) -> Figure:
     """Draws one or more rows; all clips have one shape. Pixels are shown without interpolation."""
-    strips = [_strip(row.clip) for row in rows]
+    strips = [strip(row.clip) for row in rows]
     height, width = strips[0].shape[:2]
     pitch = ABOVE + height + BELOW
     whole = pitch * len(rows), width + 2 * BESIDE
     figure = drawing.new_figure(whole[1] / 120, whole[0] / 120)
-    for place, (row, strip) in enumerate(zip(rows, strips, strict=True)):
+    for place, (row, picture) in enumerate(zip(rows, strips, strict=True)):
         bottom = whole[0] - place * pitch - ABOVE - height
         axes = figure.add_axes(
             (BESIDE / whole[1], bottom / whole[0], width / whole[1], height / whole[0])
         )
         axes.set_axis_off()
-        axes.imshow(strip, interpolation="nearest", aspect="auto")
+        axes.imshow(picture, interpolation="nearest", aspect="auto")
         letters = width / 6.9  # the letters of `view` that fit
         label = fonts.clean(row.label, int(letters / 2))
         axes.set_title(label, loc="left", fontsize=10, fontweight="bold", color=drawing.INK, pad=4)
@@ -64,7 +64,7 @@ def draw_clips(rows: Sequence[Row]) -> Figure:
     return drawing.finish(figure)
 
 
-def _strip(clip: np.ndarray) -> np.ndarray:
+def strip(clip: np.ndarray) -> np.ndarray:
     """Joins up to FRAMES frames, spread evenly, side by side: (H, ~n W, 3) uint8, enlarged."""
     chosen = np.linspace(0, len(clip) - 1, min(FRAMES, len(clip))).round().astype(int)
     side = max(clip.shape[1:3])

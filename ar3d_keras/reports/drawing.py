@@ -10,6 +10,8 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ar3d_keras.atomic import replacing
 from ar3d_keras.reports.fonts import families, has_bold
 
@@ -63,6 +65,15 @@ def png_bytes(figure: Figure) -> bytes:
     """Renders `figure` as a PNG; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def rgb_png(image: np.ndarray) -> bytes:
+    """Encodes uint8 RGB (height, width, 3) as a PNG."""
+    from matplotlib.image import imsave
+
+    buffer = io.BytesIO()
+    imsave(buffer, image, format="png")
     return buffer.getvalue()
 
 

@@ -1,1 +1,1 @@
-"""From a configured network and two sources to a run folder."""
+"""Trains a network and writes what a run folder contains."""

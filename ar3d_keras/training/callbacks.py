@@ -1,9 +1,9 @@
 """Keras callbacks that measure, record and stop a training.
 
-SplitMetrics and HistoryCSV need nothing else of this package:
+SplitMetrics and HistoryCSV work in any `fit`:
 `model.fit(x, y, callbacks=[SplitMetrics({"val": batches}), HistoryCSV("history.csv")])`.
-Order matters: SplitMetrics adds to the logs that later callbacks read. The callbacks that draw are
-in `reports.callbacks`.
+SplitMetrics comes first, because it adds to the logs that later callbacks read. The callbacks that
+draw are in `reports.callbacks`.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -23,21 +24,28 @@ from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import Run
 from ar3d_keras.videos.sources import ClipSource
 
+Logs = dict[str, Any] | None  # the type of `logs` in Keras's callback methods
+
 
 class SplitMetrics(keras.callbacks.Callback):
     """Adds {split}_loss, {split}_accuracy and {split}_top5 to the logs of every epoch.
 
+    Losses are cross-entropies in nats; accuracies are between 0 and 1.
+
     Args:
-        splits: name -> batches (clips, labels), any iterable that can be walked again (a
-            tf.data.Dataset, a PyDataset, a list), or a function that returns an Evaluation of
-            the model it is given.
+        splits: name -> batches (clips, labels): an iterable that can be iterated again (a
+            tf.data.Dataset, a PyDataset, a list), or a function that takes the model and returns
+            an Evaluation.
     """
 
-    def __init__(self, splits: Mapping[str, Iterable | Callable[[keras.Model], Evaluation]]):
+    def __init__(
+        self, splits: Mapping[str, Iterable | Callable[[keras.Model], Evaluation]]
+    ) -> None:
         super().__init__()
         self.splits = splits
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        logs = {} if logs is None else logs
         for name, data in self.splits.items():
             evaluation = data(self.model) if callable(data) else evaluate_batches(self.model, data)
             scores = metrics.scores(evaluation)
@@ -47,31 +55,36 @@ class SplitMetrics(keras.callbacks.Callback):
 
 
 class EpochRate(keras.callbacks.Callback):
-    """Adds lr, seconds, clips_per_s and wait_share, of training alone, to the logs of every epoch.
+    """Adds lr, seconds, clips_per_s and wait_share to the logs of every epoch.
 
-    wait_share is the part of those seconds in which the network had nothing to do because the
-    next batch was not ready; the logs of every batch have it too, so far.
+    They measure the training steps only, without the evaluation at the end of an epoch. wait_share
+    is the share of the time in which the network waited for the next batch. The logs of every
+    batch contain wait_share too, measured since the start of the epoch.
 
     Args:
-        clips: of one epoch.
-        ready: (epoch, step) -> when that batch lay ready, by time.perf_counter; what was looked
-            up is taken out.
+        clips: the number of clips in an epoch.
+        ready: (epoch, step) -> the time when that batch was ready, by time.perf_counter. The
+            callback removes the entries that it has read.
     """
 
-    def __init__(self, clips: int, ready: MutableMapping[tuple[int, int], float]):
+    def __init__(self, clips: int, ready: MutableMapping[tuple[int, int], float]) -> None:
         super().__init__()
         self.clips, self.ready = clips, ready
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.epoch, self.waited = epoch, 0.0
         self.begun = self.ended = time.perf_counter()
 
-    def on_train_batch_end(self, batch, logs=None):
-        asked, self.ended = self.ended, time.perf_counter()
-        self.waited += max(0.0, self.ready.pop((self.epoch, batch), asked) - asked)
-        logs["wait_share"] = self.waited / (self.ended - self.begun)
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        requested, self.ended = self.ended, time.perf_counter()
+        ready = self.ready.pop((self.epoch, batch), requested)
+        self.waited += max(0.0, ready - requested)
+        if logs is not None:
+            logs["wait_share"] = self.waited / (self.ended - self.begun)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if logs is None:
+            return
         seconds = self.ended - self.begun
         logs["lr"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         logs["seconds"] = seconds
@@ -80,34 +93,35 @@ class EpochRate(keras.callbacks.Callback):
 
 
 class HistoryCSV(keras.callbacks.Callback):
-    """Writes one line an epoch: `epoch` (from 1) and every entry of the logs.
+    """Writes one row per epoch: `epoch` (from 1) and every entry of the logs.
 
     Args:
-        file: the CSV, written whole or not at all after every epoch.
-        rows: lines of earlier epochs, where a run is continued.
+        file: the CSV file, written atomically after every epoch.
+        rows: the rows of earlier epochs if a run is resumed.
     """
 
-    def __init__(self, file: str | Path, rows: Sequence[dict[str, float]] = ()):
+    def __init__(self, file: str | Path, rows: Sequence[dict[str, float]] = ()) -> None:
         super().__init__()
         self.file, self.rows = Path(file), list(rows)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        logs = logs or {}
         self.rows.append({"epoch": epoch + 1, "loss": logs["loss"], **logs})
-        # Some epochs may say more than others: Keras's validation_freq, for one.
+        # Not every epoch has every entry, for example with Keras's validation_freq.
         header = list(dict.fromkeys(name for row in self.rows for name in row))
         lines = ([row.get(name, "") for name in header] for row in self.rows)
         atomic.write_csv(self.file, header, lines)
 
 
 class BestNetwork(keras.callbacks.Callback):
-    """Keeps the network of the epoch with the best val_accuracy (ties: the lower val_loss).
+    """Saves the network of the epoch with the best val_accuracy (ties: the lower val_loss).
 
     Args:
-        file: the .keras file, written whole or not at all.
-        float32_model: the same network in float32; it takes the weights and is what is saved, so that
-            the file computes in float32 wherever it is loaded.
-        rows: lines of earlier epochs, where a run is continued.
-        last: keep the last epoch's instead, whatever its val_accuracy.
+        file: the .keras file, written atomically.
+        float32_model: the same network in float32. It receives the weights and is saved, so that
+            the file computes in float32 on every machine.
+        rows: the rows of earlier epochs if a run is resumed.
+        last: whether to save the network of the last epoch instead.
     """
 
     def __init__(
@@ -117,136 +131,136 @@ class BestNetwork(keras.callbacks.Callback):
         rows: Sequence[dict[str, float]] = (),
         *,
         last: bool = False,
-    ):
+    ) -> None:
         super().__init__()
         self.file, self.float32_model, self.last = Path(file), float32_model, last
         self.best = max(map(_rank, rows), default=(-math.inf, -math.inf))
 
-    def on_epoch_end(self, epoch, logs=None):
-        if self.last or _rank(logs) > self.best:
-            self.best = _rank(logs)
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        rank = _rank(logs or {})
+        if self.last or rank > self.best:
+            self.best = rank
             self.float32_model.set_weights(self.model.get_weights())
             with atomic.replacing(self.file) as temporary:
                 self.float32_model.save(temporary)
 
 
 class EarlyStop(keras.callbacks.Callback):
-    """Ends the training when `epochs` have gone by since the best one, as BestNetwork ranks them.
+    """Stops the training after `epochs` epochs without a better one, ranked as by BestNetwork.
 
     Args:
-        epochs: to wait for a better one; 0 waits for ever.
-        rows: lines of earlier epochs, where a run is continued.
+        epochs: how many epochs to wait for a better one; 0 never stops.
+        rows: the rows of earlier epochs if a run is resumed.
     """
 
-    def __init__(self, epochs: int, rows: Sequence[dict[str, float]] = ()):
+    def __init__(self, epochs: int, rows: Sequence[dict[str, float]] = ()) -> None:
         super().__init__()
         self.epochs, self.rows = epochs, list(rows)
 
     @property
     def is_due(self) -> bool:
-        """Whether the epochs so far end the training."""
+        """Whether the training stops after the epochs so far."""
         if not (self.epochs and self.rows):
             return False
-        best = max(range(len(self.rows)), key=lambda place: _rank(self.rows[place]))  # the first
+        best = max(range(len(self.rows)), key=lambda n: _rank(self.rows[n]))  # the first of equals
         return len(self.rows) - 1 - best >= self.epochs
 
-    def on_epoch_end(self, epoch, logs=None):
-        self.rows.append(dict(logs))
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        self.rows.append(dict(logs or {}))
         if self.is_due:
             self.model.stop_training = True
 
 
 def _rank(logs: Mapping[str, float]) -> tuple[float, float]:
-    """Epochs by val accuracy, equal ones by val loss."""
+    """Orders epochs by val accuracy, then by val loss."""
     return logs["val_accuracy"], -logs["val_loss"]
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Stops with a sentence when the loss is no number any more."""
+    """Raises a UserError when the loss becomes NaN or infinite."""
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self.epoch = 0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.epoch = epoch
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
             raise UserError(
                 f"the loss became {loss} in epoch {self.epoch + 1}, step {batch + 1}: lower "
-                "`learning_rate`, or train with `precision` float32; what earlier epochs wrote "
-                "is kept"
+                "`learning_rate`, or train with `precision` float32 (the files of earlier epochs "
+                "are kept)"
             )
 
 
 class EpochProgress(keras.callbacks.Callback):
-    """A bar while an epoch trains, and one line when it is over.
+    """Shows a bar during an epoch, and logs a line after it.
 
     Args:
-        reporter: draws the bar and says the line.
-        clips: of one epoch.
-        batch_size: clips a step.
-        epochs: in all.
+        reporter: shows the bar and the line.
+        clips: the number of clips in an epoch.
+        batch_size: the number of clips in a step.
+        epochs: the number of epochs of the whole training.
     """
 
-    def __init__(self, reporter: Reporter, *, clips: int, batch_size: int, epochs: int):
+    def __init__(self, reporter: Reporter, *, clips: int, batch_size: int, epochs: int) -> None:
         super().__init__()
         self.reporter, self.clips, self.batch_size = reporter, clips, batch_size
         self.epochs = epochs
-
         self.open_bar = contextlib.ExitStack()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.update = self.open_bar.enter_context(
             self.reporter.bar(f"epoch {epoch + 1}/{self.epochs}", self.clips, "clips")
         )
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        logs = logs or {}
         done = min((batch + 1) * self.batch_size, self.clips)
-        told = f"loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.3f}"
-        self.update(done, f"{told}  waiting {logs['wait_share']:.0%}")
+        scores = f"loss {logs['loss']:.3f}  accuracy {logs['accuracy']:.3f}"
+        self.update(done, f"{scores}  waiting {logs['wait_share']:.0%}")
         if done == self.clips:
             self.close()
 
     def close(self) -> None:
-        """Takes the bar off the terminal; call it when `fit` ended, however it did."""
+        """Removes the bar; the trainer calls it when `fit` ends, also after an error."""
         self.open_bar.close()
 
-    def on_epoch_end(self, epoch, logs=None):
-        told = "   ".join(
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        logs = logs or {}
+        scores = "   ".join(
             f"{name} {logs[prefix + 'loss']:.3f} {logs[prefix + 'accuracy']:.3f}"
             for name, prefix in (("train", ""), ("val", "val_"), ("test", "test_"))
             if prefix + "loss" in logs
         )
         rate = f"{logs['clips_per_s']:.3g} clips/s, waiting {logs['wait_share']:.0%}"
         number = f"{epoch + 1:>{len(str(self.epochs))}}/{self.epochs}"
-        self.reporter.log(f"epoch {number}   {told}   {rate}")
+        self.reporter.log(f"epoch {number}   {scores}   {rate}")
 
 
 class UnreadableVideoLogger(keras.callbacks.Callback):
-    """Names the training videos that could be decoded before but not any more.
+    """Names the training videos that the scan could decode and the training could not.
 
     Args:
-        source: its `failures` are told after the epoch in which they came up.
-        run: its record counts them, under "lost".
-        reporter: says them.
+        source: the training clips; its new `failures` are logged after every epoch.
+        run: its run.json lists them as "unreadable".
+        reporter: receives a line for each.
     """
 
-    def __init__(self, source: ClipSource, run: Run, reporter: Reporter):
+    def __init__(self, source: ClipSource, run: Run, reporter: Reporter) -> None:
         super().__init__()
         self.source, self.run, self.reporter = source, run, reporter
-        self.told: set[str] = set()
+        self.logged: set[str] = set()
 
-    def on_epoch_end(self, epoch, logs=None):
-        new = {path: why for path, why in self.source.failures.items() if path not in self.told}
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        new = {path: why for path, why in self.source.failures.items() if path not in self.logged}
         if not new:
             return
         for path, why in new.items():
-            self.reporter.log(f"lost (train): {path!r}: {why}; its clip weighs nothing")
-        self.told.update(new)
-        record = self.run.record()
-        lost = record.get("lost", []) + [
-            {"path": path, "epoch": epoch + 1, "reason": why} for path, why in new.items()
-        ]
-        self.run.write_record({**record, "lost": lost})
+            self.reporter.log(f"unreadable (train): {path!r}: {why}; its clip has weight 0")
+        self.logged.update(new)
+        entries = [{"path": path, "epoch": epoch + 1, "reason": why} for path, why in new.items()]
+        before = self.run.record().get("unreadable", [])
+        self.run.update_record(unreadable=[*before, *entries])

@@ -1,4 +1,4 @@
-"""What the machine has, and what it computes fast: devices, precision, determinism."""
+"""The devices of the machine, the precision that suits them, seeds and determinism."""
 
 import contextlib
 import importlib
@@ -13,12 +13,12 @@ from ar3d_keras.videos.reader import cores
 
 
 def backend() -> str:
-    """tensorflow, jax or torch."""
+    """The backend of Keras: tensorflow, jax or torch."""
     return keras.backend.backend()
 
 
 def gpu_name() -> str | None:
-    """The first GPU that the backend computes on, None where it computes on the CPU."""
+    """The name of the first GPU of the backend; None if it computes on the CPU."""
     if backend() == "tensorflow":
         import tensorflow as tf
 
@@ -37,12 +37,12 @@ def gpu_name() -> str | None:
 
 
 def device_name() -> str:
-    """What a result ran on, for the record."""
+    """The GPU, or the CPU with its number of cores, for the record."""
     return gpu_name() or f"CPU, {cores()} cores ({cpu_model()})"
 
 
 def cpu_model() -> str:
-    """The processor's name."""
+    """The name of the CPU."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
@@ -51,13 +51,16 @@ def cpu_model() -> str:
 
 
 def resolve_precision(precision: str) -> str:
-    """The dtype policy for `--precision`; "auto" takes the fastest that trains equally well.
+    """Returns the dtype policy; "auto" becomes the fastest one that trains equally well.
 
-    mixed_bfloat16 on a GPU with bfloat16 units and, under TensorFlow, on a CPU with AMX, where
-    the gated network trains 2.9 times as fast as in float32 (docs/paper.md, "Precision").
+    That is mixed_bfloat16 on a GPU with bfloat16 units and, with TensorFlow, on a CPU with AMX,
+    where the gated network trains 2.9 times as fast as in float32 (docs/paper.md, "Precision").
+
+    Args:
+        precision: auto, float32, mixed_bfloat16 or mixed_float16.
 
     Raises:
-        UserError: a precision that this backend cannot compute.
+        UserError: the backend cannot compute in this precision.
     """
     on_cpu = gpu_name() is None
     if precision == "auto":
@@ -66,13 +69,13 @@ def resolve_precision(precision: str) -> str:
     lacking = _NO_CPU_POOLING.get(backend(), ())
     if on_cpu and precision in lacking:
         raise UserError(
-            f"`precision` {precision} does not work with {backend()} on a CPU (it has no average "
-            "pooling of that type in 3D): use float32, or auto"
+            f"`precision` {precision} does not work with {backend()} on a CPU, which has no 3D "
+            "average pooling in it: use float32 or auto"
         )
     return precision
 
 
-# Precisions whose 3D average pooling a backend's CPU does not have.
+# Precisions in which a backend has no 3D average pooling on the CPU.
 _NO_CPU_POOLING = {
     "tensorflow": ("mixed_float16",),
     "torch": ("mixed_bfloat16", "mixed_float16"),
@@ -103,10 +106,14 @@ def _gpu_has_bfloat16() -> bool:
 
 
 def seed_everything(seed: int, *, deterministic: bool) -> None:
-    """Seeds Python, NumPy and the backend; makes TensorFlow's ops repeat bit for bit.
+    """Seeds Python, NumPy and the backend, and makes TensorFlow deterministic.
 
-    On a CPU always: it was measured to cost nothing there. Without it, two runs of the same
-    seed differ in the last bits.
+    Without deterministic operations, two runs with the same seed differ in the last bits. On a CPU
+    they are always used, because no slowdown was measured there.
+
+    Args:
+        seed: for all random number generators.
+        deterministic: whether to use deterministic operations on a GPU too.
     """
     keras.utils.set_random_seed(seed)
     if backend() == "tensorflow" and (deterministic or gpu_name() is None):
@@ -117,10 +124,10 @@ def seed_everything(seed: int, *, deterministic: bool) -> None:
 
 @contextlib.contextmanager
 def disable_tf32() -> Iterator[None]:
-    """Inside, float32 means float32: GPUs do not round products to TensorFloat-32.
+    """Disables TensorFloat-32 on GPUs inside the context, so that float32 is exact.
 
-    Metrics, predictions and exports then agree on every machine. Training keeps the faster
-    default, so the setting is restored at the end.
+    Metrics, predictions and exports then agree on every machine. The setting is restored at the
+    end, because training uses the faster default.
     """
     if backend() == "tensorflow":
         import tensorflow as tf
@@ -149,19 +156,19 @@ def disable_tf32() -> Iterator[None]:
 
 
 def compile_options() -> dict[str, bool]:
-    """Keyword arguments for `model.compile`: XLA is ten times slower on TensorFlow's CPU."""
+    """Keyword arguments for `model.compile`: no XLA on TensorFlow's CPU, where it is 10x slower."""
     if backend() == "tensorflow" and gpu_name() is None:
         return {"jit_compile": False}
     return {}
 
 
 def environment_info() -> dict[str, str]:
-    """Backend and device of this process, for a report."""
+    """The backend and the device of this process, for a report."""
     return {"backend": backend(), "device": device_name()}
 
 
 def versions() -> dict[str, str]:
-    """The versions that made a result."""
+    """The versions of Python and of the packages that a result depends on, for the record."""
     import cv2
     import numpy
 

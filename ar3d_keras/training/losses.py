@@ -1,4 +1,6 @@
-"""What training makes small."""
+"""The loss functions of training."""
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -7,15 +9,15 @@ from ar3d_keras.models.layers import PACKAGE
 
 
 def crossentropy(label_smoothing: float = 0.0, *, soft_labels: bool = False) -> keras.losses.Loss:
-    """The cross-entropy of probabilities (batch, classes) and labels.
+    """Returns the cross-entropy, in nats, of probabilities (batch, classes) and labels.
 
-    Averaged by weight, so that a clip that could not be read (weight 0) counts nowhere: Keras's
-    default would divide by the whole batch.
+    It is the weighted mean over the clips, so that a clip that could not be decoded (weight 0) does
+    not count. Keras's default would divide by the size of the batch.
 
     Args:
-        label_smoothing: share of a label that is spread evenly over all classes.
-        soft_labels: whether labels are float (batch, classes), shares of each class, rather than
-            integers (batch,).
+        label_smoothing: the share of each label that is spread evenly over all classes, 0 to 1.
+        soft_labels: whether labels are floats (batch, classes), the share of each class, instead
+            of integers (batch,).
     """
     mean = "mean_with_sample_weight"
     if soft_labels:
@@ -27,13 +29,13 @@ def crossentropy(label_smoothing: float = 0.0, *, soft_labels: bool = False) -> 
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class SmoothedCrossentropy(keras.losses.CategoricalCrossentropy):
-    """Cross-entropy against labels that leave a share to every class.
+    """Cross-entropy with label smoothing, for integer labels (batch,).
 
-    The label's class has 1 - smoothing + smoothing / classes, each other class smoothing / classes
-    (Szegedy et al., *Rethinking the Inception Architecture*, arXiv:1512.00567, section 7). Keras
-    has it for one-hot labels; this takes integers (batch,).
+    With smoothing s and C classes, the class of the label has the target 1 - s + s / C, and every
+    other class s / C (Szegedy et al., *Rethinking the Inception Architecture*, arXiv:1512.00567,
+    section 7). Keras implements it for one-hot labels only.
     """
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         labels = ops.cast(ops.reshape(y_true, (-1,)), "int32")
         return super().call(ops.one_hot(labels, y_pred.shape[-1]), y_pred)

@@ -1,34 +1,54 @@
-"""Adam with the two kinds of weight decay that the paper's sentence can mean."""
+"""Adam with both kinds of weight decay that the paper may have used."""
+
+from typing import Any, Literal
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
-from ar3d_keras.config import RecipeConfig
+from ar3d_keras.config import Range, RecipeConfig
+from ar3d_keras.errors import UserError
 from ar3d_keras.models.layers import PACKAGE
 from ar3d_keras.training.schedules import learning_rate
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class DecayingAdam(keras.optimizers.Adam):
-    """Adam whose weight decay can be L2 and can begin late.
+    """Adam with L2 or decoupled weight decay, which can begin after some steps.
 
     Args:
-        learning_rate: a float or a keras LearningRateSchedule.
-        decay: strength of the weight decay, on every trainable variable.
+        learning_rate: a float above 0, or a keras LearningRateSchedule.
+        decay: strength of the weight decay, at least 0. It acts on every trainable variable.
         decay_kind: "l2" adds decay * w to the gradient, as torch.optim.Adam(weight_decay=...)
-            does (https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html);
-            "decoupled" subtracts learning_rate * decay * w from w, as AdamW does.
-        decay_after: optimizer steps before the decay begins.
+            does (https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html).
+            "decoupled" subtracts learning_rate * decay * w from w, as AdamW does (Loshchilov and
+            Hutter, arXiv:1711.05101).
+        decay_after: the number of optimizer steps before the decay begins.
+        name: the name of the optimizer.
+        kwargs: further arguments of keras.optimizers.Adam, such as global_clipnorm.
+
+    Raises:
+        UserError: `decay_kind` is unknown, or `decay` or `decay_after` is negative.
     """
 
     def __init__(
-        self, learning_rate=1e-4, decay=0.0, decay_kind="l2", decay_after=0, name="adam", **kwargs
-    ):
+        self,
+        learning_rate: float | LearningRateSchedule = 1e-4,
+        decay: float = 0.0,
+        decay_kind: Literal["l2", "decoupled"] = "l2",
+        decay_after: int = 0,
+        name: str = "adam",
+        **kwargs: Any,
+    ) -> None:
+        if decay_kind not in ("l2", "decoupled"):
+            raise UserError(f"`decay_kind` must be l2 or decoupled, not {decay_kind!r}")
+        Range(0).check("decay", decay)
+        Range(0).check("decay_after", decay_after)
         super().__init__(learning_rate, name=name, **kwargs)
         self.decay, self.decay_kind, self.decay_after = decay, decay_kind, decay_after
 
-    def update_step(self, gradient, variable, learning_rate):
-        """Keras's hook for one variable; gradients are clipped before, as in PyTorch."""
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Updates one variable; Keras clips the gradients before it, as PyTorch users do."""
         if self.decay:
             strength = self.decay * ops.cast(self.iterations >= self.decay_after, gradient.dtype)
             if self.decay_kind == "l2":
@@ -37,7 +57,7 @@ class DecayingAdam(keras.optimizers.Adam):
                 variable.assign(variable * (1 - ops.cast(learning_rate, gradient.dtype) * strength))
         super().update_step(gradient, variable, learning_rate)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "decay": self.decay,
@@ -49,10 +69,15 @@ class DecayingAdam(keras.optimizers.Adam):
 def make_optimizer(
     recipe: RecipeConfig, steps_per_epoch: int, precision: str = "float32"
 ) -> keras.optimizers.Optimizer:
-    """The optimizer of a recipe, whose epochs are turned into steps here.
+    """Returns the optimizer of a recipe.
 
-    Under mixed_float16 the loss is scaled, or small gradients would become zero. Keras does that
-    by itself only where the model, not just its layers, carries the policy.
+    With mixed_float16 the loss is scaled, because small gradients would become 0. Keras does that
+    only if the model has this policy, and here only its layers have it.
+
+    Args:
+        recipe: a resolved recipe.
+        steps_per_epoch: converts the epochs of the recipe to optimizer steps.
+        precision: the dtype policy of the network.
     """
     optimizer = DecayingAdam(
         learning_rate(recipe, steps_per_epoch),

@@ -1,4 +1,4 @@
-"""Where a training step's time goes: a trace of a few steps, and a table of operations."""
+"""Profiles a few training steps: a trace, and a table of the slowest operations."""
 
 import collections
 import contextlib
@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 
@@ -19,42 +19,44 @@ TRACE = "trace.json.gz"
 
 
 class ProfileSteps(keras.callbacks.Callback):
-    """Traces some steps, once, and says which operations took longest.
+    """Traces some training steps once, and logs which operations took the most time.
 
-    Writes operations.txt, a table, and trace.json.gz, the time line: open it in ui.perfetto.dev
-    or chrome://tracing. Durations are of threads, so that those of parallel operations add up to
-    more than the step.
+    Writes operations.txt, a table, and trace.json.gz, a timeline for ui.perfetto.dev or
+    chrome://tracing. Durations are measured per thread, so those of parallel operations can add up
+    to more than the step.
 
     Args:
-        folder: where they go.
-        reporter: says the table.
-        first: the step, from 0, at which it begins: the ones before compile and warm up.
-        steps: how many.
+        folder: the folder of both files.
+        reporter: receives the table.
+        first: the first step to trace, from 0. Earlier steps compile and warm up.
+        steps: the number of steps to trace.
     """
 
-    def __init__(self, folder: str | Path, reporter: Reporter, first: int = 3, steps: int = 3):
+    def __init__(
+        self, folder: str | Path, reporter: Reporter, first: int = 3, steps: int = 3
+    ) -> None:
         super().__init__()
         self.folder, self.reporter = Path(folder), reporter
         self.first, self.last = first, first + steps - 1
         self._trace = contextlib.ExitStack()
         self._step, self._open = 0, False
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if self._step == self.first:
             self._events = self._trace.enter_context(trace())
             self._open = True
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self._step += 1
         if self._step > self.last:
             self.on_train_end()
 
-    def on_train_end(self, logs=None):
-        if self._open:  # fewer steps than it wanted
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._open:  # also if the training had fewer steps
             self._finish()
 
     def close(self) -> None:
-        """Ends a recording that an error interrupted, without writing it."""
+        """Stops a trace that an error interrupted, without writing it."""
         self._open = False
         self._trace.close()
 
@@ -70,7 +72,7 @@ class ProfileSteps(keras.callbacks.Callback):
 
 
 class Event(NamedTuple):
-    """One call of an operation; times in microseconds, `own` without those it called."""
+    """One call of an operation, in microseconds; `own` excludes the operations that it called."""
 
     thread: str
     name: str
@@ -81,7 +83,7 @@ class Event(NamedTuple):
 
 @contextlib.contextmanager
 def trace() -> Iterator[list[Event]]:
-    """Records what the backend does inside the context; the list is filled when it ends."""
+    """Records the operations of the backend; the list is filled when the context ends."""
     events: list[Event] = []
     record = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()]
     with record(events):
@@ -89,22 +91,23 @@ def trace() -> Iterator[list[Event]]:
 
 
 def table(events: list[Event], steps: int, rows: int = 15) -> str:
-    """The operations that took longest: milliseconds a step, share, calls a step."""
-    spent, calls = collections.Counter(), collections.Counter()
+    """A table of the slowest operations: milliseconds per step, share, calls per step."""
+    spent: dict[str, float] = collections.defaultdict(float)
+    calls: collections.Counter[str] = collections.Counter()
     for event in events:
         spent[event.name] += event.own
         calls[event.name] += 1
     total = sum(spent.values()) or 1.0
-    lines = [f"{'ms a step':>10}  {'share':>6}  {'calls':>6}  operation"]
-    for name, duration in spent.most_common(rows):
+    lines = [f"{'ms/step':>10}  {'share':>6}  {'calls':>6}  operation"]
+    for name, duration in sorted(spent.items(), key=lambda item: -item[1])[:rows]:
         lines.append(
             f"{duration / steps / 1e3:10.2f}  {duration / total:6.1%}  {calls[name] / steps:6.1f}  {name}"
         )
     return "\n".join(lines) + "\n"
 
 
-def chrome(events: list[Event]) -> dict:
-    """The events in Chrome's trace format.
+def chrome(events: list[Event]) -> dict[str, Any]:
+    """The events in the Trace Event Format of Chrome.
 
     Source: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
     """
@@ -116,10 +119,9 @@ def chrome(events: list[Event]) -> dict:
         for thread, n in threads.items()
     ]
     calls = [
-        {"ph": "X", "name": e.name, "pid": 0, "tid": threads[e.thread], "ts": e.begin}
-        | {"dur": e.duration}
+        {"ph": "X", "name": e.name, "pid": 0, "tid": threads[e.thread], "ts": e.begin, "dur": e.duration}
         for e in events
-    ]
+    ]  # fmt: skip
     return {"traceEvents": named + calls}
 
 
@@ -158,12 +160,12 @@ def _recorded(folder: str) -> bytes:
 
 
 def _operations(recorded: Iterable[tuple[str, str, str, float, float]]) -> Iterator[Event]:
-    """Of all that TensorFlow's and JAX's profilers record, the operations and GPU kernels."""
+    """The operations and GPU kernels among the events that TensorFlow and JAX record."""
     for plane, line, name, begin, duration in recorded:
         on_cpu = plane.startswith("/host") and line.startswith("tf_")
         on_gpu = plane.startswith("/device:GPU") and line.startswith("Stream")
         if (on_cpu and not _BOOKKEEPING.match(name)) or on_gpu:
-            # TensorFlow's are "StatefulPartitionedCall/where/in/the/graph:Type".
+            # TensorFlow's names are "StatefulPartitionedCall/path/in/the/graph:Type".
             name = name.removeprefix("StatefulPartitionedCall/")
             yield Event(line.split("/")[0], name, begin / 1e3, duration / 1e3, duration / 1e3)
 

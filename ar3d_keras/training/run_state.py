@@ -1,13 +1,14 @@
-"""Exact resume: a run that was killed and continued ends as one that was not, bit for bit.
+"""Exact resume: a run that was stopped and resumed ends with the same weights, bit for bit.
 
-One file holds every variable of the network (the dropout's seed generators among them) and of
-the optimizer after the last whole epoch. Clips need no state: they are functions of (seed,
-epoch, index). Keras's BackupAndRestore restores neither seed generators nor data order, and
-its write is not atomic.
+One file holds every variable of the network, including the seed generators of dropout, and of the
+optimizer after the last complete epoch. Clips need no state, because they are functions of (seed,
+epoch, index). Keras's BackupAndRestore restores neither seed generators nor the order of the data,
+and does not write atomically.
 """
 
-import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,48 +18,63 @@ from ar3d_keras.errors import UserError
 
 
 class RunState(keras.callbacks.Callback):
-    """Writes the state after every epoch; put it last, after all that writes about the epoch.
+    """Writes the state after every epoch.
+
+    It must be the last callback: an epoch is complete when the others have written their files.
 
     Args:
-        file: the .npz to write, whole or not at all.
+        file: the .npz file, written atomically.
     """
 
-    def __init__(self, file: str | Path):
+    def __init__(self, file: str | Path) -> None:
         super().__init__()
         self.file = Path(file)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         arrays = {name: keras.ops.convert_to_numpy(v) for name, v in _variables(self.model)}
         with atomic.replacing(self.file) as temporary:
             np.savez(temporary, epochs=np.int64(epoch + 1), **arrays)
 
 
 def restore(file: Path, model: keras.Model) -> int:
-    """Puts a compiled model back to where it was, and returns the number of whole epochs.
+    """Restores the variables of a compiled model and its optimizer.
 
-    Returns 0, and changes nothing, where there is no file: no epoch had ended.
+    Args:
+        file: the .npz file that `RunState` wrote.
+        model: the network that it belongs to; unchanged if an error is raised.
+
+    Returns:
+        The number of complete epochs; 0 without a file, that is, before the end of the first epoch.
 
     Raises:
-        UserError: the file is damaged or of another network.
+        UserError: the file is damaged, or belongs to another network.
     """
     if not file.exists():
         return 0
     model.optimizer.build(model.trainable_variables)
     variables = dict(_variables(model))
-    try:
-        with file.open("rb") as handle, np.load(handle) as saved:
-            arrays = {name: saved[name] for name in saved.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{file} is damaged ({error}): train again under another `name`") from None
-    epochs = int(arrays.pop("epochs"))
+    arrays, epochs = _read(file)
     if {n: a.shape for n, a in arrays.items()} != {n: tuple(v.shape) for n, v in variables.items()}:
-        raise UserError(f"{file} holds another network: resume with the options of the run")
+        raise UserError(f"{file} belongs to another network: resume with the options of the run")
     for name, variable in variables.items():
         variable.assign(arrays[name])
     return epochs
 
 
-def _variables(model: keras.Model):
+def _read(file: Path) -> tuple[dict[str, np.ndarray], int]:
+    """The variables by name, and the number of complete epochs."""
+    try:
+        with file.open("rb") as handle, np.load(handle) as saved:
+            arrays = dict(saved)
+        return arrays, int(arrays.pop("epochs"))
+    except Exception as error:  # zipfile and NumPy raise a dozen types for damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{file} cannot be read ({reason}): restore it, or train again under another `name`"
+        ) from None
+
+
+def _variables(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
     """(name, variable) of everything that training changes."""
     for kind, variables in (("model", model.variables), ("optimizer", model.optimizer.variables)):
         for number, variable in enumerate(variables):

@@ -1,4 +1,4 @@
-"""The learning rate of every step."""
+"""Learning rate schedules."""
 
 from keras.optimizers.schedules import CosineDecay, LearningRateSchedule, PiecewiseConstantDecay
 
@@ -6,14 +6,18 @@ from ar3d_keras.config import RecipeConfig
 
 
 def learning_rate(recipe: RecipeConfig, steps_per_epoch: int) -> float | LearningRateSchedule:
-    """The learning rate of a recipe, whose epochs are turned into steps here.
+    """Returns the learning rate of a recipe, with its epochs converted to steps.
 
-    With W steps of warm-up, step k < W has the rate * (k + 1) / (W + 1), so that no step has rate
-    zero. The cosine (Loshchilov and Hutter, arXiv:1608.03983, without restarts) falls from there
-    to zero at the end of the last epoch.
+    With W steps of warm-up, step k < W has the rate * (k + 1) / (W + 1), so that no step has the
+    rate 0. The cosine schedule then decreases to 0 at the end of the last epoch (Loshchilov and
+    Hutter, arXiv:1608.03983, without restarts).
+
+    Args:
+        recipe: a resolved recipe.
+        steps_per_epoch: the number of optimizer steps in an epoch.
 
     Returns:
-        a number where the rate is constant, else a function of the step.
+        A number if the rate is constant, else a schedule over the steps.
     """
     rate = recipe.learning_rate
     if recipe.lr_step:
@@ -26,12 +30,14 @@ def learning_rate(recipe: RecipeConfig, steps_per_epoch: int) -> float | Learnin
         warmup_target=rate,
         warmup_steps=warm,
         decay_steps=max(1, recipe.epochs * steps_per_epoch - warm),
-        alpha=0.0 if cosine else 1.0,  # what is left of the rate at the end
+        alpha=0.0 if cosine else 1.0,  # the share of the rate that remains at the end
     )
 
 
-def _staircase(rate: float, epochs_a_step: int, epochs: int, steps_per_epoch: int):
-    """A tenth of the rate after every so many epochs."""
+def _staircase(
+    rate: float, epochs_a_step: int, epochs: int, steps_per_epoch: int
+) -> PiecewiseConstantDecay:
+    """Divides the rate by ten after every `epochs_a_step` epochs."""
     drops = range(epochs_a_step, epochs, epochs_a_step)
     return PiecewiseConstantDecay(
         # A boundary is the last step before the drop.

@@ -1,12 +1,14 @@
-"""One training: from a resolved configuration and a dataset to weights, curves and best.keras."""
+"""Trains a network: builds and compiles it, feeds it, and writes the files of its run."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from typing import Any, NamedTuple
 
 import keras
 
 from ar3d_keras.config import RecipeConfig, TrainConfig
 from ar3d_keras.evaluation.evaluator import evaluate
+from ar3d_keras.evaluation.metrics import Evaluation
 from ar3d_keras.models import check_options, network
 from ar3d_keras.models.classifier import VideoClassifier
 from ar3d_keras.progress import Reporter
@@ -36,15 +38,15 @@ from ar3d_keras.videos.sources import ClipSource
 def build_network(
     config: TrainConfig, class_names: Sequence[str], precision: str
 ) -> VideoClassifier:
-    """The network of a resolved configuration, with fresh weights.
+    """Builds the network of a resolved configuration, with fresh weights.
 
     Args:
-        config: its model section, and the clip geometry of its data section.
-        class_names: the names of its outputs.
-        precision: a dtype policy, never "auto".
+        config: its model section, and the clip geometry of its data section, are used.
+        class_names: the names of the outputs.
+        precision: a dtype policy, not "auto".
 
     Raises:
-        UserError: an invalid size, or an option that the network does not have.
+        UserError: a size is invalid, or the network does not have an option.
     """
     name = config.model.model
     given = config.model.given()
@@ -70,15 +72,15 @@ def compile_network(
     precision: str,
     soft_labels: bool = False,
 ) -> None:
-    """Gives a network its loss, metrics and the recipe's optimizer.
+    """Compiles a network with the loss, the metrics and the optimizer of a recipe.
 
     Args:
-        model: as `build_network` made it.
-        recipe: how it is trained.
-        steps: of one epoch.
-        precision: its dtype policy.
-        soft_labels: whether a label is float32 (classes,), the share of each class, as mixed
-            clips have it; the accuracy is then measured against the largest share.
+        model: a network of `build_network`.
+        recipe: a resolved recipe.
+        steps: the number of steps in an epoch.
+        precision: the dtype policy of the network.
+        soft_labels: whether a label is float32 (classes,), the share of each class, as for mixed
+            clips. Accuracy then counts the class with the largest share as the right one.
     """
     metrics = keras.metrics
     if soft_labels:
@@ -107,25 +109,25 @@ def train(
     splits: Sequence[str] = ("val", "test"),
     until: int | None = None,
 ) -> None:
-    """Trains until the configuration's last epoch, from the run's last state if it has one.
+    """Trains until the last epoch of the configuration, starting from the run's state if it has one.
 
     Writes checkpoints/state.npz, checkpoints/best.keras, history.csv and curves.png after every
-    epoch. The test split is measured for the curves and never chooses anything.
+    epoch. The test split is evaluated for the curves only; nothing is chosen by it.
 
     Args:
-        run: where it writes.
-        config: the run's configuration.
-        dataset: its videos.
-        workers: decoding threads.
-        reporter: shows progress and logs lines.
-        callbacks: further callbacks; their logs include the metrics of `splits`. Those with a
-            method `close` are closed at the end, also after an error.
-        splits: evaluated after every epoch; val must be one.
-        until: the epoch to stop after, as if interrupted there. Default: the configuration's last.
+        run: the run folder.
+        config: the resolved configuration of the run.
+        dataset: the videos.
+        workers: the number of decoding threads.
+        reporter: shows progress and receives log lines.
+        callbacks: further callbacks. Their logs include the metrics of `splits`. A callback with a
+            method `close` is closed at the end, also after an error.
+        splits: the splits to evaluate after every epoch, val among them.
+        until: the epoch to stop after, as if interrupted there. Default: the last epoch.
 
     Raises:
-        UserError: the loss became NaN, or the state cannot be continued.
-        KeyboardInterrupt: the run can be continued from its last complete epoch.
+        UserError: the loss became NaN, or the state file is damaged.
+        KeyboardInterrupt: the run can be resumed after its last complete epoch.
     """
     recipe = config.recipe
     hardware.seed_everything(recipe.seed, deterministic=recipe.deterministic)
@@ -150,25 +152,24 @@ def train(
     progress = EpochProgress(
         reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
     )
-    feed = _training_data(source, config, mixing, range(begin, until), workers)
     with contextlib.ExitStack() as stack:
-        # Closed however `fit` ends: a bar, or a profiler that is still recording.
+        # However `fit` ends, no bar stays on the screen and no profiler stays open.
         for callback in (progress, *callbacks):
             if hasattr(callback, "close"):
                 stack.callback(callback.close)
-        data, ready, steps_per_fit_epoch, extra = stack.enter_context(feed)
+        feed = stack.enter_context(_feed(source, config, mixing, range(begin, until), workers))
         model.fit(
-            data,
+            feed.data,
             initial_epoch=begin,
             epochs=until,
-            steps_per_epoch=steps_per_fit_epoch,
-            shuffle=False,  # the order is drawn from (seed, epoch) where batches are made
+            steps_per_epoch=feed.steps_per_epoch,
+            shuffle=False,  # batches come in an order drawn from (seed, epoch)
             verbose=0,
             callbacks=[
-                *extra,
+                *feed.callbacks,
                 StopOnNaN(),
                 _split_metrics(config, dataset, splits, workers, reporter),
-                EpochRate(len(source), ready),
+                EpochRate(len(source), feed.ready),
                 progress,
                 UnreadableVideoLogger(source, run, reporter),
                 HistoryCSV(run.history, rows),
@@ -188,9 +189,9 @@ def _split_metrics(
     workers: int,
     reporter: Reporter,
 ) -> SplitMetrics:
-    """These splits after every epoch, by the same code that makes the reports."""
+    """Evaluates the splits after every epoch, with the same code as the reports."""
 
-    def measure(name: str):
+    def measure(name: str) -> Callable[[keras.Model], Evaluation]:
         source = dataset.evaluation(name)
         return lambda model: evaluate(
             model,
@@ -205,11 +206,27 @@ def _split_metrics(
     return SplitMetrics({name: measure(name) for name in splits})
 
 
+class _Feed(NamedTuple):
+    """The training batches, as `fit` takes them.
+
+    Attributes:
+        data: the first argument of `fit`.
+        ready: (epoch, step) -> when that batch was ready, for EpochRate.
+        steps_per_epoch: an argument of `fit`; None: the length of `data`.
+        callbacks: the callbacks that `data` needs.
+    """
+
+    data: Any
+    ready: MutableMapping[tuple[int, int], float]
+    steps_per_epoch: int | None = None
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+
+
 @contextlib.contextmanager
-def _training_data(
+def _feed(
     source: ClipSource, config: TrainConfig, mixing: Mixing, epochs: range, workers: int
-):
-    """The backend's front end, its `ready`, `steps_per_epoch`, and the callbacks it needs."""
+) -> Iterator[_Feed]:
+    """The batches in the form that suits the backend."""
     recipe = config.recipe
     if keras.backend.backend() == "tensorflow":
         stream = ClipStream(
@@ -221,10 +238,10 @@ def _training_data(
             mixing=mixing,
         )
         with contextlib.closing(stream):
-            yield stream.dataset, stream.ready, steps_per_epoch(source, recipe.batch_size), []
+            yield _Feed(stream.dataset, stream.ready, steps_per_epoch(source, recipe.batch_size))
     else:
         batches = ClipBatches(
             source, recipe.batch_size, seed=recipe.seed, workers=workers, mixing=mixing
         )
         batches.epoch = epochs.start
-        yield batches, batches.ready, None, [EpochSetter(batches)]  # its length says the steps
+        yield _Feed(batches, batches.ready, callbacks=[EpochSetter(batches)])

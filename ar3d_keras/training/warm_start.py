@@ -1,6 +1,6 @@
-"""Fine-tuning: weights of another network to begin with, and layers that stay as they are.
+"""Fine-tuning: initial weights from another network, and frozen layers.
 
-Source of the aim: the paper's last section, which names transfer learning as future work.
+The last section of the paper names transfer learning as future work.
 """
 
 import fnmatch
@@ -21,9 +21,9 @@ class WarmStart:
     """A network file to take weights from.
 
     Attributes:
-        file: the .keras file, an absolute path.
-        sha256: of its bytes, so that a run that is resumed takes the same.
-        class_names: the names of its outputs; None where no run says them.
+        file: the absolute path of the .keras file.
+        sha256: the checksum of the file, so that a resumed run uses the same weights.
+        class_names: the class names that the file's run records; None without a run.
     """
 
     file: Path
@@ -32,30 +32,34 @@ class WarmStart:
 
     @staticmethod
     def of(run: Run) -> "WarmStart":
-        """The one that a run with `init_from` was begun with."""
-        told = run.record()["init_from"]
-        class_names = told.get("class_names", told.get("classes"))  # as earlier versions wrote it
-        class_names = None if class_names is None else tuple(class_names)
-        return WarmStart(Path(told["file"]), told["sha256"], class_names)
+        """Reads it from the run.json of a run that began with `init_from`."""
+        record = run.record()["init_from"]
+        names = record.get("class_names", record.get("classes"))  # "classes" in earlier versions
+        return WarmStart(
+            Path(record["file"]), record["sha256"], None if names is None else tuple(names)
+        )
 
     def record(self) -> dict[str, object]:
-        """What run.json keeps of it."""
+        """The entry of run.json."""
         return {"file": str(self.file), "sha256": self.sha256, "class_names": self.class_names}
 
 
 def find_warm_start(source: str, runs_dir: Path) -> WarmStart:
-    """What `init_from` names.
+    """Finds the network file that `init_from` names.
 
     Args:
         source: a .keras file, a run folder, or a name under `runs_dir`.
-        runs_dir: where runs are.
+        runs_dir: the folder of all runs.
 
     Raises:
-        UserError: there is no such file or run, or the run has no network yet.
+        UserError: there is no such file or run, or the run has no weights yet.
     """
     file = Path(source)
     if file.suffix != ".keras":
-        file = find_run(source, runs_dir, needs=["checkpoints/best.keras"]).best
+        try:
+            file = find_run(source, runs_dir, needs=["checkpoints/best.keras"]).best
+        except UserError as error:
+            raise UserError(f"`init_from` {source}: {error}") from None
     return WarmStart(file.resolve(), _sha256(file), _classes_of(file))
 
 
@@ -64,12 +68,12 @@ def _sha256(file: Path) -> str:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(
-            f"`init_from` {file} cannot be read ({error.strerror}): name a run, or a .keras file"
+            f"`init_from` {file} cannot be read ({error.strerror}): give a run or a .keras file"
         ) from None
 
 
 def _classes_of(file: Path) -> tuple[str, ...] | None:
-    """The class names of the run that a checkpoint lies in; None if it lies in no run."""
+    """The class names of the run that contains a checkpoint; None without a run."""
     try:
         return tuple(Run(file.resolve().parents[1]).record()["class_names"])
     except UserError:
@@ -77,25 +81,24 @@ def _classes_of(file: Path) -> tuple[str, ...] | None:
 
 
 def take_weights(model: keras.Model, start: WarmStart, class_names: Sequence[str]) -> str:
-    """Copies the weights of every layer that has one of the same name and shapes in the file.
+    """Copies the weights of every layer whose name and shapes also occur in the file.
 
-    The head is taken only where the classes are the same.
+    The head is copied only if the classes are the same.
 
     Args:
-        model: the network to begin with; its other layers keep their fresh weights.
-        start: where from.
+        model: receives the weights; its other layers keep their fresh weights.
+        start: the file.
         class_names: the names of the model's outputs.
 
     Returns:
-        A sentence that says which layers were taken and which are new.
+        A line that lists the copied and the new layers.
 
     Raises:
-        UserError: the file changed, is another kind of network, or nothing of it fits.
+        UserError: the file has changed, contains another kind of network, or no layer fits.
     """
     if _sha256(start.file) != start.sha256:
         raise UserError(
-            f"{start.file} is not the network that the run began with: begin a new run "
-            "with `config`"
+            f"{start.file} has changed since the run began: begin a new run with `config`"
         )
     source = load_model(start.file)
     if type(source) is not type(model):
@@ -104,7 +107,7 @@ def take_weights(model: keras.Model, start: WarmStart, class_names: Sequence[str
             f"{type(model).__name__}: choose the same `model`"
         )
     known = weighted_layers(source)
-    # A file of an earlier version does not know its classes; its run does.
+    # Files of earlier versions have no class names; the run has them.
     before = source.class_names or start.class_names
     other_classes = before is not None and before != tuple(class_names)
     heads = _heads(model) if other_classes else set()
@@ -124,17 +127,17 @@ def take_weights(model: keras.Model, start: WarmStart, class_names: Sequence[str
 
 
 def freeze(model: keras.Model, patterns: Sequence[str]) -> str:
-    """Fixes the weights of the layers that patterns name, BatchNorm statistics included.
+    """Freezes the weights of layers, including the statistics of BatchNorm layers.
 
     Args:
-        model: before it is compiled.
-        patterns: names of layers with weights, or patterns of them with * and ? (fnmatch).
+        model: a network that is not compiled yet.
+        patterns: names of layers with weights, or patterns with * and ? (fnmatch).
 
     Returns:
-        A sentence that says which layers stay as they are and which train.
+        A line that lists the frozen and the trained layers.
 
     Raises:
-        UserError: a pattern that names no layer, or all layers would be fixed.
+        UserError: a pattern matches no layer, or no layer is left to train.
     """
     layers = weighted_layers(model)
     for pattern in patterns:
@@ -154,7 +157,7 @@ def freeze(model: keras.Model, patterns: Sequence[str]) -> str:
 
 
 def weighted_layers(model: keras.Model, inside: str = "") -> dict[str, keras.Layer]:
-    """The layers that have weights by name, from input to output; STREAM/NAME inside a stream."""
+    """Name -> layer with weights, from input to output; names in a stream are STREAM/NAME."""
     found: dict[str, keras.Layer] = {}
     for layer in model.layers:
         if isinstance(layer, keras.Model):
@@ -165,7 +168,7 @@ def weighted_layers(model: keras.Model, inside: str = "") -> dict[str, keras.Lay
 
 
 def _heads(model: keras.Model) -> set[str]:
-    """The layers whose shapes depend on the number of classes."""
+    """The names of the layers whose shapes depend on the number of classes."""
     sizes = model.sizes
     other = type(model)(**{**sizes, "num_classes": sizes["num_classes"] + 1})
     wider = weighted_layers(other)

@@ -1,161 +1,171 @@
-"""ar3d crossval and ar3d compare, as processes and in this one."""
+"""ar3d crossval and ar3d compare."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 
+import keras
 import numpy as np
 import pytest
-from processes import ROOT, TINY, python  # tests/cli/processes.py
+from processes import TINY, TINY_FLAGS  # tests/processes.py
 
+import ar3d_keras
+from ar3d_keras import Reporter
 from ar3d_keras.cli import main
-
-FOLDS = ["--folds", "3", *TINY, "--epochs", "2"]
 
 
 def command(data, runs, *more):
     return [
-        "-m", "ar3d_keras", "crossval", "--attention", "--data", data, "--runs-dir", runs,
-        *FOLDS, *more,
+        "crossval", "--attention", "--data", str(data), "--runs-dir", str(runs), *TINY_FLAGS,
+        "--folds", "3", *map(str, more),
     ]  # fmt: skip
 
 
+class StopError(Exception):
+    pass
+
+
+class StopInFold2(keras.callbacks.Callback):
+    """Ends the second training after its first epoch."""
+
+    trainings = 0
+
+    def on_train_begin(self, logs=None):
+        self.trainings += 1
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if (self.trainings, epoch) == (2, 1):
+            raise StopError
+
+
 @pytest.fixture(scope="module")
-def crossed(tiny_demo, tmp_path_factory):
-    """The folder of a cross-validation in a process of its own."""
-    runs = tmp_path_factory.mktemp("crossed")
-    done = python(*command(tiny_demo, runs))
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    (runs / "stdout.txt").write_text(done.stdout)
-    return runs / "crossval"
+def crossed(tiny_demo, make_once):
+    """The folder of a cross-validation by the Python API that stopped once, and continued."""
+
+    def make(folder):
+        given = {"data": tiny_demo, "attention": True, "folds": 3, "runs_dir": folder, **TINY}
+        with pytest.raises(StopError):
+            ar3d_keras.crossval(**given, callbacks=[StopInFold2()], reporter=Reporter())
+        (folder / "crossval/fold-3").mkdir()  # as if killed before a run's record was written
+        (folder / "crossval/fold-3/split.csv").write_text("path")
+        assert not (folder / "crossval/crossval.json").exists()
+        finished = (folder / "crossval/fold-1/run.json").stat().st_mtime_ns
+        metrics = ar3d_keras.crossval(**given, reporter=Reporter())
+        assert (folder / "crossval/fold-1/run.json").stat().st_mtime_ns == finished
+        (folder / "returned.json").write_text(json.dumps(metrics))
+
+    return make_once("crossval", make) / "crossval"
 
 
 def test_every_fold_is_a_run_and_all_are_summed_up(crossed):
     summary = json.loads((crossed / "crossval.json").read_text())
     assert [fold["run"] for fold in summary["folds"]] == ["fold-1", "fold-2", "fold-3"]
-    assert summary["videos"] == 96  # every video of the set was tested once
-    assert summary["split_scheme"] == "kfold, all 3 folds"
-    out = (crossed.parent / "stdout.txt").read_text()
+    assert summary["videos"] == 36  # every video of the set was tested once
+    assert not summary["has_leakage"]
     for fold in (1, 2, 3):
-        assert f"crossval: fold {fold} of 3" in out
         record = json.loads((crossed / f"fold-{fold}/run.json").read_text())
         assert record["split"]["scheme"] == f"kfold {fold} of 3"
-        assert record["command"].startswith("ar3d crossval")
-        assert (crossed / f"fold-{fold}/saved_model/1/saved_model.pb").is_file()
-    assert f"pooled   top-1 {summary['top1']:.3f}" in out
-    assert "No leak" in out
+        assert record["command"].startswith("ar3d_keras.crossval")
+        assert not (crossed / f"fold-{fold}/saved_model").exists()  # export is off
     assert (crossed / "crossval.html").is_file()
+    returned = json.loads((crossed.parent / "returned.json").read_text())
+    assert {name: summary[name] for name in returned} == returned
 
 
-def test_a_fold_can_be_repeated_alone(crossed, tmp_path):
-    code = main([
-        "train", "--config", str(crossed / "fold-2/run.json"), "--name", "again",
-        "--runs-dir", str(tmp_path),
-    ])  # fmt: skip
-    assert code == 0
-    metrics = [
-        json.loads((run / "evaluation/test/metrics.json").read_text())
-        for run in (crossed / "fold-2", tmp_path / "again")
-    ]
-    # In a process of its own or after another fold: the same network.
-    assert metrics[0]["loss"] == metrics[1]["loss"]
-
-
-def test_killed_it_goes_on_where_it_was_bit_for_bit(crossed, tiny_demo, tmp_path):
-    killed = subprocess.Popen(
-        [sys.executable, *map(str, command(tiny_demo, tmp_path))],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    fold = ""
-    for line in killed.stdout:
-        fold = line if "fold" in line and " of 3" in line and "crossval" in line else fold
-        if "fold 2 of 3" in fold and line.startswith("epoch 2/2"):
-            break
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
-    folder = tmp_path / "crossval"
-    assert not (folder / "crossval.json").exists()
-    finished = (folder / "fold-1/history.csv").stat().st_mtime_ns
-    (folder / "fold-3").mkdir()  # as if killed before a run's record was written
-    (folder / "fold-3/split.csv").write_text("path")
-    again = python(*command(tiny_demo, tmp_path))
-    assert again.returncode == 0, again.stderr
-    assert "continuing after epoch" in again.stdout
-    assert (folder / "fold-1/history.csv").stat().st_mtime_ns == finished
-    for number in (1, 2, 3):
-        states = [np.load(f / f"fold-{number}/checkpoints/state.npz") for f in (crossed, folder)]
-        assert states[0].files == states[1].files
-        for name in states[0].files:
-            np.testing.assert_array_equal(states[0][name], states[1][name], err_msg=name)
-
-
-def test_finished_folds_are_summed_up_once_more(crossed, tiny_demo, tmp_path, capsys):
+def test_the_command_gives_what_the_call_gave(crossed, tiny_demo, tmp_path, capsys):
+    """Its options are the same, so it only sums up; `export` and `workers` are not compared."""
     folder = shutil.copytree(crossed, tmp_path / "crossval")
-    for number in (1, 2, 3):
-        run = str(folder / f"fold-{number}")
-        assert main(["evaluate", "--run", run, "--split", "test", "--clips", "3"]) == 0
-        if number == 1:
-            assert main([str(a) for a in command(tiny_demo, tmp_path)[2:]]) == 2
-            assert "do not go together: protocol" in capsys.readouterr().err
-    assert main([str(a) for a in command(tiny_demo, tmp_path)[2:]]) == 0
-    assert "epoch" not in capsys.readouterr().out.split("fold 1 of 3")[1]
-    assert json.loads((folder / "crossval.json").read_text())["protocol"].startswith("3 clip(s)")
+    before = json.loads((folder / "crossval.json").read_text())
+    assert main(command(tiny_demo, tmp_path, "--workers", 1)) == 0
+    assert f"{before['top1']:.3f}" in capsys.readouterr().out
+    again = json.loads((folder / "crossval.json").read_text())
+    assert {key for key in before if before[key] != again[key]} == {"command"}
+
+
+def test_a_stopped_fold_can_be_repeated_alone(crossed, tmp_path):
+    """In another process, or after another fold, and stopped: the same network."""
+    config = ["--config", crossed / "fold-2/run.json", "--name", "again", "--runs-dir", tmp_path]
+    assert main(["train", *map(str, config), "--no-export"]) == 0
+    states = [
+        np.load(f / "checkpoints/state.npz") for f in (crossed / "fold-2", tmp_path / "again")
+    ]
+    assert states[0].files == states[1].files
+    for name in states[0].files:
+        np.testing.assert_array_equal(states[0][name], states[1][name], err_msg=name)
+
+
+def test_the_config_of_one_fold_stands_for_all(crossed, tmp_path):
+    shutil.copytree(crossed, tmp_path / "crossval")
+    config = ["--config", str(crossed / "fold-2/run.json"), "--runs-dir", str(tmp_path)]
+    assert main(["crossval", *config]) == 0
+
+
+def test_two_stream_continues(tiny_demo, tmp_path):
+    """Its flow is a default, which the recorded runs have filled in."""
+    trainings = []
+
+    class StopAfterFold1(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            trainings.append(len(list(tmp_path.glob("crossval/fold-*/run.json"))))
+            if trainings[-1] == 2:
+                raise StopError
+
+    options = {
+        "model": "two_stream", "preset": "demo", "height": 20, "width": 20, "resize": (24, 32),
+        "frames": 4, "width_multiplier": 0.02, "epochs": 1, "data": tiny_demo, "folds": 3,
+        "runs_dir": tmp_path, "callbacks": [StopAfterFold1()], "reporter": Reporter(),
+    }  # fmt: skip
+    for _ in range(2):
+        with pytest.raises(StopError):
+            ar3d_keras.crossval(**options)
+    assert trainings == [1, 2, 2]  # fold 1 once, fold 2 twice
+
+
+def test_finished_folds_are_summed_up_once_more(crossed, tiny_demo, tmp_path, refused):
+    folder = shutil.copytree(crossed, tmp_path / "crossval")
+    metrics = folder / "fold-1/evaluation/test/metrics.json"
+    found = json.loads(metrics.read_text())
+    metrics.write_text(json.dumps({**found, "protocol": "other"}))
+    error = refused(*command(tiny_demo, tmp_path))
+    assert "protocol" in error and "fold-1" in error
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("given", "flag"),
     [
-        (["--fold", 2], "crossval runs every fold"),
-        (["--split-scheme", "group"], "--split-scheme group has no folds: take kfold or random"),
-        (["--folds", 2], "--folds 2 must be at least 3"),
-        (["--folds", 13], "has 12 source recording(s)"),
-        (["--name", "a/b"], "must be a plain name"),
-        (["--epochs", 0], "--epochs 0 must be at least 1"),
+        (["--fold", 2], "--fold"),
+        (["--split-scheme", "group"], "--split-scheme"),
+        (["--split-scheme", "logo"], "--folds"),
+        (["--folds", 2], "--folds"),
+        (["--folds", 99], "--folds"),
+        (["--name", "a/b"], "--name"),
+        (["--epochs", 0], "--epochs"),
     ],
 )
-def test_what_crossval_refuses_at_the_door(flags, told, tiny_demo, tmp_path, refused):
-    runs = tmp_path / "runs"
-    assert told in refused(*command(tiny_demo, runs, *flags)[2:])
-    assert not runs.exists()
+def test_what_crossval_refuses_at_once(given, flag, tiny_demo, tmp_path, refused):
+    error = refused(*command(tiny_demo, tmp_path / "runs", *given))
+    assert flag in error
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
-    [
-        (["--epochs", 3], "fold-1 was begun with other options"),
-        (["--seed", 1], "fold-1 was begun with other options"),
-        (["--split-scheme", "random"], "fold-1 was begun with other options"),
-        (["--folds", 4], "fold-1 was begun with other options"),
-    ],
+    "given",
+    [["--epochs", 3], ["--seed", 1], ["--split-scheme", "random"], ["--folds", 4]],
 )
-def test_a_cross_validation_goes_on_as_it_was_begun(flags, told, crossed, tiny_demo, refused):
-    error = refused(*command(tiny_demo, crossed.parent, *flags)[2:])
-    assert told in error and "choose another --name" in error
+def test_a_cross_validation_continues_as_it_began(given, crossed, tiny_demo, refused):
+    error = refused(*command(tiny_demo, crossed.parent, *given))
+    assert "fold-" in error and "--name" in error
 
 
-def test_data_that_changed_is_refused(crossed, tiny_demo, tmp_path, refused):
+def test_data_that_changed(crossed, tiny_demo, tmp_path, refused):
     changed = shutil.copytree(tiny_demo, tmp_path / "changed")
-    shutil.copy(changed / "Grow/v_Grow_g01_c01.avi", changed / "Shrink/v_Shrink_g01_c01.avi")
-    assert "fold-1 was begun with other data" in refused(*command(changed, crossed.parent)[2:])
+    shutil.copy(changed / "Grow/v_Grow_g01_c01.avi", changed / "MoveUp/v_MoveUp_g01_c01.avi")
+    assert "fold-1" in refused(*command(changed, crossed.parent))
 
 
-@pytest.mark.parametrize("flags", [["--fold", 1], ["--folds", 4]])
-def test_folds_are_for_schemes_that_have_them(flags, tiny_demo, tmp_path, refused):
-    told = refused("train", "--data", tiny_demo, "--runs-dir", tmp_path, *TINY, *flags)
-    assert f"{flags[0]} is for --split-scheme kfold or random" in told
-
-
-def test_compare_puts_runs_on_one_page(trained, tmp_path):
+def test_compare_puts_runs_on_one_page(trained, tmp_path, done, capsys):
     other = shutil.copytree(trained, tmp_path / "other")
-    done = python(
-        "-m", "ar3d_keras", "compare", trained, other, "--split", "val", "--out", tmp_path / "page"
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "tiny - other: top-1 +0.000" in done.stdout
+    done("compare", trained, other, "--split", "val", "--out", tmp_path / "page")
+    assert "NOT COMPARABLE" not in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "page").iterdir()} == {
         "compare.html", "comparison.json", "figure1.png", "figure3.png",
     }  # fmt: skip
@@ -166,32 +176,30 @@ def test_compare_puts_runs_on_one_page(trained, tmp_path):
     assert (row["top1"], row["top1_interval"]) == (metrics["top1"], metrics["top1_interval"])
     assert row["parameters"] == json.loads((trained / "run.json").read_text())["parameters"]
     assert row["gflops"] > 0 and row["inference_clips_per_s"] > 0
-    page = (tmp_path / "page/compare.html").read_text()
-    assert "NOT COMPARABLE" not in page and "Figure 3" in page and "McNemar" in page
+    assert written["pairs"][0]["difference"] == 0
 
 
-def test_compare_refuses_what_differs_unless_told_and_then_says_it_loudly(
-    trained, crossed, tmp_path, refused, capsys
+def test_compare_refuses_what_differs_unless_it_is_allowed(
+    trained, crossed, tmp_path, refused, done, capsys
 ):
-    pair = ["compare", str(trained), str(crossed)]
-    assert "differ in split (tiny: group; crossval: kfold, all 3 folds)" in refused(*pair)
-    assert main([*pair, "--allow-different", "--out", str(tmp_path)]) == 0
-    assert "NOT COMPARABLE: They differ in split" in capsys.readouterr().out
-    table = (tmp_path / "compare.html").read_text().split("Table 1")[1].split("</table>")[0]
-    assert "NOT COMPARABLE: They differ in split" in table
-    pair = json.loads((tmp_path / "comparison.json").read_text())["pairs"][0]
-    assert pair["videos"] == 40  # those of both
+    pair = "compare", trained, crossed
+    error = refused(*pair)
+    assert "tiny" in error and "kfold" in error and "--allow-different" in error
+    done(*pair, "--allow-different", "--out", tmp_path)
+    written = json.loads((tmp_path / "comparison.json").read_text())
+    assert written["not_comparable"] and written["pairs"][0]["videos"] == 15  # those of both
+    assert "NOT COMPARABLE" in (tmp_path / "compare.html").read_text()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "value"),
     [
-        (["RUN"], "takes two runs or more"),
-        (["RUN", "RUN"], "two of the results are called 'tiny'"),
-        (["RUN", "nothing"], "no run at nothing"),
-        (["RUN", "CROSSED", "--split", "train"], "has no report on train"),
+        (["RUN"], "two"),
+        (["RUN", "RUN"], "tiny"),
+        (["RUN", "nothing"], "nothing"),
+        (["RUN", "CROSSED", "--split", "train"], "train"),
     ],
 )
-def test_what_compare_refuses(arguments, told, trained, crossed, refused):
+def test_what_compare_refuses(arguments, value, trained, crossed, refused):
     places = {"RUN": trained, "CROSSED": crossed}
-    assert told in refused("compare", *(places.get(a, a) for a in arguments))
+    assert value in refused("compare", *(places.get(a, a) for a in arguments))

@@ -28,7 +28,7 @@ with delivered_interrupts() if sys.argv[2] == "ours" else contextlib.nullcontext
     if sys.argv[1] == "program": interrupt()
     del thing
     gc.collect()
-    time.sleep(3)
+    time.sleep(1)
     print("went on")
 """
 

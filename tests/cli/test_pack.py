@@ -3,18 +3,19 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 
-import processes  # tests/cli/processes.py
+import processes  # tests/processes.py
 import pytest
-from processes import TINY
+from processes import TINY_FLAGS
 
 from ar3d_keras.cli import main
 from ar3d_keras.videos.packs import open_pack
 
-# Of the demo preset at 16x16 (see TINY).
+# Of the demo preset at 16x16 (see processes.TINY).
 SIZE = ["--resize", "18", "24"]
 
 
@@ -27,14 +28,16 @@ def start(data, out, *flags):
 
 
 @pytest.fixture(scope="session")
-def pack(tiny_demo, tmp_path_factory):
-    """The tiny demo set, packed by a process of its own."""
-    out = tmp_path_factory.mktemp("packs") / "pack"
-    running = start(tiny_demo, out, *SIZE)
-    told, errors = running.communicate(timeout=60)
-    assert (running.returncode, errors) == (0, "")
-    assert "96 videos, " in told and "videos/s" in told and "(raw, 18x24)" in told
-    return out
+def pack(tiny_demo, make_once):
+    """The tiny demo set, packed by a process of its own, without Keras."""
+
+    def make(folder):
+        running = start(tiny_demo, folder / "pack", *SIZE)
+        told, errors = running.communicate(timeout=60)
+        assert (running.returncode, errors) == (0, "")
+        assert "36 videos, " in told and "(raw, 18x24)" in told
+
+    return make_once("pack", make) / "pack"
 
 
 def histories(runs, *names):
@@ -46,15 +49,11 @@ def histories(runs, *names):
             ]
 
 
-def test_training_from_a_pack_is_training_from_the_videos(trained, pack, tmp_path, capsys):
+def test_training_from_a_pack_is_training_from_the_videos(trained, pack, tmp_path, done):
     """The demo preset is found in the pack; the run before was made from the videos."""
-    flags = [flag for flag in TINY if flag not in ("--preset", "demo")]
-    code = main([
-        "train", "--attention", "--data", str(pack), "--name", "packed", "--runs-dir",
-        str(tmp_path), *flags,
-    ])  # fmt: skip
-    assert code == 0
-    (tmp_path / "tiny").symlink_to(trained)
+    done("train", "--attention", "--data", pack, "--name", "packed", "--runs-dir", tmp_path,
+         "--no-export", *TINY_FLAGS[2:])  # fmt: skip
+    shutil.copytree(trained, tmp_path / "tiny")
     one, other = histories(tmp_path, "tiny", "packed")
     assert one == other
     record, before = (
@@ -65,21 +64,20 @@ def test_training_from_a_pack_is_training_from_the_videos(trained, pack, tmp_pat
     assert record["config"]["data"]["flip"] is False
     splits = [(tmp_path / name / "split.csv").read_text() for name in ("packed", "tiny")]
     assert splits[0] == splits[1]
-    assert "a pack: raw, 18x24" in (tmp_path / "packed/evaluation/val/metrics.json").read_text()
 
-    # Either run can be judged on either.
-    figures = []
+    # Either run can be evaluated on either.
+    found = []
     for run, data in (("tiny", pack), ("packed", open_pack(pack).source), ("packed", pack)):
-        assert main(["evaluate", "--run", str(tmp_path / run), "--data", str(data)]) == 0
+        done("evaluate", "--run", tmp_path / run, "--data", data)
         metrics = json.loads((tmp_path / run / "evaluation/test/metrics.json").read_text())
-        figures.append((metrics["loss"], metrics["top1"], metrics["videos"]))
-    assert len(set(figures)) == 1
+        found.append((metrics["loss"], metrics["top1"], metrics["videos"]))
+    assert len(set(found)) == 1
 
 
 def test_killed_at_any_point_and_begun_again_ends_the_same(tiny_demo, pack, tmp_path):
     out = tmp_path / "pack"
     kills = 0
-    for lines in (0, 5, 20, 40, 70):
+    for lines in (0, 3, 8, 15, 25):
         running = start(tiny_demo, out, *SIZE, "--workers", 1 + kills)
         while running.poll() is None:
             journal = out / "packing.jsonl"
@@ -89,11 +87,10 @@ def test_killed_at_any_point_and_begun_again_ends_the_same(tiny_demo, pack, tmp_
             time.sleep(0.001)
         running.communicate()
         kills += running.returncode == -signal.SIGKILL and not (out / "pack.json").exists()
-    assert kills >= 2
+    assert kills
     running = start(tiny_demo, out, *SIZE)
-    told, _ = running.communicate(timeout=60)
+    running.communicate(timeout=60)
     assert running.returncode == 0
-    assert "continuing after" in told
     assert files(out) == files(pack)
 
 
@@ -102,7 +99,7 @@ def test_two_at_once_make_one_pack(tiny_demo, pack, tmp_path):
     for running in both:
         told, errors = running.communicate(timeout=60)
         assert (running.returncode, errors) == (0, "")
-        assert "96 videos" in told
+        assert "36 videos" in told
     assert files(tmp_path / "pack") == files(pack)
 
 
@@ -113,37 +110,35 @@ def test_the_second_says_that_it_waits(tiny_demo, pack, tmp_path):
     with (tmp_path / "pack/.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         running = start(tiny_demo, tmp_path / "pack", *SIZE)
-        assert "another process is packing into" in running.stdout.readline()
+        assert str(tmp_path / "pack") in running.stdout.readline()
         assert not (tmp_path / "pack/packing.jsonl").exists()
     running.communicate(timeout=60)
     assert files(tmp_path / "pack") == files(pack)
 
 
-def test_ctrl_c_says_how_to_go_on(tiny_demo, tmp_path):
+def test_ctrl_c_leaves_a_pack_that_continues(tiny_demo, tmp_path):
     running = start(tiny_demo, tmp_path / "pack", "--resize", "600", "800", "--workers", "1")
     while not (tmp_path / "pack/shard-00000.bin").exists():
         time.sleep(0.005)
     running.send_signal(signal.SIGINT)
     told, errors = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert "the same command goes on from here" in told
-    assert "Traceback" not in errors
+    assert told and "Traceback" not in errors
 
 
 def test_a_full_disk_keeps_what_was_packed(small_disk, tiny_demo, pack, tmp_path, refused):
     out = small_disk / "pack"
     size = ["--resize", "40", "60"]
-    told = refused("pack", "--data", tiny_demo, "--out", out, *size)
-    assert str(out) in told and "No space left on device" in told
-    assert "videos, which are kept: make room and give the same command again" in told
-    assert "not finished" in refused("train", "--data", out)
+    error = refused("pack", "--data", tiny_demo, "--out", out, *size)
+    assert str(out) in error and "No space left on device" in error
+    assert str(out) in refused("train", "--data", out)
     # As it is, with --close ...
     assert main(["pack", "--data", str(tiny_demo), "--out", str(out), "--close"]) == 0
     assert main(["check", "--data", str(out)]) == 0
     held = open_pack(out)
     there = [packed for packed in held.videos if packed.frames]
-    assert 3 < len(there) < 90
-    assert len({packed.video.label for packed in there}) > 2  # not the first classes alone
+    assert len(there) < 34
+    assert len({packed.video.label for packed in there}) > 1  # not the first classes alone
     # ... or whole, with room again.
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
     whole = ["pack", "--data", str(tiny_demo), "--out", str(out), *size]
@@ -161,47 +156,44 @@ def test_what_cannot_be_decoded_is_named_and_counted(tiny_demo, tmp_path, capsys
     out = tmp_path / "pack"
     assert main(["pack", "--data", str(tmp_path), "--out", str(out), "--codec", "jpeg"]) == 0
     told = capsys.readouterr().out
-    assert "'MoveUp/broken.avi': not a video" in told
-    assert "2 videos, " in told and "1 of 3 videos cannot be decoded" in told
+    assert "MoveUp/broken.avi" in told
+    assert "2 videos, " in told and "1 of 3 videos" in told
     assert main(["check", "--data", str(out)]) == 0
-    assert "'MoveUp/broken.avi': not a video" in capsys.readouterr().out
+    assert "MoveUp/broken.avi" in capsys.readouterr().out
 
 
-def test_damage_is_named_by_check_and_refused_by_train(pack, tmp_path, refused, capsys):
-    import shutil
-
+def test_damage_is_named_by_check_and_refused_by_train(pack, tmp_path, refused, done, capsys):
     copy = shutil.copytree(pack, tmp_path / "pack")
-    assert main(["check", "--data", str(copy)]) == 0
-    assert "96 videos, 8 classes" in capsys.readouterr().out
+    done("check", "--data", copy)
+    assert "36 videos, 3 classes" in capsys.readouterr().out
     content = bytearray((copy / "shard-00000.bin").read_bytes())
     content[len(content) // 2] ^= 64
     (copy / "shard-00000.bin").write_bytes(content)
-    assert main(["check", "--data", str(copy)]) == 2
-    captured = capsys.readouterr()
-    assert "in shard-00000.bin is damaged (its checksum is wrong)" in captured.out
-    assert "1 of 96 videos in the pack" in captured.err
-    flags = ["--runs-dir", tmp_path / "runs", *TINY]
-    assert "1 of 96 videos in the pack" in refused("train", "--data", copy, *flags)
-    assert "holds frames of 18x24" in refused("train", "--data", pack, *flags, "--resize", 20, 24)
+    assert "1 of 36 videos" in refused("check", "--data", copy)
+    flags = ["--runs-dir", tmp_path / "runs", *TINY_FLAGS]
+    assert "1 of 36 videos" in refused("train", "--data", copy, *flags)
+    error = refused("train", "--data", pack, *flags, "--resize", 20, 24)
+    assert "18" in error and "--resize" in error
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "parts"),
     [
-        (["--quality", 0], "--quality 0 must be 1 to 100"),
-        (["--stride", 0], "--stride 0 must be at least 1"),
-        (["--resize", 0, 5], "--resize 0 5 must be"),
-        (["--workers", 0], "--workers 0 must be at least 1"),
-        (["--close"], "no unfinished pack"),
+        (["--quality", 0], ("--quality", "0")),
+        (["--stride", 0], ("--stride", "0")),
+        (["--resize", 0, 5], ("--resize", "0 5")),
+        (["--workers", 0], ("--workers", "0")),
+        (["--close"], ("OUT",)),
+        (["--data", "PACK"], ("--data", "PACK")),
+        (["--data", "OUT"], ("OUT",)),
+        (["--out", "DATA"], ("--out", "DATA")),
     ],
 )
-def test_bad_options(flags, told, tiny_demo, tmp_path, refused):
-    assert told in refused("pack", "--data", tiny_demo, "--out", tmp_path / "pack", *flags)
-
-
-def test_data_and_out_are_not_mixed_up(tiny_demo, pack, tmp_path, refused):
-    assert "is a pack" in refused("pack", "--data", pack, "--out", tmp_path)
-    assert "is the folder of the videos" in refused("pack", "--data", tiny_demo, "--out", tiny_demo)
-    assert "no data at" in refused("pack", "--data", tmp_path / "x", "--out", tmp_path / "y")
-    assert not (tmp_path / "y").exists()
+def test_bad_options(flags, parts, tiny_demo, pack, tmp_path, refused):
+    places = {"OUT": str(tmp_path / "pack"), "PACK": str(pack), "DATA": str(tiny_demo)}
+    given = [places.get(str(value), value) for value in flags]
+    error = refused("pack", "--data", tiny_demo, "--out", places["OUT"], *given)
+    for part in parts:
+        assert places.get(part, part) in error
+    assert not list(tmp_path.glob("pack/*.bin"))

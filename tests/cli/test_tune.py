@@ -4,17 +4,17 @@ import csv
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
-from processes import ROOT, python, start  # tests/cli/processes.py
+from processes import ROOT  # tests/processes.py
 
 pytest.importorskip("keras_tuner")
 
+import ar3d_keras
+from ar3d_keras import Reporter
 from ar3d_keras.cli import main
 from ar3d_keras.experiments.tuning.results import read_results
 from ar3d_keras.runs import read_history
@@ -79,8 +79,8 @@ def test_every_trial_is_recorded_those_that_failed_with_their_reason(searched):
         (float(row["val_top1"]) for row in fine), reverse=True
     )
     for row in rows[2:]:
-        says = "larger than the features" if row["model.pool"] == "4 32 32" else "loss became"
-        assert says in row["failed"]
+        told = "pool" if row["model.pool"] == "4 32 32" else "learning_rate"
+        assert told in row["failed"]
     assert {row["model.pool"] for row in rows} == {"4 8 8", "4 4 4", "4 32 32"}
 
 
@@ -95,17 +95,14 @@ def test_test_is_not_opened(searched):
 def test_a_line_for_each_trial_and_the_best(searched):
     lines = (searched[0].parent / "out.txt").read_text().splitlines()
     assert sum(line.startswith("trial ") for line in lines) == 6
-    assert sum("failed: --pool 4 32 32" in line for line in lines) == 2
     assert any(line.startswith("best: trial ") and "4 failed" in line for line in lines)
     assert lines[-1].endswith("best.json")
 
 
 def test_the_page_needs_nothing_beside_it(searched):
     page = (searched[0] / "tuning.html").read_text()
-    assert "<script" not in page and "http" not in page.split("<style>")[0]
-    assert "data:image/png;base64," in page
-    for text in ("larger than the features", "Trials that failed", "model.pool", "fingerprint"):
-        assert text in page
+    assert ' src="http' not in page and "<link" not in page
+    assert "data:image/png;base64," in page and "model.pool" in page
 
 
 def test_nothing_that_only_a_resume_needs_is_left(searched):
@@ -116,7 +113,8 @@ def test_nothing_that_only_a_resume_needs_is_left(searched):
 def test_train_takes_the_best_and_ends_where_the_trial_did(searched, tiny_demo, tmp_path):
     best = json.loads((searched[0] / "best.json").read_text())
     config = ["--config", searched[0] / "best.json", "--data", tiny_demo]
-    assert main(["train", *map(str, config), "--runs-dir", str(tmp_path), "--name", "r"]) == 0
+    more = ["--runs-dir", str(tmp_path), "--name", "r", "--no-export"]
+    assert main(["train", *map(str, config), *more]) == 0
     trial = read_history(searched[0] / f"trial_{best['trial']}" / "history.csv")
     run = read_history(tmp_path / "r/history.csv")
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
@@ -135,37 +133,42 @@ def test_the_same_command_repeats_nothing_and_more_trials_go_on(searched, space,
 
 
 @pytest.mark.parametrize(
-    ("other", "says"),
+    ("other", "parts"),
     [
-        (["--batch-size", 4], "recipe.batch_size 8 before, now 4"),
-        (["--tuner", "hyperband"], "tuner differs"),
-        (["--no-attention"], "model.attention True before, now False"),
+        (["--batch-size", 4], ("batch_size", "8", "4")),
+        (["--tuner", "hyperband"], ("tuner",)),
+        (["--no-attention"], ("attention",)),
     ],
 )
-def test_another_search_in_its_folder_is_refused(searched, refused, other, says):
-    assert says in refused("tune", *searched[1], *other)
+def test_another_search_in_its_folder_is_refused(searched, refused, other, parts):
+    error = refused("tune", *searched[1], *other)
+    assert all(part in error for part in parts)
 
 
-def test_a_killed_search_goes_on_and_hyperband_promotes_its_state(tiny_demo, space, tmp_path):
+def test_a_stopped_search_continues_and_hyperband_promotes_its_state(tiny_demo, space, tmp_path):
     command = ["--attention", "--data", tiny_demo, *SMALL, "--epochs", 3, "--runs-dir", tmp_path]
     command += ["--name", "h", "--trials", 5, *space(EASY)]
-    process = start("ar3d_keras/__main__.py", "tune", *command)
     folder = tmp_path / "h"
-    while not read_results(folder) and process.poll() is None:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    assert "the same command goes on" in out
+    from ar3d_keras.experiments.tuning.results import Result
+
+    written = Result.write
+
+    def interrupted(self, place):
+        written(self, place)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Result, "write", interrupted)
+        assert tune(*command) == 130
     first = {file: file.stat().st_mtime_ns for file in folder.rglob("result.json")}
-    assert first
+    assert len(first) == 1
     assert tune(*command) == 0
     assert {file: file.stat().st_mtime_ns for file in first} == first
     results = read_results(folder)
-    promoted = [result for result in results if result.goes_on_from]
+    promoted = [result for result in results if result.resumed_from]
     assert promoted
     for result in promoted:
-        before = read_history(folder / f"trial_{result.goes_on_from}" / "history.csv")
+        before = read_history(folder / f"trial_{result.resumed_from}" / "history.csv")
         history = read_history(folder / f"trial_{result.trial}" / "history.csv")
         assert [row["epoch"] for row in history] == [1, 2, 3]
         assert history[: len(before)] == before
@@ -173,12 +176,24 @@ def test_a_killed_search_goes_on_and_hyperband_promotes_its_state(tiny_demo, spa
     config = json.loads((folder / f"trial_{promoted[0].trial}" / "run.json").read_text())["config"]
     (tmp_path / "c.json").write_text(json.dumps(config))
     train = ["train", "--config", tmp_path / "c.json", "--runs-dir", tmp_path, "--name", "r"]
-    assert main([*map(str, train)]) == 0
+    assert main([*map(str, train), "--no-export"]) == 0
     whole = read_history(tmp_path / "r/history.csv")
     promoted_history = read_history(folder / f"trial_{promoted[0].trial}" / "history.csv")
     assert [r["val_loss"] for r in whole] == [r["val_loss"] for r in promoted_history]
 
 
+def test_networks_with_flow_are_searched_too(tiny_demo, space, tmp_path):
+    best = ar3d_keras.tune(
+        data=tiny_demo, model="two_stream", preset="demo", height=20, width=20, resize=(24, 32),
+        frames=4, width_multiplier=0.02, epochs=1, tuner="random", trials=1, runs_dir=tmp_path,
+        reporter=Reporter(), space=space({"recipe.batch_size": {"choice": [8, 12]}})[1],
+    )  # fmt: skip
+    assert best.epoch == 1 and not best.failed
+    record = json.loads((tmp_path / "tune-two_stream/trial_0/run.json").read_text())
+    assert record["config"]["data"]["flow"] == "dis"
+
+
+@pytest.mark.slow
 def test_a_chief_and_two_workers_share_the_trials_and_all_end(tiny_demo, space, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -221,48 +236,44 @@ def test_a_chief_and_two_workers_share_the_trials_and_all_end(tiny_demo, space, 
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "parts"),
     [
-        (["--trials", "0"], "--trials 0 must be at least 1"),
-        (["--name", "a/b"], "must be a plain name"),
-        (["--space", "nowhere.json"], "--space nowhere.json cannot be read"),
-        (["--tuner", "random", "--epochs", "0"], "--epochs 0 must be at least 1"),
+        (["--trials", "0"], ("--trials", "0")),
+        (["--name", "a/b"], ("--name", "a/b")),
+        (["--space", "nowhere.json"], ("--space", "nowhere.json")),
+        (["--tuner", "random", "--epochs", "0"], ("--epochs", "0")),
     ],
 )
-def test_what_is_refused(tiny_demo, tmp_path, refused, options, says):
-    told = refused("tune", "--data", tiny_demo, "--runs-dir", tmp_path, *options)
-    assert says in told
+def test_what_is_refused(tiny_demo, tmp_path, refused, options, parts):
+    error = refused("tune", "--data", tiny_demo, "--runs-dir", tmp_path, *options)
+    assert all(part in error for part in parts)
     assert not list(tmp_path.glob("tune-*"))
 
 
-def test_an_option_that_is_both_given_and_searched_is_refused(tiny_demo, space, refused):
+def test_an_option_that_is_both_given_and_searched(tiny_demo, space, refused):
     searched = space({"model.dense": {"choice": [4, 8]}})
-    assert "leave out --dense" in refused("tune", "--data", tiny_demo, "--dense", 4, *searched)
+    error = refused("tune", "--data", tiny_demo, "--dense", 4, *searched)
+    assert "--dense" in error and "--space" in error
 
 
-def test_a_folder_of_something_else_is_refused(tiny_demo, tmp_path, refused):
+def test_a_folder_of_something_else(tiny_demo, tmp_path, refused):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.jpg").touch()
-    told = refused("tune", "--data", tiny_demo, "--runs-dir", tmp_path, "--name", "photos")
-    assert "is no search" in told
+    error = refused("tune", "--data", tiny_demo, "--runs-dir", tmp_path, "--name", "photos")
+    assert "photos" in error and "--name" in error
 
 
-def test_half_an_address_is_refused(tiny_demo, monkeypatch, refused):
+def test_half_an_address(tiny_demo, monkeypatch, refused):
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
-    told = refused("tune", "--data", tiny_demo)
-    assert "KERASTUNER_ORACLE_PORT is not set" in told
+    assert "KERASTUNER_ORACLE_PORT" in refused("tune", "--data", tiny_demo)
 
 
-def test_without_keras_tuner_the_sentence_says_what_to_install(tiny_demo):
-    done = python(
-        "-c",
-        "from importlib.machinery import PathFinder\n"
-        "find = PathFinder.find_spec\n"
-        "PathFinder.find_spec = lambda name, *rest: (\n"
-        "    None if name == 'keras_tuner' else find(name, *rest))\n"
-        "import sys; from ar3d_keras.cli import main\n"
-        f"sys.exit(main(['tune', '--data', {str(tiny_demo)!r}]))",
-    )
-    assert done.returncode == 2
-    assert "pip install keras-tuner tensorboard" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+@pytest.mark.parametrize("module", ["keras_tuner", "tensorboard", "six"])
+def test_without_a_package_the_error_names_the_extra(module, tiny_demo, monkeypatch, refused):
+    for name in [each for each in sys.modules if each.partition(".")[0] == "keras_tuner"]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [each for each in sys.modules if each.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    error = refused("tune", "--data", tiny_demo)
+    assert "ar3d-keras[tune]" in error and module in error

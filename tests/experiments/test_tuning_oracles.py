@@ -83,7 +83,9 @@ def test_hyperband_promotes_the_best(tmp_path):
         assert chosen(trial, SPACE) == chosen(first[now["tuner/trial_id"]], SPACE)
 
 
-@pytest.mark.parametrize("tuner", ["random", "bayesian", "hyperband"])
+@pytest.mark.parametrize(
+    "tuner", ["random", "hyperband", pytest.param("bayesian", marks=pytest.mark.slow)]
+)
 def test_a_search_that_was_killed_goes_on(tmp_path, tuner):
     folder = tmp_path / "a [1]"  # no pattern
     trials = 4 if tuner == "bayesian" else 7  # its fourth is the first that is not random
@@ -135,7 +137,7 @@ def test_failures_in_a_row_do_not_end_a_search(tmp_path):
 def test_the_score_ranks_by_top1_then_by_loss(outcomes):
     results = [
         Result(
-            trial=str(n), values={}, epochs=1, goes_on_from=None, seconds=1, top1=right / 7,
+            trial=str(n), values={}, epochs=1, seconds=1, top1=right / 7,
             loss=loss, epoch=1,
         )
         for n, (right, loss) in enumerate(outcomes)

@@ -1,3 +1,5 @@
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ def test_a_precision_trains_or_is_refused_at_the_door(precision):
     try:
         policy = hardware.resolve_precision(precision)
     except UserError as error:
-        assert f"--precision {precision} does not work" in str(error)
+        assert error.parameter == "precision" and precision in str(error)
         assert hardware.gpu_name() is None
         return
     model = Conv3DClassifier(
@@ -29,6 +31,27 @@ def test_a_precision_trains_or_is_refused_at_the_door(precision):
     model.compile("adam", "sparse_categorical_crossentropy", **hardware.compile_options())
     loss = model.train_on_batch(np.zeros((2, 2, 4, 4, 3), np.uint8), np.array([0, 1]))
     assert np.isfinite(float(np.asarray(loss)))
+
+
+def test_tf32_is_off_inside_and_as_it_was_after():
+    """A fold that trains after an evaluation computes as the first fold did."""
+    read = {
+        "tensorflow": lambda: _tf().config.experimental.tensor_float_32_execution_enabled(),
+        "jax": lambda: __import__("jax").config.jax_default_matmul_precision,
+        "torch": lambda: __import__("torch").backends.cudnn.allow_tf32,
+    }[hardware.backend()]
+    before = read()
+    for _ in range(2):
+        with contextlib.suppress(ZeroDivisionError), hardware.disable_tf32():
+            assert read() == {"jax": "highest"}.get(hardware.backend(), False)
+            raise ZeroDivisionError
+        assert read() == before
+
+
+def _tf():
+    import tensorflow as tf
+
+    return tf
 
 
 def test_xla_is_off_on_tensorflows_cpu():

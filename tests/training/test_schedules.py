@@ -8,8 +8,6 @@ from ar3d_keras.config import RecipeConfig
 from ar3d_keras.training.optimizers import make_optimizer
 from ar3d_keras.training.schedules import learning_rate
 
-pytestmark = pytest.mark.multi_backend
-
 
 def rates(recipe, steps_per_epoch):
     """The learning rate of every step, read from the optimizer that takes them."""
@@ -39,6 +37,7 @@ def test_warm_up_rises_step_by_step_and_then_stays():
     np.testing.assert_allclose(got, [*(np.arange(1, 7) / 7), *np.ones(6)], rtol=1e-5)
 
 
+@pytest.mark.multi_backend
 def test_warm_up_before_the_cosine():
     recipe = RecipeConfig(epochs=6, warmup_epochs=2, schedule="cosine", learning_rate=1.0)
     got = rates(recipe, steps_per_epoch=2)
@@ -46,7 +45,7 @@ def test_warm_up_before_the_cosine():
     np.testing.assert_allclose(got, [0.2, 0.4, 0.6, 0.8, *falling], rtol=1e-5, atol=1e-7)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(
     epochs=st.integers(1, 6),
     warmup=st.integers(0, 9),

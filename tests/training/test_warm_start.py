@@ -85,28 +85,28 @@ def test_a_file_alone_says_no_classes(saved, tmp_path):
 
 def test_what_cannot_be_taken_is_refused(saved, tmp_path, user_error):
     start = saved(network())
-    with user_error("nothing of --init-from", "features 3x3x3x3x2", "features 5x5x5x3x2"):
+    with user_error("`init_from`", "features 3x3x3x3x2", "features 5x5x5x3x2"):
         take_weights(network(4, kernel=5, gate_kernel=5, dense=4), start, tuple("abcd"))
 
     @keras.saving.register_keras_serializable("tests")
     class Other(Conv3DClassifier):
         pass
 
-    with user_error("is a Conv3DClassifier and this run trains a Other", "--model"):
+    with user_error("`init_from`", "Conv3DClassifier", "Other", "`model`"):
         take_weights(Other(3, **SIZES), start, ABC)
-    with user_error("no run at nowhere"):
+    with user_error("`init_from`", "nowhere"):
         find_warm_start("nowhere", tmp_path)
-    with user_error("nowhere.keras cannot be read (No such file"):
+    with user_error("`init_from`", "nowhere.keras"):
         find_warm_start("nowhere.keras", tmp_path)
     network().save(start.file)
-    with user_error("is not the network any more that the run was begun with"):
+    with user_error("old/checkpoints/best.keras", "`config`"):
         take_weights(network(), start, ABC)
 
 
 def test_a_record_gives_the_start_back(saved):
     start = saved(network())
     record = json.loads(json.dumps(start.record()))
-    assert WarmStart(record["file"], record["sha256"], tuple(record["classes"])) == WarmStart(
+    assert WarmStart(record["file"], record["sha256"], tuple(record["class_names"])) == WarmStart(
         str(start.file), start.sha256, start.class_names
     )
 
@@ -159,9 +159,9 @@ def test_frozen_layers_stay_bit_for_bit_and_the_others_move(patterns, frozen):
 
 
 def test_patterns_that_freeze_nothing_or_everything_are_refused(user_error):
-    with user_error("--freeze conv names no layer", "features, gate, dense, output"):
+    with user_error("`freeze`", "conv", "features, gate, dense, output"):
         freeze(network(), ["features", "conv"])
-    with user_error("--freeze pool names no layer with weights"):
+    with user_error("`freeze`", "pool"):
         freeze(network(), ["pool"])
-    with user_error("--freeze * leaves no layer to train"):
+    with user_error("`freeze`", "*"):
         freeze(network(), ["*"])

@@ -1,1 +1,1 @@
-"""Many trainings that look for good sizes and a good recipe, judged on val."""
+"""Hyper-parameter search: trains many trials and ranks them by val accuracy."""

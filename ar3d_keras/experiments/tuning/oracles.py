@@ -20,18 +20,22 @@ from ar3d_keras.experiments.tuning.space import Parameter
 OBJECTIVE = "score"
 
 
-class _Resumable:
+class _Resumable(keras_tuner.Oracle):
     """The base of our oracles: atomic writes, and resuming."""
+
+    trials: dict[str, Trial]
+    ongoing_trials: dict[str, Trial]
+    max_trials: int
 
     @property
     def file(self) -> Path:
-        """The file of the oracle's own state."""
+        """The file with the oracle's own state."""
         return Path(self._get_oracle_fname())
 
-    def save(self):
+    def save(self) -> None:
         atomic.write_json(self.file, self.get_state())
 
-    def _save_trial(self, trial):
+    def _save_trial(self, trial: Trial) -> None:
         file = self.file.parent / f"trial_{trial.trial_id}" / "trial.json"
         atomic.write_json(file, trial.get_state())
 
@@ -53,27 +57,27 @@ class _Resumable:
         if not chief:
             self.ongoing_trials = {}
         held = {trial.trial_id for trial in self.ongoing_trials.values()}
-        begun = (t.trial_id for t in self.trials.values() if t.status == TrialStatus.RUNNING)
-        self._retry_queue = sorted(set(begun) - held, reverse=True)  # taken from the end
+        begun = {t.trial_id for t in self.trials.values() if t.status == TrialStatus.RUNNING}
+        self._retry_queue = sorted(begun - held, reverse=True)  # keras-tuner takes the last one
 
     def planned(self) -> int:
         """The number of trials of the search if none fails."""
         return self.max_trials
 
     def has_more(self) -> bool:
-        """Whether any trial is still to start or to finish."""
+        """Whether a trial has not started or not finished yet."""
         begun = self.ongoing_trials or self._retry_queue
         return bool(begun) or len(self.trials) < self.planned()
 
 
 class RandomSearch(_Resumable, keras_tuner.oracles.RandomSearchOracle):
-    """Values drawn at random."""
+    """Draws values at random."""
 
 
 class BayesianOptimization(_Resumable, keras_tuner.oracles.BayesianOptimizationOracle):
-    """Values where a Gaussian process expects the best score; a quarter of the trials are random."""
+    """Draws a quarter of the trials at random, then follows a Gaussian process model of the score."""
 
-    def populate_space(self, trial_id):
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
         with warnings.catch_warnings():
             # The kernel's length scale often ends at a bound with few trials.
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -81,32 +85,38 @@ class BayesianOptimization(_Resumable, keras_tuner.oracles.BayesianOptimizationO
 
 
 class Hyperband(_Resumable, keras_tuner.oracles.HyperbandOracle):
-    """Many short trainings, the best of which continue (Li et al., 2018), in at most `trials` trials.
+    """Starts many short trainings and continues the best ones (Li et al., 2018, arXiv:1603.06560).
 
     A sweep is a sequence of brackets; the first has the most and the shortest trainings. If a whole
-    sweep needs more than `trials`, it starts at the first bracket that fits.
+    sweep needs more than `trials` trials, it starts at the first bracket that fits.
+
+    Args:
+        trials: the largest number of trials.
+        given: the arguments of keras-tuner's HyperbandOracle.
     """
 
-    def __init__(self, *, trials: int, **given):
+    def __init__(self, *, trials: int, **given: Any) -> None:
         super().__init__(**given)
         self.max_trials = trials
         self.hyperband_iterations = max(1, trials // self._sweep(self._current_bracket))
         while self._current_bracket and self._bracket(self._current_bracket) > trials:
             self._current_bracket -= 1
-        self._brackets = []
+        self._brackets: list[dict[str, Any]] = []
         self._start_new_bracket()
         first, whole = self._sweep(self._current_bracket), self._sweep(self._get_num_brackets() - 1)
         self._planned = min(trials, first + (self.hyperband_iterations - 1) * whole)
 
     def _bracket(self, number: int) -> int:
+        """The number of trials in a bracket."""
         rounds = range(self._get_num_rounds(number))
         return sum(self._get_size(number, each) for each in rounds)
 
     def _sweep(self, first: int) -> int:
+        """The number of trials in a sweep that starts at bracket `first`."""
         return sum(map(self._bracket, range(first + 1)))
 
-    def set_state(self, state):
-        iterations = self.hyperband_iterations  # --trials may have grown
+    def set_state(self, state: dict[str, Any]) -> None:
+        iterations = self.hyperband_iterations  # `trials` may be larger than before
         super().set_state(state)
         self.hyperband_iterations = iterations
 
@@ -116,26 +126,26 @@ class Hyperband(_Resumable, keras_tuner.oracles.HyperbandOracle):
 
 def make_oracle(
     tuner: str, space: Sequence[Parameter], *, trials: int, epochs: int, seed: int, folder: Path
-) -> keras_tuner.Oracle:
-    """A new oracle.
+) -> _Resumable:
+    """Makes a new oracle.
 
     Args:
         tuner: hyperband, bayesian or random.
         space: the options to search.
         trials: the largest number of trials.
         epochs: the epochs of the longest training.
-        seed: of the random values.
-        folder: where it keeps its state.
+        seed: the seed of the random values.
+        folder: the folder of its state.
     """
     given = {
         "objective": keras_tuner.Objective(OBJECTIVE, "max"),
         "hyperparameters": _hyperparameters(space),
-        "seed": seed + 1,  # keras-tuner reads 0 as no seed
+        "seed": seed + 1,  # 0 means no seed for keras-tuner
         # A failed trial is recorded, and the search continues.
         "max_consecutive_failed_trials": math.inf,
     }
     if tuner == "hyperband":
-        oracle = Hyperband(trials=trials, max_epochs=epochs, **given)
+        oracle: _Resumable = Hyperband(trials=trials, max_epochs=epochs, **given)
     elif tuner == "bayesian":
         first = max(3, trials // 4)
         oracle = BayesianOptimization(max_trials=trials, num_initial_points=first, **given)
@@ -149,7 +159,9 @@ def make_oracle(
 def _hyperparameters(space: Sequence[Parameter]) -> keras_tuner.HyperParameters:
     known = keras_tuner.HyperParameters()
     for each in space:
-        if each.kind == "choice":  # as JSON texts, because keras-tuner wants values of one type
+        if (
+            each.kind == "choice"
+        ):  # as JSON texts, because keras-tuner allows only values of one type
             known.Choice(each.name, [json.dumps(value) for value in each.values])
         elif each.kind == "float":
             known.Float(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent import futures
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import keras_tuner
@@ -31,7 +32,7 @@ class Role:
 
     Attributes:
         name: its id; a worker that is restarted with the same id continues its trial.
-        address: of the chief, host:port; None: this process searches alone.
+        address: the chief's host:port; None: this process searches alone.
     """
 
     name: str = "tuner0"
@@ -69,7 +70,7 @@ def read_role(environment: Mapping[str, str] = os.environ) -> Role:
             f"a search by several processes needs {', '.join(names)} (the id is `chief` for one "
             f"of them, another name for each worker): {names[given.index(None)]} is not set"
         )
-    host, port, name = given
+    host, port, name = map(str, given)
     return Role(name, f"{host}:{port}")
 
 
@@ -81,7 +82,7 @@ def serve(
     Args:
         oracle: chooses the values.
         address: host:port to listen at.
-        watch: called several times per second.
+        watch: is called several times per second.
         reporter: logs the workers that it waits for.
 
     Raises:
@@ -117,8 +118,8 @@ class Chief:
     """The chief's oracle for a worker: the same methods, called over the network.
 
     Args:
-        oracle: of the same kind as the chief's.
-        address: of the chief.
+        oracle: an oracle of the same kind as the chief's.
+        address: the chief's host:port.
         is_over: whether the search is over, in case the chief has ended already.
         reporter: logs that the worker waits.
     """
@@ -129,43 +130,43 @@ class Chief:
         address: str,
         is_over: Callable[[], bool],
         reporter: Reporter,
-    ):
+    ) -> None:
         oracle_client.TIMEOUT = ATTEMPT  # the default of an hour makes a late worker hang
         self.client = oracle_client.OracleClient(oracle)
         self.address, self.is_over, self.reporter = address, is_over, reporter
 
     def wait(self) -> bool:
         """Waits until the chief responds; False if the search is over."""
-        return self._ask(self.client.get_space) is not None
+        return self._request(self.client.get_space) is not None
 
     def create_trial(self, tuner_id: str) -> Trial:
         """The next trial; its status is STOPPED if the search is over."""
         stopped = Trial(keras_tuner.HyperParameters(), status=TrialStatus.STOPPED)
-        return self._ask(self.client.create_trial, tuner_id) or stopped
+        return self._request(self.client.create_trial, tuner_id) or stopped
 
     def update_trial(self, trial_id: str, metrics: dict[str, float]) -> None:
         """Sends the score."""
-        self._ask(self.client.update_trial, trial_id, metrics)
+        self._request(self.client.update_trial, trial_id, metrics)
 
     def end_trial(self, trial: Trial) -> None:
         """Reports the end of a trial."""
-        self._ask(self.client.end_trial, trial)
+        self._request(self.client.end_trial, trial)
 
-    def _ask(self, question: Callable, *arguments):
-        """The response, or None if the search is over. Every request may be sent twice."""
+    def _request(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        """Returns the response, or None if the search is over. A request may be sent twice."""
         begun = time.monotonic()
-        said = False
+        logged = False
         while True:
             with contextlib.suppress(grpc.RpcError):
-                return question(*arguments)
+                return method(*arguments)
             if self.is_over():
                 return None
             if time.monotonic() - begun > PATIENCE:
                 raise UserError(
-                    f"no chief answers at {self.address}: start it with KERASTUNER_TUNER_ID=chief; "
-                    "what is finished is kept, and the same command goes on"
+                    f"no chief responds at {self.address}: start it with KERASTUNER_TUNER_ID=chief, "
+                    "then run the same command again (finished trials are kept)"
                 )
-            if not said:
+            if not logged:
                 self.reporter.log(f"waiting for the chief at {self.address}")
-                said = True
+                logged = True
             time.sleep(0.5)

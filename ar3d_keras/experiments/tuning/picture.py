@@ -28,7 +28,7 @@ def draw(results: Sequence[Result], space: Sequence[Parameter]) -> Figure:
     Choices are spread a little so that equal trials do not hide each other.
 
     Args:
-        results: those of the trials, at least one of which did not fail.
+        results: the results of the trials; at least one did not fail.
         space: the searched options.
     """
     panels = 1 + len(space)

@@ -1,4 +1,4 @@
-"""search.json: what a search is, so that the same command goes on and another is refused."""
+"""search.json: describes a search, so that only the same command can continue it."""
 
 import json
 from collections.abc import Mapping
@@ -9,15 +9,15 @@ from ar3d_keras import atomic
 from ar3d_keras.config import TrainConfig, from_json, to_json
 from ar3d_keras.errors import UserError
 
-# What makes two commands the same search; `trials` may grow, and data may have moved.
-IDENTITY = ("tuner", "space", "config", "fingerprint", "backend", "precision")
+# A search is the same if these are equal, and the configuration. `trials` may grow.
+IDENTITY = ("tuner", "space", "fingerprint", "backend", "precision")
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """search.json, None where no search was begun there.
+    """Reads search.json; None if the folder has none.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file is damaged.
     """
     file = folder / "search.json"
     if not file.exists():
@@ -29,41 +29,43 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def write_record(folder: Path, record: Mapping[str, Any], *, over: bool) -> None:
-    """Writes search.json; `over` tells workers that come late."""
+    """Writes search.json; late workers see from `over` that the search has ended."""
     atomic.write_json(folder / "search.json", {**record, "over": over})
 
 
 def is_over(folder: Path) -> bool:
-    """Whether the search is over and summed up."""
+    """Whether the search is over and its report written."""
     record = read_record(folder)
     return record is not None and record["over"]
 
 
 def check_same_search(folder: Path, record: Mapping[str, Any]) -> None:
-    """Refuses to go on with a search that is not this one.
+    """Checks that a folder is empty or holds the same search.
 
     Raises:
-        UserError: names what differs.
+        UserError: it holds another search; the message names the differences.
     """
     before = read_record(folder)
     if before is None:
         if folder.exists() and any(folder.iterdir()):
             raise UserError(f"{folder} exists and is not a search: choose another `name`")
         return
-    for what in IDENTITY:
-        then, today = before.get(what), record[what]
-        if what == "config":  # options that are newer than the search have their defaults
-            then = to_json(from_json(then, TrainConfig(), str(folder / "search.json")))
-        if then == today:
-            continue
-        if what == "config":
-            what = "; ".join(
-                f"{section}.{option} {then[section][option]} before, now {value}"
-                for section, values in today.items()
-                for option, value in values.items()
-                if then[section][option] != value
-            )
+    # Options that are newer than the search have their defaults.
+    config = from_json(before.get("config", {}), TrainConfig(), str(folder / "search.json"))
+    before["config"] = to_json(config)
+    different = [f"{what} differs" for what in IDENTITY if before.get(what) != record[what]]
+    different += _different_options(before["config"], record["config"])
+    if different:
         raise UserError(
-            f"{folder} is another search ({what} differs): give the same options to go on, "
-            "or choose another `name`"
+            f"{folder} is another search ({'; '.join(different)}): give the same options to "
+            "continue it, or choose another `name`"
         )
+
+
+def _different_options(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{section}.{option} {before[section][option]} before, now {value}"
+        for section, values in now.items()
+        for option, value in values.items()
+        if before[section][option] != value
+    ]

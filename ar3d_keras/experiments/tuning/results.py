@@ -1,7 +1,8 @@
-"""What came of a trial: one file in its folder, and how trials are ranked."""
+"""The result of a trial: one file in its folder, and how trials are ranked."""
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +13,16 @@ from ar3d_keras import atomic
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A trial that is over.
+    """The result of a finished trial.
 
     Attributes:
-        trial: its number, as its folder has it.
-        values: what it tried, by "section.option".
-        epochs: the epoch that it was to be trained to.
-        goes_on_from: the trial whose training it continued (Hyperband).
-        seconds: that it took.
-        top1, loss: on val, of the epoch that a run would keep; None where it failed.
+        trial: its number, as in the name of its folder.
+        values: its values, by "section.option".
+        epochs: the number of epochs that it was to train.
+        seconds: how long it took.
+        resumed_from: the trial whose training it continued (Hyperband).
+        top1: the val accuracy, 0 to 1, of the epoch that a run would keep; NaN if the trial failed.
+        loss: the val loss, in nats, of that epoch; NaN if the trial failed.
         epoch: that epoch, from 1.
         reason: why it failed.
     """
@@ -28,44 +30,52 @@ class Result:
     trial: str
     values: dict[str, Any]
     epochs: int
-    goes_on_from: str | None
     seconds: float
-    top1: float | None = None
-    loss: float | None = None
+    resumed_from: str | None = None
+    top1: float = math.nan
+    loss: float = math.nan
     epoch: int | None = None
     reason: str | None = None
 
     @property
     def failed(self) -> bool:
-        """Whether there is no score."""
-        return self.top1 is None
+        """Whether the trial has no score."""
+        return math.isnan(self.top1)
 
     def score(self, videos: int) -> float:
-        """One number that ranks by val top-1 first, then by val loss.
+        """Returns a number that ranks by val top-1 first, then by val loss.
 
         Args:
-            videos: of val. Two different top-1 are at least 1 / videos apart, and the loss
-                takes off less than that.
+            videos: the number of val videos. Two different top-1 differ by at least 1 / videos,
+                and the loss subtracts less than that.
         """
         return self.top1 - self.loss / (1 + self.loss) / videos
 
     def write(self, folder: Path) -> None:
         """Writes result.json."""
-        atomic.write_json(folder / "result.json", dataclasses.asdict(self))
+        fields = dataclasses.asdict(self)
+        if self.failed:  # JSON has no NaN
+            del fields["top1"], fields["loss"]
+        atomic.write_json(folder / "result.json", fields)
 
 
 def read_result(folder: Path) -> Result | None:
-    """What came of the trial in this folder, None where it is not over."""
+    """The result of the trial in this folder; None if it has not finished."""
     file = folder / "result.json"
-    return Result(**json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
+    if not file.exists():
+        return None
+    fields = json.loads(file.read_text(encoding="utf-8"))
+    if "goes_on_from" in fields:  # its name in earlier versions
+        fields["resumed_from"] = fields.pop("goes_on_from")
+    return Result(**{name: value for name, value in fields.items() if value is not None})
 
 
 def read_results(folder: Path) -> list[Result]:
-    """Every trial of a search that is over, in the order of their numbers."""
+    """The results of all finished trials of a search, by their numbers."""
     found = filter(None, map(read_result, folder.glob("trial_*")))
     return sorted(found, key=lambda result: int(result.trial))
 
 
 def ranked(results: Iterable[Result]) -> list[Result]:
-    """Those that did not fail, the best first."""
+    """The results of the trials that did not fail, the best first."""
     return sorted((r for r in results if not r.failed), key=lambda r: (-r.top1, r.loss))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+from keras_tuner import Oracle
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from ar3d_keras import atomic
@@ -36,15 +37,15 @@ from ar3d_keras.videos.dataset import Dataset, clip_shape
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What is searched, and where it is written.
+    """A search and its folder.
 
     Attributes:
-        folder: of the search.
-        config: what the trials have in common; its epochs are the longest training.
-        space: what they differ in.
+        folder: the folder of the search.
+        config: the options that all trials share; its epochs are the longest training.
+        space: the options that they search.
         tuner: hyperband, bayesian or random.
-        trials: at most.
-        record: search.json, and what each trial's run.json says besides its own configuration.
+        trials: the largest number of trials.
+        record: the content of search.json, and of each trial's run.json besides its configuration.
         callbacks: further Keras callbacks, for every trial.
     """
 
@@ -56,8 +57,8 @@ class Search:
     record: Mapping[str, Any]
     callbacks: Sequence[keras.callbacks.Callback] = ()
 
-    def oracle(self, *, chief: bool):
-        """The oracle that chooses, where it was stopped."""
+    def oracle(self, *, chief: bool) -> Oracle:
+        """The oracle of the search, with the state of a stopped search."""
         oracle = make_oracle(
             self.tuner,
             self.space,
@@ -81,29 +82,30 @@ def search(
 
     Args:
         what: the search.
-        dataset: its train and val videos; a chief needs none.
-        role: of this process.
-        workers: threads that decode.
-        reporter: a bar over the trials, and a line for each.
+        dataset: the train and val videos; None for a chief.
+        role: the role of this process.
+        workers: the number of decoding threads.
+        reporter: shows a bar over the trials, and receives a line for each.
 
     Raises:
-        UserError: as a worker, no chief answers, or it has another search; as a chief, the
-            address is taken.
+        UserError: for a worker, no chief responds, or it has another search; for a chief, the
+            address is in use.
         OSError: a file cannot be written; the search can be continued.
-        KeyboardInterrupt: likewise.
+        KeyboardInterrupt: the search can be continued.
     """
     # TensorFlow warns about repeated tracing, but every trial needs a network of its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    oracle = what.oracle(chief=role.is_chief)
-    with reporter.bar("trials", oracle.planned(), "trials") as update:
-        progress = Progress(what.folder, oracle.planned(), update, reporter)
+    own = what.oracle(chief=role.is_chief)
+    with reporter.bar("trials", own.planned(), "trials") as update:
+        progress = Progress(what.folder, own.planned(), update, reporter)
         if role.is_chief:
-            if not is_over(what.folder) and oracle.has_more():
-                serve(oracle, role.chief_address, progress.poll, reporter)
+            if not is_over(what.folder) and own.has_more():
+                serve(own, role.chief_address, progress.poll, reporter)
             progress.poll()
             return
+        oracle: Oracle | Chief = own
         if role.is_worker:
-            oracle = Chief(oracle, role.chief_address, lambda: is_over(what.folder), reporter)
+            oracle = Chief(own, role.chief_address, lambda: is_over(what.folder), reporter)
             if not oracle.wait():
                 return
             check_same_search(what.folder, what.record)
@@ -137,7 +139,7 @@ def run_trial(
 
     Args:
         what: the search.
-        trial: the trial.
+        trial: the trial, with its values.
         dataset: train and val videos.
         workers: decoding threads.
         on_epoch: called with (trial, finished epochs, all epochs) after each epoch.
@@ -185,7 +187,7 @@ def run_trial(
         raise
     except UserError as error:
         outcome = {"reason": str(error)}
-    except Exception as error:  # sizes that only the backend refuses, or no memory for them
+    except Exception as error:  # sizes that the backend rejects, or not enough memory
         log.log(traceback.format_exc())
         first = (str(error).strip() or "no reason given").splitlines()[0]
         outcome = {"reason": f"{type(error).__name__}: {first}"}
@@ -193,7 +195,7 @@ def run_trial(
         trial=trial.trial_id,
         values=values,
         epochs=epochs,
-        goes_on_from=earlier,
+        resumed_from=earlier,
         seconds=time.monotonic() - begun,
         **outcome,
     )
@@ -214,7 +216,7 @@ def _kept(rows: Sequence[dict[str, float]], recipe: RecipeConfig) -> dict[str, f
 
 
 def drop_state(trial: Path) -> None:
-    """Removes what only a resume needs: three times the size of the network."""
+    """Removes the files that only a resume needs: three times the size of the network."""
     shutil.rmtree(trial / "checkpoints", ignore_errors=True)
 
 
@@ -232,9 +234,9 @@ def _continue_from(earlier: Run, run: Run) -> None:
 
 
 class _EpochCounter(keras.callbacks.Callback):
-    """Reports after every epoch how far a trial is."""
+    """Calls `on_epoch(trial, finished epochs, all epochs)` after every epoch."""
 
-    def __init__(self, trial: str, epochs: int, on_epoch: Callable[[str, int, int], None]):
+    def __init__(self, trial: str, epochs: int, on_epoch: Callable[[str, int, int], None]) -> None:
         super().__init__()
         self.trial, self.epochs, self.on_epoch = trial, epochs, on_epoch
 
@@ -246,13 +248,13 @@ class Progress:
     """The bar over all trials, and a line for each trial that ends.
 
     Args:
-        folder: of the search; trials of other processes are counted too.
+        folder: the folder of the search; trials of other processes count too.
         planned: the number of trials.
-        update: of the bar.
+        update: updates the bar.
         reporter: receives the lines.
     """
 
-    def __init__(self, folder: Path, planned: int, update: Update, reporter: Reporter):
+    def __init__(self, folder: Path, planned: int, update: Update, reporter: Reporter) -> None:
         self.folder, self.planned, self.update, self.reporter = folder, planned, update, reporter
         self.logged = {result.trial for result in read_results(folder)}
         if self.logged:
@@ -273,7 +275,7 @@ class Progress:
         self.update(self._finished + done / epochs, note)
 
     def poll(self) -> None:
-        """Logs what other processes have finished since the last call."""
+        """Logs the trials that other processes have finished since the last call."""
         for result in read_results(self.folder):
             self.log_result(result)
 

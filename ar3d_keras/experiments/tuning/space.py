@@ -1,4 +1,4 @@
-"""What a search may change: options of the configuration, and the values each may take."""
+"""The search space: options of the configuration, and the values of each."""
 
 import dataclasses
 import json
@@ -11,12 +11,13 @@ from ar3d_keras.config import TrainConfig, from_json
 from ar3d_keras.errors import UserError
 from ar3d_keras.models import check_options, network
 
-# With another of these the trials would not stand on the same videos, or not be one search.
+# Trials that differ in one of these are not comparable, or not one search.
 FIXED = {
     "data.data", "data.split_scheme", "data.split_lists", "data.fold", "data.folds",
     "data.workers",
     "recipe.epochs", "recipe.seed", "recipe.init_from",
 }  # fmt: skip
+Kind = Literal["choice", "float", "int"]
 FORMS = '{"choice": [...]}, {"float": [low, high], "log": true} or {"int": [low, high], "step": n}'
 
 
@@ -25,16 +26,17 @@ class Parameter:
     """One option of the search space.
 
     Attributes:
-        name: its place in the configuration, "section.option".
-        kind: choice: one of `values`; float, int: between the two `values`, both included.
+        name: "section.option" of the configuration.
+        kind: "choice" takes one of `values`; "float" and "int" take a number between the two
+            `values`, both included.
         values: JSON values.
-        log: a float is drawn evenly by its logarithm.
-        step: between two ints.
+        log: whether a float is drawn on a logarithmic scale.
+        step: the step between two ints.
     """
 
     name: str
-    kind: Literal["choice", "float", "int"]
-    values: tuple
+    kind: Kind
+    values: tuple[Any, ...]
     log: bool = False
     step: int = 1
 
@@ -45,31 +47,31 @@ class Parameter:
 
 
 def read_space(file: Path) -> dict[str, Any]:
-    """The content of a search space file.
+    """Reads a search space file.
 
     Raises:
-        UserError: it cannot be read or is no JSON object.
+        UserError: the file cannot be read, or is not a JSON object.
     """
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
-            f"`space` {file} cannot be read ({error}): it is a JSON object of "
+            f"`space` {file} cannot be read ({error}): it must be a JSON object of "
             f'"section.option": {FORMS}'
         ) from None
 
 
 def make_space(described: Mapping[str, Any], config: TrainConfig, where: str) -> list[Parameter]:
-    """Parameters from their description, every value tried on the configuration.
+    """Makes the parameters and checks each of their values.
 
     Args:
         described: "section.option" -> one of `FORMS`.
-        config: what the trials have in common.
-        where: the file's name, for the error.
+        config: the options that all trials share.
+        where: the name of the file, for the error message.
 
     Raises:
-        UserError: nothing to search, an option that there is not or that must not change, or a
-            value that it cannot have.
+        UserError: the space is empty, an option is unknown or cannot be searched, or a value is
+            invalid.
     """
     space = [_parameter(name, form, where) for name, form in described.items()]
     if not space:
@@ -88,15 +90,17 @@ def make_space(described: Mapping[str, Any], config: TrainConfig, where: str) ->
     return space
 
 
+_KEYS: dict[Kind, set[str]] = {"choice": set(), "float": {"log"}, "int": {"step"}}
+
+
 def _parameter(name: str, form: Any, where: str) -> Parameter:
     if name in FIXED:
         raise UserError(f"{where}: {name} must be the same in all trials: give it as an option")
     section, _, option = name.partition(".")
     if not (section and option):
-        raise UserError(f"{where}: {name!r} must be named section.option, as model.dense")
-    kinds = {"choice": set(), "float": {"log"}, "int": {"step"}}
-    kind = next((kind for kind in kinds if isinstance(form, dict) and kind in form), None)
-    if kind is None or not set(form) - {kind} <= kinds[kind] or not isinstance(form[kind], list):
+        raise UserError(f"{where}: {name!r} must have the form section.option, such as model.dense")
+    kind = next((kind for kind in _KEYS if isinstance(form, dict) and kind in form), None)
+    if kind is None or not set(form) - {kind} <= _KEYS[kind] or not isinstance(form[kind], list):
         raise UserError(f"{where}: {name} must be {FORMS}")
     values, log, step = form[kind], form.get("log", False), form.get("step", 1)
     if kind == "choice":
@@ -110,17 +114,19 @@ def _parameter(name: str, form: Any, where: str) -> Parameter:
                 f"{where}: {name} must have two numbers of type {kind}, the lower first"
             )
         if not isinstance(log, bool) or (log and values[0] <= 0):
-            raise UserError(f'{where}: {name}: "log" is true or false, and true only above 0')
+            raise UserError(
+                f'{where}: {name}: "log" must be true or false, and needs a low value above 0'
+            )
         if not isinstance(step, int) or isinstance(step, bool) or step < 1:
             raise UserError(f'{where}: {name}: "step" must be a whole number of at least 1')
     return Parameter(name, kind, tuple(values), log, step)
 
 
 def with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
-    """The configuration with JSON values at "section.option".
+    """The configuration with other JSON values, by "section.option".
 
     Raises:
-        UserError: an option that there is not, or a value of another type.
+        UserError: an option is unknown, or a value has another type.
     """
     sections: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
@@ -130,7 +136,7 @@ def with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
 
 
 def shown(value: Any) -> str:
-    """A value as the command line takes it, floats to three digits."""
+    """A value in the form of the command line, floats with three digits."""
     if isinstance(value, (list, tuple)):
         return " ".join(map(shown, value))
     if isinstance(value, float):
@@ -146,14 +152,14 @@ RECIPE: dict[str, Any] = {
 
 
 def default_space(config: TrainConfig, held: Collection[str] = ()) -> list[Parameter]:
-    """The network's open sizes and the recipe.
+    """The default search space: the network's open sizes and the recipe.
 
     Args:
-        config: what the trials have in common.
-        held: names of options (without section) that the user gave: they are not searched.
+        config: the options that all trials share.
+        held: names of options (without section) that the user gave; they are not searched.
 
     Raises:
-        UserError: all of them are held.
+        UserError: all options are held.
     """
     described = {
         name: form for name, form in _described(config) if name.partition(".")[2] not in held
@@ -161,7 +167,7 @@ def default_space(config: TrainConfig, held: Collection[str] = ()) -> list[Param
     return make_space(described, config, "the default search space")
 
 
-def _described(config: TrainConfig) -> Iterator[tuple[str, dict]]:
+def _described(config: TrainConfig) -> Iterator[tuple[str, dict[str, Any]]]:
     spatial_downsample = config.model.spatial_downsample or 1
     extents = (
         config.data.frames,
@@ -173,7 +179,7 @@ def _described(config: TrainConfig) -> Iterator[tuple[str, dict]]:
             continue
         if option == "pool":
             if config.model.pool == "global":
-                continue  # a network of another kind, whose other sizes hang on it
+                continue  # the other sizes depend on this kind of pooling
             form = {"choice": [pool for pool in form["choice"] if _fits(pool, extents)]}
             if len(form["choice"]) < 2:
                 continue

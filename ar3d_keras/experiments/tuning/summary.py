@@ -23,15 +23,15 @@ def write_summary(
     leak: Sequence[str] = (),
     has_leakage: bool = False,
 ) -> Result | None:
-    """Writes the files and returns the best trial, None where none has a score.
+    """Writes the files and returns the best trial; None if no trial has a score.
 
     Args:
-        folder: of the search.
+        folder: the folder of the search.
         config: the options that all trials share.
         space: the options that they search.
-        results: those of the finished trials.
-        about: where the numbers come from, shown beside them.
-        leak: sentences on source recordings that are in two splits.
+        results: the results of the finished trials.
+        about: where the numbers come from; the page shows it.
+        leak: sentences about source recordings that are in two splits.
         has_leakage: whether these sentences are a warning.
     """
     order = ranked(results)
@@ -54,13 +54,13 @@ def write_summary(
     return best
 
 
-def _csv(results: Sequence[Result], space: Sequence[Parameter]) -> tuple[list, list]:
+def _csv(results: Sequence[Result], space: Sequence[Parameter]) -> tuple[list[str], list[list]]:
     names = [parameter.name for parameter in space]
-    facts = ["trial", "val_top1", "val_loss", "epoch", "epochs", "goes_on_from", "seconds"]
+    facts = ["trial", "val_top1", "val_loss", "epoch", "epochs", "resumed_from", "seconds"]
     rows = [
         [
-            r.trial, *("" if v is None else v for v in (r.top1, r.loss, r.epoch)), r.epochs,
-            r.goes_on_from or "", f"{r.seconds:.1f}", r.reason or "",
+            r.trial, *(("", "", "") if r.failed else (r.top1, r.loss, r.epoch)), r.epochs,
+            r.resumed_from or "", f"{r.seconds:.1f}", r.reason or "",
             *(" ".join(map(str, v)) if isinstance(v, list) else v for v in map(r.values.get, names)),
         ]
         for r in results
@@ -127,7 +127,7 @@ def _trial(result: Result, space: Sequence[Parameter]) -> dict[str, object]:
         "loss": result.loss,
         "epoch": result.epoch,
         "epochs": result.epochs,
-        "resumed_from": result.goes_on_from,
+        "resumed_from": result.resumed_from,
         "values": [shown(result.values[parameter.name]) for parameter in space],
     }
 

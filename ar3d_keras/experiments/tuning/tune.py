@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 
-from ar3d_keras.config import Preset, Range, TrainConfig, to_json
+from ar3d_keras.config import Preset, Range, TrainConfig, check_choice, to_json
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments import setup
@@ -58,8 +58,8 @@ def tune(
     keras-tuner's environment variables are set (docs/tuning.md).
 
     Args:
-        config: what all trials have in common, as for `train`.
-        trials: at most this many.
+        config: the options that all trials share, as for `train`.
+        trials: the largest number of trials.
         tuner: how values are chosen.
         space: a JSON file with the search space. Default: the open sizes of the network, and the
             learning rate, weight decay and batch size.
@@ -82,8 +82,9 @@ def tune(
     """
     configured = configure(config, preset=preset, **options)
     Range(1).check("trials", trials)
+    check_choice("tuner", tuner, Tuner)
     _require_keras_tuner()
-    # They import keras-tuner.
+    # These modules import keras-tuner.
     from ar3d_keras.experiments.tuning.parallel import read_role
     from ar3d_keras.experiments.tuning.search import Search, drop_state, search
 
@@ -97,7 +98,7 @@ def tune(
     resolved, dataset = setup.prepare(configured, reporter, splits)
     source = configured.recipe.init_from
     start = find_warm_start(source, Path(runs_dir)) if source else None
-    # Neither the place of the videos nor the number of threads makes another search.
+    # A search stays the same with other threads, and after its videos were moved.
     place_free = dataclasses.replace(configured.data, data=None, workers=None)
     command = command or f"ar3d_keras.tune(name={folder.name!r})"
     precision = hardware.resolve_precision(configured.recipe.precision)
@@ -125,7 +126,7 @@ def tune(
         return None
     check_same_search(folder, record)
     before = read_record(folder)
-    # A finished search stays finished until there is a trial to add: no worker waits for it.
+    # A finished search is over until `trials` grows, so that no worker waits for it.
     over = bool(before and before["over"] and before["trials"] >= trials)
     write_record(folder, record, over=over)
     reporter.log_to(folder / "log.txt")

@@ -1,16 +1,28 @@
-"""Real processes of this project, and the options that make them quick."""
+"""Real processes of this project, and the options that make a training quick."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-# The demo network at a size that trains in a second.
-TINY = (
-    "--preset demo --height 16 --width 16 --filters 4 --gate-kernel 1 1 1 --dense 8 "
-    "--batch-size 8 --epochs 2"
-).split()
+ROOT = Path(__file__).parents[1]
+# Options of train() that make a network which trains in two seconds, most of which compile it.
+TINY = {
+    "preset": "demo", "height": 16, "width": 16, "filters": 4, "gate_kernel": (1, 1, 1),
+    "dense": 8, "batch_size": 4, "epochs": 2,
+}  # fmt: skip
+
+
+def flags(**options) -> list[str]:
+    """Options of train() as train.py takes them."""
+    found = []
+    for name, value in options.items():
+        found.append("--" + name.replace("_", "-"))
+        found += map(str, value if isinstance(value, tuple) else (value,))
+    return found
+
+
+TINY_FLAGS = flags(**TINY)
 
 
 def python(*arguments, **options):
