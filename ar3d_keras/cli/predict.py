@@ -310,14 +310,15 @@ def _log(predictions: "Sequence[Prediction]", bouts: "BoutOptions") -> None:
 
 
 def _log_calibrated(prediction: "Prediction", out: Console) -> None:
-    """Prints the calibrated probability of the likeliest class, and whether it is rejected."""
+    """Prints the calibrated probability of the likeliest class where a threshold is applied to it."""
     from ar3d_keras.inference.calibration import NONE_OF_THESE
 
-    if prediction.calibrated is None or prediction.probabilities is None:
+    if prediction.accepted is None:
         return
+    assert prediction.calibrated is not None and prediction.probabilities is not None
     share = prediction.calibrated[prediction.probabilities.argmax()]
     out.log(f"  {share:6.1%}  calibrated, for {prediction.top(1)[0][0]}")
-    if prediction.accepted is False:
+    if not prediction.accepted:
         out.log(f"  -> {NONE_OF_THESE}: that is too uncertain")
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import keras
 
 from ar3d_keras.experiments.evaluate import calibrate_run, evaluate_split
+from ar3d_keras.experiments.events import evaluate_events
 from ar3d_keras.experiments.export import export
 from ar3d_keras.experiments.load import load_network
 from ar3d_keras.progress import Reporter
@@ -57,6 +58,43 @@ class Run(RunFolder):
             workers=workers,
             reporter=reporter,
             command=f"run.evaluate({split!r}, clips={clips}, crops={crops})",
+        )
+
+    def evaluate_events(
+        self,
+        stretches: str | os.PathLike[str] | None = None,
+        *,
+        window_seconds: float,
+        hop_seconds: float | None = None,
+        background: str | None = None,
+        workers: int | None = None,
+        reporter: Reporter | None = None,
+    ) -> dict[str, Any]:
+        """Scores the stretches that the network finds in untrimmed videos of val and test.
+
+        Args:
+            stretches: a CSV (path,label,start,end[,split]); None: the run's split.csv.
+            window_seconds: the length of a window.
+            hop_seconds: from the start of one window to the next; None: `window_seconds`.
+            background: a class that is no event.
+            workers: decoding threads; None: one per core.
+            reporter: shows progress; None: prints it.
+
+        Returns:
+            The content of events.json; see `experiments.events.evaluate_events`.
+
+        Raises:
+            UserError: the run has no weights yet, or a row of the CSV is wrong.
+        """
+        return evaluate_events(
+            self.folder,
+            stretches=stretches,
+            window_seconds=window_seconds,
+            hop_seconds=hop_seconds,
+            background=background,
+            workers=workers,
+            reporter=reporter,
+            command=f"run.evaluate_events({str(stretches)!r}, window_seconds={window_seconds})",
         )
 
     def calibrate(
