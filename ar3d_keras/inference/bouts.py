@@ -12,8 +12,9 @@ from itertools import pairwise
 import numpy as np
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.inference.timeline import ROUNDING
 
+# Containers round the time of a frame to a millisecond.
+ROUNDING = 0.0005  # seconds
 NOTHING = -1  # the class of a window without an action
 
 
