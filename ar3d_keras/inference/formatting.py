@@ -1,7 +1,9 @@
-"""Predictions as one JSON document or one CSV table."""
+"""Predictions as one JSON document, one CSV table, or a file for an annotation tool."""
 
+import datetime
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,11 @@ from ar3d_keras.inference.bouts import BoutOptions
 from ar3d_keras.inference.calibration import NONE_OF_THESE
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.predictor import Prediction, is_accepted, likeliest, merged
+from ar3d_keras.labels.boris import as_project
+from ar3d_keras.labels.label import Label, Media
+from ar3d_keras.labels.label_studio import as_predictions
+from ar3d_keras.labels.webvtt import as_webvtt
+from ar3d_keras.videos.reader import rate_of
 
 
 def as_json(
@@ -127,3 +134,34 @@ def _further_cells(prediction: Prediction, probabilities: np.ndarray) -> list[tu
     calibrated = prediction.calibration.calibrate(probabilities)
     order = np.argsort(-probabilities, kind="stable")
     return [(float(calibrated[place]), *last) for place in order]
+
+
+def as_labels(
+    form: str, predictions: Sequence[Prediction], root: Path, bouts: BoutOptions | None = None
+) -> bytes:
+    """Formats the timelines of predictions for a tool in which a person corrects them.
+
+    Adjoining windows of the same likeliest class are one stretch, with their mean probability.
+
+    Args:
+        form: "boris" (a project), "label-studio" (predictions) or "vtt" (WebVTT, of one video).
+        predictions: with segments.
+        root: the folder that their paths are relative to.
+        bouts: how windows become stretches; those without a class are left out.
+    """
+    predictions = [prediction for prediction in predictions if not prediction.failure]
+    labels = [
+        Label(prediction.path, name, round(start, 3), round(end, 3), score=score)
+        for prediction in predictions
+        for start, end, name, score in merged(prediction, bouts)
+        if name != NONE_OF_THESE
+    ]
+    if form == "vtt":
+        return as_webvtt(labels)
+    media = {
+        each.path: Media(rate_of(root / each.path), each.segments[-1].end) for each in predictions
+    }
+    if form == "boris":
+        now = datetime.datetime.now().isoformat(timespec="seconds")
+        return as_project(labels, media, date=now)
+    return as_predictions(labels, media)
