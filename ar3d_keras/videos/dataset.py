@@ -10,7 +10,7 @@ from ar3d_keras.config import AugmentConfig, DataConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, first_names, open_catalog
-from ar3d_keras.videos.content import load_near_duplicates
+from ar3d_keras.videos.content import NearDuplicate, load_near_duplicates
 from ar3d_keras.videos.flow import check as check_flow
 from ar3d_keras.videos.leak import find_copies, find_near_duplicates
 from ar3d_keras.videos.pack_index import AGAIN, is_pack
@@ -181,9 +181,15 @@ def _with_copies(split: Split, scanned: Scan, splits: Sequence[str], reporter: R
     return split
 
 
-def with_near_duplicates(split: Split) -> Split:
-    """The split with the near-duplicates that `ar3d check` found in the same videos, if it did."""
-    pairs = load_near_duplicates(split.catalog.fingerprint)
+def with_near_duplicates(split: Split, pairs: Sequence[NearDuplicate] | None = None) -> Split:
+    """The split with the near-duplicates across its parts.
+
+    Args:
+        split: which videos.
+        pairs: those of its catalog; None: what `ar3d check` found in the same videos, if it did.
+    """
+    if pairs is None:
+        pairs = load_near_duplicates(split.catalog.fingerprint)
     if pairs is None:
         return split
     videos = {name: split.videos(name) for name in SPLITS}

@@ -3,17 +3,19 @@
 A copy may be encoded again, scaled, cropped by a few per cent, cut at the ends, or mirrored. Videos
 of one fixed camera have the same background, so pictures alone do not tell copies from other
 recordings. What tells them apart is motion. A video is described by small gray pictures at equal
-steps in time. A search for pairs has three stages, each for the pairs that the one before has left:
+steps in time. A search for pairs has four stages, each for the pairs that the one before has left:
 
 1. Mean picture and map of motion: each video keeps its most similar ones (a matrix product).
 2. The coarse motion of both videos, correlated at every shift in time (Fourier transform).
 3. The finer pictures at the best shift, also between two steps and with one of them cropped. Their
    mean pictures are compared, and then what differs from the mean, all over and in each half second.
+4. Every frame, decoded again and reduced, at exactly the same moments. A person who repeats a gesture
+   passes stage 3, but not at the same speed from frame to frame.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -33,15 +35,17 @@ _LAG = 2  # steps between the pictures whose difference is motion
 _OVERLAP = 0.5  # of the shorter video, at least
 _CROP = 0.05  # of each side
 _WINDOW = 5  # steps that must agree for themselves
+_MOST_FRAMES = 1500  # that the fourth stage compares
 _BLOCK = 1024  # rows of the first stage, pairs of the second: bounds the memory
 
 # Chosen on half of the clips of benchmarks/duplicates.py.
 LEAST_MOTION = 0.15  # gray levels; below, motion cannot be told from the noise of a codec
 _SAME_BACKGROUND = 0.8
 _COARSE_SCORE = 0.6
-_ALMOST = 0.8
-_WHOLE = 0.92
-_EVERY_WINDOW = 0.9
+_SAME_PICTURE = 0.9
+_WHOLE = 0.88
+_EVERY_WINDOW = 0.8
+_SAME_FRAMES = 0.89
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,39 @@ class Describer:
         self._typical, self._since = end - self._since, end
 
 
+@dataclass(frozen=True)
+class Frames:
+    """Every frame of a video, reduced.
+
+    Attributes:
+        times: float64 (frames,), seconds since the first frame, rising.
+        pictures: uint8 (frames, 32, 32).
+    """
+
+    times: np.ndarray
+    pictures: np.ndarray
+
+
+class FrameCollector:
+    """Collects the first frames of a video; used in place of a `Describer`."""
+
+    def __init__(self) -> None:
+        self._times: list[float] = []
+        self._pictures: list[np.ndarray] = []
+
+    def add(self, seconds: float, gray: np.ndarray) -> None:
+        """Adds a frame; see `Describer.add`."""
+        if len(self._times) < _MOST_FRAMES:
+            cv2 = load_cv2()
+            small = cv2.resize(gray, (_INNER, _INNER), interpolation=cv2.INTER_AREA)
+            self._times.append(seconds)
+            self._pictures.append(small)
+
+    def frames(self) -> Frames:
+        """The frames, after the last one; at least one was added."""
+        return Frames(np.array(self._times), np.stack(self._pictures))
+
+
 def moves(descriptor: Descriptor) -> bool:
     """Whether a video is long enough, and has enough motion, to be compared."""
     if len(descriptor.pictures) < FEWEST_STEPS:
@@ -142,12 +179,17 @@ def moves(descriptor: Descriptor) -> bool:
 
 
 def find_pairs(
-    descriptors: Sequence[Descriptor], progress: Callable[[int], None] = lambda done: None
+    descriptors: Sequence[Descriptor],
+    frames_of: Callable[[int], Frames] | None = None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> list[Pair]:
     """Finds the near-duplicates among videos; those that do not move are not compared.
 
     Args:
         descriptors: one for each video.
+        frames_of: gives every frame of a video by its index; called for the few pairs that the
+            descriptors do not tell from copies. None: the fourth stage is left out, so repeated
+            actions in front of one camera may be taken for copies.
         progress: called with the number of videos whose neighbors are known.
 
     Returns:
@@ -166,10 +208,112 @@ def find_pairs(
         level = _Level([descriptors[index].coarser(step) for index in members], step)
         own = np.array([descriptors[index].step == step for index in members])
         for pair in level.pairs(own, progress):
-            found.append(
-                Pair(members[pair.one], members[pair.other], pair.kind, pair.score, pair.shift)
-            )
-    return sorted(found)
+            one, other = members[pair.one], members[pair.other]
+            found.append(Pair(one, other, pair.kind, pair.score, pair.shift))
+    if frames_of is None:
+        return sorted(found)
+    recent = lru_cache(maxsize=64)(frames_of)
+    verified = []
+    for pair in sorted(found):
+        score, shift = compare_frames(
+            recent(pair.one),
+            recent(pair.other),
+            pair.shift,
+            tolerance=max(descriptors[pair.one].step, descriptors[pair.other].step),
+            mirrored=pair.kind == "mirrored",
+        )
+        if score >= _SAME_FRAMES:
+            verified.append(Pair(pair.one, pair.other, pair.kind, score, shift))
+    return verified
+
+
+def compare_frames(
+    one: Frames, other: Frames, shift: float, *, tolerance: float, mirrored: bool = False
+) -> tuple[float, float]:
+    """Correlates the changes from frame to frame of two videos.
+
+    Args:
+        one: the first video.
+        other: the second video.
+        shift: seconds by which the second video begins before the first one, about.
+        tolerance: seconds that `shift` may be off.
+        mirrored: whether left and right of the second video are exchanged.
+
+    Returns:
+        The correlation, up to 1, and the shift at which it is highest.
+    """
+    mine, theirs = _blurred(one.pictures), _blurred(other.pictures[:, :, :: -1 if mirrored else 1])
+    best = _compare_frames(one.times, mine, other.times, theirs, shift, tolerance)
+    if best[0] < _SAME_FRAMES:
+        best = max(
+            best,
+            _compare_frames(
+                one.times, _without_border(mine), other.times, theirs, shift, tolerance
+            ),
+            _compare_frames(
+                one.times, mine, other.times, _without_border(theirs), shift, tolerance
+            ),
+        )
+    return round(best[0], 4), round(best[1], 3)
+
+
+def _blurred(pictures: np.ndarray) -> np.ndarray:
+    cv2 = load_cv2()
+    return np.stack([cv2.GaussianBlur(p.astype(np.float32), (0, 0), 0.7) for p in pictures])
+
+
+def _compare_frames(
+    times: np.ndarray,
+    mine: np.ndarray,
+    other_times: np.ndarray,
+    theirs: np.ndarray,
+    shift: float,
+    tolerance: float,
+) -> tuple[float, float]:
+    if len(times) < 3 or len(other_times) < 3:
+        return -1.0, shift
+    if np.diff(times).mean() < 0.99 * np.diff(other_times).mean():  # compared at the lower rate
+        score, back = _compare_frames(other_times, theirs, times, mine, -shift, tolerance)
+        return score, -back
+    # At these shifts a frame in the middle of the overlap meets a frame of the other video.
+    begin, end = max(times[0], other_times[0] - shift), min(times[-1], other_times[-1] - shift)
+    middle = times[np.abs(times - (begin + end) / 2).argmin()]
+    shifts = other_times - middle
+    if _correlation(np.median(mine, axis=0), np.median(theirs, axis=0), 1.0) < _SAME_PICTURE:
+        return -1.0, shift
+    best = -1.0, shift
+    for exact in shifts[np.abs(shifts - shift) <= 1.5 * tolerance].tolist():
+        slack = 1e-3
+        within = (times + exact >= other_times[0] - slack) & (
+            times + exact <= other_times[-1] + slack
+        )
+        if within.sum() < 5:
+            continue
+        a = mine[within].reshape(within.sum(), -1)
+        b = _at(other_times, theirs, times[within] + exact)
+        best = max(best, (_correlate_changes(a, b), exact))
+    return best
+
+
+def _at(times: np.ndarray, pictures: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Pictures at other times, between two frames interpolated: (len(wanted), pixels)."""
+    after = np.searchsorted(times, wanted).clip(1, len(times) - 1)
+    share = ((wanted - times[after - 1]) / (times[after] - times[after - 1])).clip(0, 1)
+    share = share[:, None].astype(np.float32)
+    flat = pictures.reshape(len(pictures), -1)
+    return (1 - share) * flat[after - 1] + share * flat[after]
+
+
+def _correlate_changes(one: np.ndarray, other: np.ndarray) -> float:
+    a, b = _weighted(np.diff(one, axis=0), np.diff(other, axis=0), 1)
+    return float((a * b).sum() / (np.sqrt((a * a).sum() * (b * b).sum()) + 1e-6))
+
+
+def _weighted(one: np.ndarray, other: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
+    """Lowers the weight of pixels where nothing moves: there is only the noise of the codec."""
+    energy = np.sqrt((one * one).mean(axis=0) * (other * other).mean(axis=0))
+    weights = energy / (energy + strength * energy.mean() + 1e-6)
+    return one * weights, other * weights
 
 
 class _Level:
@@ -271,8 +415,6 @@ class _Level:
         if mirrored:
             theirs = theirs[:, :, ::-1]
         best = _best_match(mine, theirs, shift)
-        if best[0] < _ALMOST:
-            return None
         if not _is_match(best):
             best = max(
                 best,
@@ -307,13 +449,10 @@ def _match(one: np.ndarray, other: np.ndarray, shift: int) -> tuple[float, float
     a = one[begin:end].reshape(end - begin, -1)
     b = other[begin + shift : end + shift].reshape(end - begin, -1)
     mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
-    if not _correlation(mean_a, mean_b) >= _SAME_BACKGROUND:
+    if not _correlation(mean_a, mean_b) >= _SAME_PICTURE:
         return -1, -1
     a, b = a - mean_a, b - mean_b
-    # Where nothing moves there is only the noise of the codec: such cells weigh little.
-    energy = np.sqrt((a * a).mean(axis=0) * (b * b).mean(axis=0))
-    weights = energy / (energy + 3 * energy.mean() + 1e-6)
-    a, b = a * weights, b * weights
+    a, b = _weighted(a, b, 3)
     product, mine, theirs = ((x * y).sum(axis=1) for x, y in ((a, b), (a, a), (b, b)))
     whole = product.sum() / np.sqrt(mine.sum() * theirs.sum() + 1e-6)
     window = np.ones(_WINDOW)
@@ -323,28 +462,22 @@ def _match(one: np.ndarray, other: np.ndarray, shift: int) -> tuple[float, float
     return float(whole), float((product[moving] / (energy[moving] + 1e-6)).min())
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+def _correlation(one: np.ndarray, other: np.ndarray, noise: float = 0.0) -> float:
+    """The correlation of two pictures; pictures of less contrast than `noise` count as equal."""
     one, other = one - one.mean(), other - other.mean()
-    return float((one * other).sum() / (np.sqrt((one**2).sum() * (other**2).sum()) + 1e-6))
+    floor = noise**2 * one.size + 1e-6
+    return float(
+        ((one * other).sum() + floor) / (np.sqrt((one**2).sum() * (other**2).sum()) + floor)
+    )
 
 
 def _without_border(pictures: np.ndarray) -> np.ndarray:
     """The pictures cropped by _CROP on each side and enlarged to their size again."""
-    cv2 = load_cv2()
-    scale, offset = 1 - 2 * _CROP, _CROP * SIDE - _CROP
+    cv2, side = load_cv2(), pictures.shape[1]
+    scale, offset = 1 - 2 * _CROP, _CROP * side - _CROP
     matrix = np.array([[scale, 0, offset], [0, scale, offset]], np.float32)
-    channels = np.ascontiguousarray(pictures.transpose(1, 2, 0))
-    parts = [
-        cv2.warpAffine(
-            channels[:, :, begin : begin + 4],
-            matrix,
-            (SIDE, SIDE),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        ).reshape(SIDE, SIDE, -1)
-        for begin in range(0, channels.shape[2], 4)
-    ]
-    return np.concatenate(parts, axis=2).transpose(2, 0, 1)
+    how = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
+    return np.stack([cv2.warpAffine(each, matrix, (side, side), **how) for each in pictures])
 
 
 @cache

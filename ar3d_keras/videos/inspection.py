@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ar3d_keras.videos.decoders import PyAVFrames, ReadError
-from ar3d_keras.videos.duplicates import Describer
+from ar3d_keras.videos.duplicates import Describer, FrameCollector
 
 NO_FRAME = "its first frame cannot be decoded"
 
@@ -109,7 +109,7 @@ def known_facts(path: Path) -> Facts | None:
         return None
 
 
-def inspect(path: Path, describer: Describer | None = None) -> Facts:
+def inspect(path: Path, describer: Describer | FrameCollector | None = None) -> Facts:
     """Decodes the whole file once (about 10 ms for a UCF-101 video) unless its facts are known.
 
     Args:
@@ -153,7 +153,7 @@ def check_readable(path: Path) -> str:
 class Watcher:
     """Collects the facts of a file while its frames are decoded."""
 
-    def __init__(self, frames: PyAVFrames, describer: Describer | None = None):
+    def __init__(self, frames: PyAVFrames, describer: Describer | FrameCollector | None = None):
         self._frames, self._describer = frames, describer
         self._clock, self._seconds = Clock(1 / (frames.told_rate or _ASSUMED_RATE)), 0.0
         self._count, self._last = 0, 0.0

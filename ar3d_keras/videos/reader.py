@@ -14,7 +14,8 @@ import numpy as np
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.decoders import Frames, OpenCVFrames, PyAVFrames, ReadError
-from ar3d_keras.videos.duplicates import Describer, Descriptor
+from ar3d_keras.videos.duplicates import Describer, Descriptor, FrameCollector
+from ar3d_keras.videos.duplicates import Frames as SmallFrames
 from ar3d_keras.videos.frame_folder import frame_files, is_folder
 from ar3d_keras.videos.inspection import (
     NO_FRAME,
@@ -43,6 +44,7 @@ __all__ = [
     "rate_of",
     "read_frames",
     "read_header",
+    "reduced_frames",
     "silence_cv2",
     "timed_frames",
 ]
@@ -75,19 +77,35 @@ def describe(path: str | os.PathLike) -> tuple[Facts, Descriptor]:
     Raises:
         ReadError: no frame can be decoded, or an image of a folder of frames is damaged.
     """
-    path, describer = Path(path), Describer()
+    describer = Describer()
+    return _look(Path(path), describer), describer.descriptor()
+
+
+def reduced_frames(path: str | os.PathLike) -> SmallFrames:
+    """Decodes a whole video once; its first frames, reduced, to compare it with another.
+
+    Raises:
+        ReadError: as `describe`.
+    """
+    collector = FrameCollector()
+    _look(Path(path), collector)
+    return collector.frames()
+
+
+def _look(path: Path, viewer: Describer | FrameCollector) -> Facts:
+    """Shows every frame of a video to `viewer`, in gray."""
     if not is_folder(path):
-        return inspect(path, describer), describer.descriptor()
+        return inspect(path, viewer)
     cv2, files = load_cv2(), frame_files(path)
     gray = None
     for number, file in enumerate(files):
         gray = _read_image(file, cv2.IMREAD_GRAYSCALE)
-        describer.add(number / ASSUMED_RATE, gray)
+        viewer.add(number / ASSUMED_RATE, gray)
     if gray is None:
         raise ReadError(_NO_IMAGES)
     suffix = files[0].suffix.lower().removeprefix(".")
     properties = Properties(gray.shape[1], gray.shape[0], None, None, f"folder of {suffix}")
-    return Facts(len(files), None, False, properties), describer.descriptor()
+    return Facts(len(files), None, False, properties)
 
 
 def count_frames(path: str | os.PathLike) -> int:
