@@ -45,6 +45,7 @@ _COARSE_SCORE = 0.6
 _SAME_PICTURE = 0.9
 _WHOLE = 0.88
 _EVERY_WINDOW = 0.8
+_SAME_STILL = 0.96
 _SAME_FRAMES = 0.89
 
 
@@ -279,11 +280,16 @@ def _compare_frames(
     begin, end = max(times[0], other_times[0] - shift), min(times[-1], other_times[-1] - shift)
     middle = times[np.abs(times - (begin + end) / 2).argmin()]
     shifts = other_times - middle
-    if _correlation(np.median(mine, axis=0), np.median(theirs, axis=0), 1.0) < _SAME_PICTURE:
+    slack = 1e-3
+    mine_too = (times >= begin - slack) & (times <= end + slack)
+    theirs_too = (other_times >= begin + shift - slack) & (other_times <= end + shift + slack)
+    if mine_too.sum() < 5 or theirs_too.sum() < 5:
+        return -1.0, shift
+    still = np.median(mine[mine_too], axis=0), np.median(theirs[theirs_too], axis=0)
+    if _correlation(*still, noise=1.0) < _SAME_STILL:
         return -1.0, shift
     best = -1.0, shift
     for exact in shifts[np.abs(shifts - shift) <= 1.5 * tolerance].tolist():
-        slack = 1e-3
         within = (times + exact >= other_times[0] - slack) & (
             times + exact <= other_times[-1] + slack
         )
