@@ -376,8 +376,9 @@ class _Level:
             likeness[background < _SAME_BACKGROUND] = -1
             places = np.arange(len(likeness))
             likeness[places, begin + places] = -1
-            kept = min(NEIGHBORS, count - 1)
-            nearest = np.argpartition(-likeness, kept - 1, axis=1)[:, :kept] if kept else []
+            if not (kept := min(NEIGHBORS, count - 1)):
+                break
+            nearest = np.argpartition(-likeness, kept - 1, axis=1)[:, :kept]
             for place, others in enumerate(nearest):
                 others = others[likeness[place, others] > 0]
                 found.append(np.stack([np.full(len(others), begin + place), others], axis=1))
