@@ -126,6 +126,8 @@ class DataConfig(AugmentConfig):
     """A folder of class folders; a folder of train, val and test with class folders inside; a CSV file (path,label[,group][,split]); a folder with a labels.csv; or a pack. Default: the built-in demo set."""
     split_scheme: Scheme | None = None
     """How train, val and test are made. `group`: no recording in two splits. `csv`: the CSV's split column. `kfold`, `logo`: cross-validation by group. `random`, `paper`: ignore groups, so they leak. Default: `csv` if the CSV has a split column, else `group`."""
+    group_by: str | None = None
+    """Which videos were cut from one recording: a regular expression that is searched in the path (its group named `group`, or the first one); `parent`, the folder above the video inside its class folder; or `column:NAME`, a column of the CSV."""
     split_lists: Path | None = None
     """Folder of the official split lists: ucfTrainTestlist for official1..3 (without it, the same rule is applied to the file names); testTrainMulti_7030_splits for hmdb1..3."""
     fold: Count | None = None

@@ -65,7 +65,7 @@ def crossval(
     reporter = reporter or Console()
     configured = _with_scheme(configure(config, preset=preset, **options))
     check_plain_name(name)
-    catalog = setup.open_catalog(configured.data.data, reporter)
+    catalog = setup.open_catalog(configured.data, reporter)
     folder = Path(runs_dir) / name
     folds = _fold_configs(configured, catalog)
     _check_folder(folder, folds, catalog.fingerprint)

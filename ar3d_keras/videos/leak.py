@@ -18,6 +18,10 @@ class Leak:
         test_train_val: videos of test with a training or validation video of the same group.
         val_copies: videos of val with the same bytes as a training video.
         test_copies: videos of test with the same bytes as a training or validation video.
+        pieces: videos without a group whose names look like pieces of a recording, see `pieces`.
+        recordings: how many recordings these names show.
+        torn_recordings: how many of them are in two splits.
+        group_command: the command that groups them; empty: there are none.
     """
 
     sizes: dict[str, int]
@@ -27,15 +31,20 @@ class Leak:
     test_train_val: int
     val_copies: int = 0
     test_copies: int = 0
+    pieces: int = 0
+    recordings: int = 0
+    torn_recordings: int = 0
+    group_command: str = ""
 
     @property
     def has_leakage(self) -> bool:
-        """Whether a group, or the bytes of a video, are in two splits."""
-        return bool(self.val_train or self.test_train_val or self.val_copies or self.test_copies)
+        """Whether a group, the bytes of a video, or what looks like a recording is in two splits."""
+        known = self.val_train or self.test_train_val or self.val_copies or self.test_copies
+        return bool(known or self.torn_recordings)
 
     def sentences(self) -> list[str]:
         """The report; its first sentence is the verdict."""
-        lines = [*self._group_leaks(), *self.copy_sentences()]
+        lines = [*self._group_leaks(), *self.copy_sentences(), *self._piece_sentences()]
         if not lines and self.ungrouped == sum(self.sizes.values()):
             lines = [
                 "Leak unknown: no video has a group, the source recording that it was cut from; "
@@ -67,6 +76,20 @@ class Leak:
                 "validation video, and validation chose the best epoch."
             ]
         return []
+
+    def _piece_sentences(self) -> list[str]:
+        if not self.pieces:
+            return []
+        torn = (
+            f"{self.torn_recordings} of these are in two splits"
+            if self.torn_recordings
+            else "none of these is in two splits"
+        )
+        return [
+            f"LEAKAGE IS UNKNOWN: {self.pieces} videos without a group look like pieces of "
+            f"{self.recordings} recordings, and {torn}. If they are, group them: "
+            f"`{self.group_command}`"
+        ]
 
     def copy_sentences(self) -> list[str]:
         """The part of the report about videos with the same bytes; empty if there are none."""

@@ -6,6 +6,7 @@ sees too, and how many have the same bytes as a video of an earlier split.
 """
 
 import os
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from ar3d_keras.videos.folds import (
 )
 from ar3d_keras.videos.hmdb import hmdb_lists
 from ar3d_keras.videos.leak import Leak
+from ar3d_keras.videos.pieces import find_pieces
 from ar3d_keras.videos.video import SPLITS, Video
 
 SCHEMES = (
@@ -86,6 +88,8 @@ class Split:
             return sum(group is not None and group in known for group in groups[name])
 
         copied = {path for path, _ in self.copies}
+        pieces = find_pieces(video for name in SPLITS for video in self.videos(name))
+        split_of = dict(zip((v.path for v in self.catalog.videos), self.assigned, strict=True))
         return Leak(
             sizes=self.sizes,
             ungrouped=sum(group is None for name in SPLITS for group in groups[name]),
@@ -94,7 +98,19 @@ class Split:
             test_train_val=shared("test", "train", "val"),
             val_copies=sum(video.path in copied for video in self.videos("val")),
             test_copies=sum(video.path in copied for video in self.videos("test")),
+            pieces=len(pieces),
+            recordings=len(pieces.recordings),
+            torn_recordings=sum(
+                len({split_of[video.path] for video in videos}) > 1
+                for videos in pieces.recordings.values()
+            ),
+            group_command=_group_command(self.catalog, pieces.rule) if pieces.rule else "",
         )
+
+
+def _group_command(catalog: Catalog, rule: str) -> str:
+    data = shlex.quote(str(catalog.source or catalog.root))
+    return f"python train.py --data {data} --group-by {shlex.quote(rule)}"
 
 
 def default_scheme(catalog: Catalog) -> str:
@@ -168,7 +184,8 @@ def make_split(
         assigned, notes = hmdb_lists(catalog, int(scheme[-1]), lists)
     else:
         raise UserError(f"no `split_scheme` {scheme!r}: choose from {', '.join(SCHEMES)}")
-    split = Split(catalog, scheme, tuple(assigned), (*notes, *_lacking(catalog, assigned)))
+    notes = (*catalog.group_notes, *notes, *_lacking(catalog, assigned))
+    split = Split(catalog, scheme, tuple(assigned), notes)
     _check_not_empty(split)
     return split
 

@@ -13,8 +13,8 @@ from ar3d_keras.models import check_options, network
 
 # Trials that differ in one of these are not comparable, or not one search.
 FIXED = {
-    "data.data", "data.split_scheme", "data.split_lists", "data.fold", "data.folds",
-    "data.workers",
+    "data.data", "data.group_by", "data.split_scheme", "data.split_by", "data.split_lists",
+    "data.fold", "data.folds", "data.workers",
     "recipe.epochs", "recipe.seed", "recipe.init_from",
 }  # fmt: skip
 Kind = Literal["choice", "float", "int"]
