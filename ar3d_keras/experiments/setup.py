@@ -50,6 +50,7 @@ def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
         lists=data.split_lists,
         fold=data.fold,
         folds=data.folds,
+        by=data.split_by,
     )
 
 

@@ -16,6 +16,12 @@ import numpy as np
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, first_names
+from ar3d_keras.videos.column_splits import (
+    grouped_by_column,
+    left_out,
+    split_by_column,
+    split_by_date,
+)
 from ar3d_keras.videos.folds import (
     FOLD_SCHEMES,
     assign_fold,
@@ -35,7 +41,7 @@ from ar3d_keras.videos.pieces import find_pieces
 from ar3d_keras.videos.video import SPLITS, Video
 
 SCHEMES = (
-    *("csv", "group", "hmdb1", "hmdb2", "hmdb3", "kfold", "logo"),
+    *("column", "csv", "date", "group", "hmdb1", "hmdb2", "hmdb3", "kfold", "logo"),
     *("official1", "official2", "official3", "paper", "random"),
 )
 
@@ -126,6 +132,7 @@ def make_split(
     lists: str | os.PathLike | None = None,
     fold: int | None = None,
     folds: int | None = None,
+    by: str | None = None,
 ) -> Split:
     """Assigns every video of `catalog` to train, val or test.
 
@@ -143,15 +150,19 @@ def make_split(
             - `kfold`: groups are dealt into `folds` folds, each class evenly. Fold `fold` tests,
               the next one validates, the others train, so that over all folds every video is
               tested once and validates once.
-            - `logo`: leave one group out, a fold for each group; the next group validates.
+            - `logo`: leave one group out, or with `by` one value of that column; a fold for each;
+              the next one validates.
+            - `column`: no value of the column `by` in two splits, about 64/16/20 %.
+            - `date`: by the dates in the column `by`; train is earliest and test latest.
             - `random`: as kfold, but videos are dealt one by one without regard to groups, so it
               leaks: a control that shows what a leak is worth.
-        seed: for the folds of kfold and random, and the order of groups in `group`. All folds of
+        seed: for the folds of kfold and random, and the division in `group` and `column`. All folds of
             one seed belong to one deal.
         lists: the ucfTrainTestlist folder, for `official1|2|3`; None: the same rule is read from
             the videos' names. The testTrainMulti_7030_splits folder, for `hmdb1|2|3`.
         fold: from 1, for kfold, logo and random; None: 1.
         folds: at least 3, for kfold and random; None: 5.
+        by: a column of the CSV, for column, date and logo; None with logo: the group.
 
     Raises:
         UserError: an unknown scheme, or data that it cannot split.
@@ -164,16 +175,27 @@ def make_split(
         assigned = _paper(catalog)
     elif scheme == "group":
         assigned = _group(catalog, seed)
+    elif scheme in ("column", "date"):
+        if not by:
+            raise UserError(f"`split_scheme` {scheme} needs `split_by`, the column to split by")
+        if scheme == "column":
+            assigned, notes = split_by_column(catalog, by, seed)
+        else:
+            assigned, notes = split_by_date(catalog, by)
+        scheme = f"{scheme} {by}"
     elif scheme in FOLD_SCHEMES:
-        folds = num_folds(catalog, scheme, folds)
+        left_from = grouped_by_column(catalog, by)
+        folds = num_folds(left_from, scheme, folds)
         check_fold(fold, folds)
         if scheme == "logo":
-            dealt = one_fold_a_group(catalog)
+            dealt = one_fold_a_group(left_from)
         else:
             dealt, notes = deal(catalog, seed, folds, by_video=scheme == "random")
         check_each_fold(catalog, dealt, scheme)
         assigned = assign_fold(len(catalog), dealt, fold)
         scheme = f"{scheme} {fold} of {folds}"
+        if by:
+            scheme, notes = f"{scheme} by {by}", left_out(catalog, by, assigned)
     elif scheme.startswith("official") and scheme in SCHEMES:
         number = int(scheme[-1])
         if lists is None:
