@@ -24,6 +24,8 @@ Scheme = Literal[
     "column", "csv", "date", "group", "hmdb1", "hmdb2", "hmdb3", "kfold", "logo", "official1",
     "official2", "official3", "paper", "random",
 ]  # fmt: skip
+Balance = Literal["none", "sampler", "loss"]
+Monitor = Literal["val_accuracy", "val_class_mean", "val_loss"]
 Preset = Literal["paper", "demo", "small-data"]
 
 DEMO = Path("data/demo")  # where the built-in data set is, and is made if it is missing
@@ -250,10 +252,14 @@ class RecipeConfig:
     """Clip the global gradient norm to this value; 0: no clipping."""
     label_smoothing: Annotated[float, Range(0, 1, exclude=(1,))] = 0.0
     """Label smoothing of the training loss; 0.1 is usual. The val and test loss is without it."""
+    balance: Balance = "none"
+    """For classes of unequal size. `sampler`: every class has equally many clips in each epoch. `loss`: the loss of a clip is weighted by the inverse frequency of its class."""
+    monitor: Monitor = "val_accuracy"
+    """What makes an epoch better, for `keep` best, early stopping and tuning. `val_class_mean`: the mean over classes of the share of right answers. Ties: val loss, or val accuracy for `val_loss`."""
     early_stop: Annotated[int, Range(0)] = 0
-    """Stop after this many epochs without a better val accuracy (ties: val loss); 0: never."""
+    """Stop after this many epochs without a better `monitor`; 0: never."""
     keep: Literal["best", "last"] = "best"
-    """The epoch whose weights are evaluated and exported. `best`: highest val accuracy (ties: lowest val loss). `last`: safer with few val videos, where the best epoch is mostly luck."""
+    """The epoch whose weights are evaluated and exported. `best`: best `monitor`, i.e. highest val accuracy (ties: lowest val loss). `last`: safer with few val videos, where the best epoch is mostly luck."""
     seed: Annotated[int, Range(0, 2**32, exclude=(2**32,))] = 0
     """Seed of weights, batch order, clip sampling, augmentation, dropout, and the splits group, kfold and random."""
     precision: Precision = "auto"

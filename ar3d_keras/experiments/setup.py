@@ -1,10 +1,12 @@
 """The steps that every experiment begins with: open the data, resolve, split, scan."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from ar3d_keras.config import DEMO, DataConfig, TrainConfig
 from ar3d_keras.models import network
 from ar3d_keras.progress import Reporter
+from ar3d_keras.videos.balance import rare_class_notes
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.dataset import Dataset, clip_shape, open_data, open_dataset
 from ar3d_keras.videos.demo import make_demo_set
@@ -43,7 +45,7 @@ def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
     """
     data = config.data
     assert data.split_scheme is not None, "the configuration is resolved"
-    return make_split(
+    split = make_split(
         catalog,
         data.split_scheme,
         seed=config.recipe.seed,
@@ -52,6 +54,7 @@ def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
         folds=data.folds,
         by=data.split_by,
     )
+    return dataclasses.replace(split, notes=(*split.notes, *rare_class_notes(split)))
 
 
 def log_split(split: Split, reporter: Reporter) -> None:
