@@ -16,6 +16,7 @@ from .experiments.train import resume as resume
 from .experiments.train import train as train
 from .experiments.tuning.tune import tune as tune
 from .inference.predictor import Prediction as Prediction
+from .labels.read import import_labels as import_labels
 from .models.c3d import C3D as C3D
 from .models.classifier import VideoClassifier as VideoClassifier
 from .models.conv3d import Conv3DClassifier as Conv3DClassifier

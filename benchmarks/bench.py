@@ -1,8 +1,8 @@
-"""What every benchmark shares: contenders that take turns, medians, Markdown and JSON.
+"""Shared by all benchmarks: alternating measurements, medians, Markdown and JSON.
 
-A benchmark is a script with one question. Its contenders run in the same process family, in
-turns, so that a slow minute of the machine falls on all of them; what it reports are medians and
-ratios of medians, with the machine, the versions and the whole configuration beside them.
+A benchmark is a script that answers one question. Its contenders take turns, so that a slow minute
+of the machine affects all of them. It reports medians and ratios with the machine, the versions and
+the configuration.
 """
 
 import argparse
@@ -20,17 +20,19 @@ from ar3d_keras.videos.reader import cores
 
 
 def parser(doc: str, *, repeats: int) -> argparse.ArgumentParser:
-    """With --repeats and --json; a benchmark adds options of its own."""
+    """A parser with --repeats and --json; a benchmark adds its own options."""
     options = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--repeats", type=int, default=repeats, help="rounds of all contenders")
-    options.add_argument("--json", type=Path, help="also write ratios, machine, versions, config")
+    options.add_argument("--repeats", type=int, default=repeats, help="number of rounds")
+    options.add_argument(
+        "--json", type=Path, help="also write ratios, machine, versions and configuration"
+    )
     return options
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """How long one call takes."""
+    """The seconds that one call takes."""
     begun = time.perf_counter()
     function()
     return time.perf_counter() - begun
@@ -39,39 +41,39 @@ def seconds(function: Callable[[], object]) -> float:
 def take_turns(
     contenders: Mapping[str, Callable[[], float]], repeats: int
 ) -> dict[str, list[float]]:
-    """Asks every contender for a measurement in each round; every other round runs backwards.
+    """Measures every contender once per round; every second round runs in reverse order.
 
     Args:
-        contenders: name -> a function that measures once and returns the figure. It has been
-            warmed up by its maker.
-        repeats: rounds.
+        contenders: name -> a function that measures once and returns the value. The caller has
+            warmed it up.
+        repeats: the number of rounds.
 
     Returns:
-        name -> a figure for each round.
+        name -> a value for each round.
     """
-    figures: dict[str, list[float]] = {name: [] for name in contenders}
+    values: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(repeats):
         names = list(contenders) if turn % 2 == 0 else list(contenders)[::-1]
         for name in names:
-            figures[name].append(contenders[name]())
-            print(f"round {turn + 1}/{repeats}: {name}: {figures[name][-1]:.4g}", file=sys.stderr)
-    return figures
+            values[name].append(contenders[name]())
+            print(f"round {turn + 1}/{repeats}: {name}: {values[name][-1]:.4g}", file=sys.stderr)
+    return values
 
 
-def ratio(figures: Mapping[str, Sequence[float]], one: str, other: str) -> float:
-    """The median over rounds of one's figure over the other's."""
-    pairs = zip(figures[one], figures[other], strict=True)
+def ratio(values: Mapping[str, Sequence[float]], one: str, other: str) -> float:
+    """The median over all rounds of the value of `one` divided by that of `other`."""
+    pairs = zip(values[one], values[other], strict=True)
     return statistics.median(a / b for a, b in pairs)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; the first column is text, the others are numbers."""
+    """A Markdown table with text in the first column and numbers in the others."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def spread(values: Sequence[float], digits: int = 0) -> str:
-    """Median and range of several rounds."""
+    """The median and the range of several rounds."""
     middle, low, high = statistics.median(values), min(values), max(values)
     return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
 
@@ -84,14 +86,14 @@ def report(
     packages: Sequence[str] = (),
     config: Mapping[str, object] | None = None,
 ) -> None:
-    """Prints the Markdown result and writes the JSON file where one is asked for.
+    """Prints the result as Markdown, and writes the JSON file if --json is given.
 
     Args:
-        options: what `parser` parsed.
+        options: the parsed options.
         text: tables and sentences.
-        ratios: the figures that the benchmark is there for, by name; None: not measured here.
-        packages: distributions whose versions made the figures.
-        config: what was measured, besides the options.
+        ratios: the results of the benchmark by name; None: not measured on this machine.
+        packages: the distributions whose versions are reported.
+        config: the measured configuration, besides the options.
     """
     machine = {"cpu": cpu_model(), "cores": cores(), "python": sys.version.split()[0]}
     versions = {name: _version(name) for name in packages}

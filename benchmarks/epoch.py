@@ -1,21 +1,23 @@
-"""What does feeding cost: a whole epoch of train.py against its steps on data in memory?
+"""How much longer does an epoch of train.py take than its steps on data in memory?
 
 python -m benchmarks.epoch [--videos ../shared/realdata/ucf101] [--repeats 2] [--batch-size 16]
 
-The paper's gated network trains on 16 frames of 112x112 through `trainer.train`, which is what
-train.py calls; an epoch's seconds are those of its history.csv, from the epoch's begin to the end
-of its last step, decoding, shuffling and Keras's callbacks included. After every epoch the same
-compiled step runs as often on one batch that lies in memory. The data are links to the .avi files
-found under --videos, two classes in 18 groups, 96 of the 108 videos for training; then a raw pack
-of them. Of the epochs the first, which has to wait for its first batch, and those after --repeats
-more are not counted: each that is begins with a few batches decoded ahead, and decodes as many
-for the next.
+The paper's gated network trains on 16 frames of 112x112 with `trainer.train`, which train.py calls.
+The seconds of an epoch are those of history.csv, from the start of the epoch to the end of its last
+step; they include decoding, shuffling and the callbacks. After every epoch the same compiled step
+runs equally often on one batch in memory. The data are links to the .avi files under --videos, in
+two classes and 18 groups, with 96 of 108 videos for training, and then a raw pack of them. The
+first epoch is not counted, because it waits for its first batch. One more epoch is planned than
+trained, so that every counted epoch begins with a few batches that were decoded ahead, and decodes
+as many for the next.
 """
 
+import argparse
 import statistics
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -33,31 +35,32 @@ from ar3d_keras.videos.splits import make_split
 from benchmarks import bench
 from benchmarks.memory import link
 
-GROUPS = (5, 9, *range(10, 26))  # one of scheme `group`'s for test, one for val, 16 for training
+GROUPS = (5, 9, *range(10, 26))  # split scheme `group`: 1 for test, 1 for val, 16 for training
 CLIPS_OF_GROUP = 3
 
 
 class StepsInMemory(keras.callbacks.Callback):
-    """Trains as many steps after an epoch as it had, on one batch in memory, and times them.
+    """Repeats the steps of each epoch on one batch in memory, and times them.
 
     Args:
-        steps: of an epoch.
+        steps: the number of steps in an epoch.
         batch: clips, labels and weights.
-        repeats: epochs to count after the first; then the training ends.
+        repeats: the number of epochs to count after the first one; then the training ends.
 
     Attributes:
-        seconds: one entry a counted epoch.
+        seconds: one entry per counted epoch.
     """
 
-    def __init__(self, steps: int, batch: tuple, repeats: int):
+    def __init__(self, steps: int, batch: tuple, repeats: int) -> None:
         super().__init__()
-        self.steps, self.batch, self.repeats, self.seconds = steps, batch, repeats, []
+        self.steps, self.batch, self.repeats = steps, batch, repeats
+        self.seconds: list[float] = []
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.model.train_on_batch(*self.batch)  # traced and compiled before the first epoch
 
-    def on_epoch_end(self, epoch, logs=None):
-        def steps():
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        def steps() -> None:
             for _ in range(self.steps):
                 self.model.train_on_batch(*self.batch)
 
@@ -67,10 +70,10 @@ class StepsInMemory(keras.callbacks.Callback):
 
 
 def make_videos(root: Path, originals: Path) -> Path:
-    """Class folders with links to real videos, each class to one."""
+    """Makes class folders with links to real videos, one video per class."""
     files = sorted(originals.glob("*/*.avi"))[:2]
     if len(files) < 2:
-        sys.exit(f"no two class folders with an .avi in {originals}: give --videos UCF-101")
+        sys.exit(f"{originals} needs two class folders with an .avi: give --videos UCF-101")
     for file in files:
         label = file.parent.name
         (root / label).mkdir(parents=True)
@@ -80,8 +83,8 @@ def make_videos(root: Path, originals: Path) -> Path:
     return root
 
 
-def measure(data: Path, folder: Path, options) -> dict[str, list[float]]:
-    """Seconds of every epoch, fed and in memory, and the share spent waiting for data."""
+def measure(data: Path, folder: Path, options: argparse.Namespace) -> dict[str, list[float]]:
+    """The seconds of every epoch, fed and in memory, and the share of waiting for data."""
     config = TrainConfig(
         data=DataConfig(data=data),
         model=ModelConfig(attention=True),
@@ -112,7 +115,7 @@ def main() -> None:
     if 96 % options.batch_size:
         parser.error(f"--batch-size {options.batch_size} does not divide 96")
     precision = hardware.resolve_precision("auto")
-    figures = {}
+    measured = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         data = {"videos": make_videos(folder / "videos", options.videos), "pack": folder / "pack"}
@@ -120,26 +123,26 @@ def main() -> None:
         catalog = open_data(data["videos"])
         make_pack(catalog, data["pack"], settings, workers=cores(), reporter=Reporter())
         for name, at in data.items():
-            figures[name] = measure(at, folder, options)
-            print(f"{name}: {figures[name]}", file=sys.stderr)
+            measured[name] = measure(at, folder, options)
+            print(f"{name}: {measured[name]}", file=sys.stderr)
     rows = [
         [
             f"from {name}",
-            bench.spread(found["in memory"], 2),
-            bench.spread(found["fed"], 2),
-            f"{bench.ratio(found, 'fed', 'in memory'):.3f}",
-            f"{statistics.median(found['waiting']):.1%}",
-            bench.spread(found["clips/s"], 2),
+            bench.spread(epochs["in memory"], 2),
+            bench.spread(epochs["fed"], 2),
+            f"{bench.ratio(epochs, 'fed', 'in memory'):.3f}",
+            f"{statistics.median(epochs['waiting']):.1%}",
+            bench.spread(epochs["clips/s"], 2),
         ]
-        for name, found in figures.items()
+        for name, epochs in measured.items()
     ]
     header = ["an epoch of 96 clips", "in memory, s", "train, s", "ratio", "waiting", "clips/s"]
     ratios = {
-        f"epoch.{name}_over_compute": bench.ratio(found, "fed", "in memory")
-        for name, found in figures.items()
+        f"epoch.{name}_over_compute": bench.ratio(epochs, "fed", "in memory")
+        for name, epochs in measured.items()
     } | {
-        f"epoch.{name}_wait_share": statistics.median(found["waiting"])
-        for name, found in figures.items()
+        f"epoch.{name}_wait_share": statistics.median(epochs["waiting"])
+        for name, epochs in measured.items()
     }
     packages = [hardware.backend(), "keras", "opencv-python", "numpy"]
     config = {"network": "conv3d --attention", "clip": "16x112x112", "precision": precision}

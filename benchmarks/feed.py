@@ -3,15 +3,16 @@
 python -m benchmarks.feed [--repeats 3] [--ucf101 FOLDER] [--videos 128] [--json FILE]
 
 A batch is 16 clips of 16 frames: random window, 128x171, random 112x112 crop, random flip, uint8.
-The videos are copies of the real UCF-101 files in FOLDER, the packs are made of them on the spot.
-ClipStream is what `fit` gets on TensorFlow (tf.data, iterated), ClipBatches on JAX and torch. The
-torch DataLoaders decode with decord or PyAV, draw the same views and have as many processes as
-the others have threads (--workers). `bare copy` is np.copyto of the same crops, unflipped, from
-the same memory map into one ready batch, by a pool of as many threads: the least that could be
-done. Every contender is warm, and what it read ahead before its turn does not count; `first epoch`
-is a pack's, when every frame's checksum is compared, page cache warm.
+The videos are copies of the UCF-101 files in FOLDER; the packs are made from them. `fit` receives a
+ClipStream (tf.data) with TensorFlow, and ClipBatches with JAX and torch. The torch DataLoaders
+decode with decord or PyAV, draw the same clips, and use as many processes as the others use threads
+(--workers). `bare copy` is the lower bound: np.copyto of the same crops without flips, from the
+same memory map into one batch, with as many threads. Every contender is warm, and batches that it
+read before its turn do not count. The first epoch of a pack compares the checksum of every frame;
+its files are in the page cache.
 """
 
+import argparse
 import contextlib
 import os
 import shutil
@@ -41,7 +42,7 @@ TORCH = "torch DataLoader, "
 
 
 def copies(folder: Path, root: Path, count: int) -> Path:
-    """`count` videos in the classes of `folder`."""
+    """Copies the videos of `folder` until there are `count`, in the same classes."""
     files = sorted(folder.glob("*/*.avi"))
     for number in range(count):
         file = files[number % len(files)]
@@ -52,9 +53,9 @@ def copies(folder: Path, root: Path, count: int) -> Path:
 
 
 class Fed:
-    """Batches/s of an endless stream of batches."""
+    """Measures the batches/s of an endless iterator."""
 
-    def __init__(self, batches: Iterator, count: int):
+    def __init__(self, batches: Iterator, count: int) -> None:
         self.batches, self.count = batches, count
 
     def _draw(self, count: int) -> None:
@@ -62,14 +63,14 @@ class Fed:
             next(self.batches)
 
     def __call__(self) -> float:
-        self._draw(AHEAD)  # read before this turn
+        self._draw(AHEAD)  # they were read before this turn
         return self.count / seconds(lambda: self._draw(self.count))
 
 
 class Streamed:
-    """Batches/s of a ClipStream, a new one for each turn: a training has one, and idle ones cost."""
+    """Measures the batches/s of a ClipStream, a new one for each turn, as a training has only one."""
 
-    def __init__(self, source: ClipSource, workers: int, count: int):
+    def __init__(self, source: ClipSource, workers: int, count: int) -> None:
         self.source, self.workers, self.count = source, workers, count
 
     def __call__(self, ahead: int = AHEAD) -> float:
@@ -82,7 +83,7 @@ class Streamed:
 
 
 def keras_batches(source: ClipSource, workers: int) -> Iterator:
-    """ClipBatches, epoch after epoch."""
+    """Yields the batches of ClipBatches, epoch after epoch."""
     batches = ClipBatches(source, BATCH, seed=0, workers=workers)
     for epoch in range(FOREVER):
         batches.epoch = epoch
@@ -90,7 +91,7 @@ def keras_batches(source: ClipSource, workers: int) -> Iterator:
 
 
 def bare_copies(source: PackSource, workers: int) -> Iterator:
-    """The crops of a pack, copied into one batch: views and maps are ready before."""
+    """Copies the crops of a pack into one batch; all indices are prepared in advance."""
     pack, steps, epochs = source.pack, steps_per_epoch(source, BATCH), 20
     size = pack.settings.height, pack.settings.width, 3
     packed = {p.video.path: p for p in pack.videos}
@@ -121,15 +122,15 @@ def bare_copies(source: PackSource, workers: int) -> Iterator:
 
 
 class TorchClips:
-    """A map-style torch Dataset that reads with a peer and cuts as VideoSource does."""
+    """A torch Dataset that reads with another library, and crops and flips as VideoSource does."""
 
-    def __init__(self, source: VideoSource, read: Callable):
+    def __init__(self, source: VideoSource, read: Callable) -> None:
         self.source, self.read = source, read
 
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, index: int):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
         view = self.source.view(index, 0)
         path = self.source.root / self.source.videos[index].path
         frames = self.read(os.fspath(path), list(map(int, view.window)))
@@ -142,7 +143,7 @@ class TorchClips:
 
 
 def torch_batches(source: VideoSource, read: Callable, workers: int) -> Iterator:
-    """A DataLoader, epoch after epoch, its processes kept."""
+    """Yields the batches of a DataLoader with persistent workers, epoch after epoch."""
     from torch.utils.data import DataLoader
 
     loader = DataLoader(
@@ -154,23 +155,25 @@ def torch_batches(source: VideoSource, read: Callable, workers: int) -> Iterator
 
 
 def main() -> None:
+    """Prints a Markdown table."""
     options = parser(__doc__, repeats=3)
     options.add_argument("--ucf101", type=Path, default=REALDATA / "ucf101")
-    options.add_argument("--videos", type=int, default=128, help="copies that are made")
+    options.add_argument("--videos", type=int, default=128, help="number of videos to make")
     options.add_argument("--workers", type=int, default=cores(), help="threads or processes")
     options = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         measure(options, Path(folder))
 
 
-def measure(options, folder: Path) -> None:
+def measure(options: argparse.Namespace, folder: Path) -> None:
+    """Measures all contenders and prints the report."""
     catalog = open_catalog(copies(options.ucf101, folder / "videos", options.videos))
     views, workers = RandomSampler(0, True), options.workers
     frames = scan(catalog, workers=workers).frames
     rest = catalog.videos, frames, catalog.class_names, SHAPE, views
     videos = VideoSource(catalog.root, *rest)
     peers, missing = load_peers()
-    # Their processes are forked here, before TensorFlow has threads.
+    # Their processes are forked here, because TensorFlow has no threads yet.
     contenders = {}
     for name in ("decord", "PyAV"):
         try:
@@ -198,10 +201,10 @@ def measure(options, folder: Path) -> None:
     contenders[f"{RAW}, ClipBatches"] = Fed(keras_batches(sources[RAW], workers), counts[RAW])
     contenders[COPY] = Fed(bare_copies(sources[RAW], workers), counts[RAW])
     same = all(np.array_equal(sources[RAW][i, 7], videos[i, 7]) for i in range(0, len(videos), 9))
-    assert same, "the raw pack's clips are not those of the videos"
-    figures = take_turns(contenders, options.repeats)
+    assert same, "the clips of the raw pack differ from those of the videos"
+    values = take_turns(contenders, options.repeats)
     rows = [
-        [name, spread(figures[name], 1), f"{first[name]:.1f}" if name in first else ""]
+        [name, spread(values[name], 1), f"{first[name]:.1f}" if name in first else ""]
         for name in contenders
     ]
     decord = TORCH + "decord"
@@ -209,11 +212,9 @@ def measure(options, folder: Path) -> None:
         options,
         "\n\n".join([table(["batches/s", "every epoch", "first epoch"], rows), *missing]),
         {
-            "feed.pack_vs_videos": ratio(figures, RAW, VIDEOS),
-            "feed.pack_vs_copy": ratio(figures, RAW, COPY),
-            "feed.pack_vs_torch_decord": (
-                ratio(figures, RAW, decord) if decord in figures else None
-            ),
+            "feed.pack_vs_videos": ratio(values, RAW, VIDEOS),
+            "feed.pack_vs_copy": ratio(values, RAW, COPY),
+            "feed.pack_vs_torch_decord": (ratio(values, RAW, decord) if decord in values else None),
         },
         packages=["tensorflow", "keras", "opencv-python", "numpy", "torch", "decord", "av"],
         config={"batch": BATCH, "shape": vars(SHAPE), "clips an epoch": len(videos)},

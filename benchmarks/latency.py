@@ -16,10 +16,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks import bench, plain_torch, runtimes
+
+if TYPE_CHECKING:
+    from ar3d_keras import Conv3DClassifier
 
 CLASSES = 101
 PACKAGES = "keras tensorflow onnxruntime openvino ai-edge-litert torch numpy".split()
@@ -42,14 +46,14 @@ def main() -> None:
             error = np.abs(classify(clip) - expected).max()
             if error > (ROUGH if name in REDUCED else PRECISE):
                 raise SystemExit(f"{name} differs from Keras by {error}")
-        figures = bench.take_turns(
+        seconds = bench.take_turns(
             {name: lambda run=run: median_seconds(run, clip) for name, run in contenders.items()},
             options.repeats,
         )
     first = next(iter(contenders))
-    ratios = {name: bench.ratio(figures, name, first) for name in contenders}
+    ratios = {name: bench.ratio(seconds, name, first) for name in contenders}
     rows = [
-        [name, bench.spread([1e3 * s for s in figures[name]]), f"{ratios[name]:.2f}"]
+        [name, bench.spread([1e3 * s for s in seconds[name]]), f"{ratios[name]:.2f}"]
         for name in contenders
     ]
     header = ["", "ms a clip", f"/ {first}"]
@@ -112,13 +116,13 @@ def build(folder: Path, threads: int) -> dict[str, runtimes.Classify]:
     }
 
 
-def in_three_dimensions(network, file: Path) -> Path:
+def in_three_dimensions(network: "Conv3DClassifier", file: Path) -> Path:
     """Writes a LiteRT file that keeps 3D convolutions; only its pooling is 2D, to avoid Flex."""
     import keras
 
     from ar3d_keras.serving.litert import Pooling
 
-    def replaced(layer):
+    def replaced(layer: keras.Layer) -> keras.Layer:
         return Pooling(layer) if isinstance(layer, keras.layers.AveragePooling3D) else layer
 
     clip = keras.InputSpec(shape=network.input_shape, dtype="uint8", name="clip")
@@ -128,7 +132,9 @@ def in_three_dimensions(network, file: Path) -> Path:
     return file
 
 
-def plain_pytorch(network, threads: int, *, compiled: bool) -> runtimes.Classify:
+def plain_pytorch(
+    network: "Conv3DClassifier", threads: int, *, compiled: bool
+) -> runtimes.Classify:
     """Returns the same network in PyTorch, with the same weights."""
     import torch
 
@@ -137,7 +143,7 @@ def plain_pytorch(network, threads: int, *, compiled: bool) -> runtimes.Classify
     plain_torch.copy_weights(network, module)
     run = torch.compile(module) if compiled else module
 
-    def classify(clip):
+    def classify(clip: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             return run(torch.from_numpy(clip)).softmax(1).numpy()
 

@@ -1,15 +1,16 @@
-"""Does training need more memory, or much more time, where videos are longer, larger or more?
+"""How do memory and preparation time grow with the length, size and number of the videos?
 
 python -m benchmarks.memory [--repeats 1] [--cold]
 
-Every figure comes from a fresh process. Memory is the peak of train.py's own (Linux's RssAnon),
-from its start to the exported SavedModel, with a network so small that what feeds it shows; the
-pages of a memory-mapped pack belong to the page cache, which the system takes back when it needs
-it. Videos are MPEG-4 .avi, written here and linked under UCF-101's names. Time is that of listing
-the videos, splitting them, and counting their frames for the first time and again. `--cold` also
-lists them after the kernel dropped its caches (Linux, as root).
+Every value comes from a new process. Memory is the peak of train.py's anonymous memory (RssAnon on
+Linux), from its start to the exported SavedModel, with a network so small that the data pipeline
+dominates. The pages of a memory-mapped pack belong to the page cache, which the system can free.
+Videos are MPEG-4 .avi files, written here and linked under UCF-101's names. Time is measured for
+listing the videos, splitting them, and counting their frames the first and the second time.
+`--cold` also lists them after the kernel has dropped its caches (Linux, as root).
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -24,8 +25,8 @@ import numpy as np
 from ar3d_keras.videos.reader import load_cv2
 from benchmarks import bench
 
-# name -> (videos, frames of each, width, height); of the first and the sixth, the others differ
-# in one thing.
+# name -> (videos, frames of each, width, height). Cases 2 to 5 differ from the first in one value,
+# and the last from the sixth.
 CASES = {
     "12 videos, 50 frames, 160x120": (12, 50, 160, 120),
     "500 frames": (12, 500, 160, 120),
@@ -36,13 +37,13 @@ CASES = {
     "10,000 videos": (10000, 16, 64, 48),
 }
 SHORT, _, LONG, _, LARGE, FEW, MANY = CASES
-PACKED = (SHORT, LONG, FEW, MANY)  # a pack's frames are of one size, whatever the videos' was
+PACKED = (SHORT, LONG, FEW, MANY)  # frames of a pack have one size, so larger videos change nothing
 COUNTS = (100, 1000, 10000)
-# Frames are resized to 18x24 (height x width), so that a long pack is quickly made.
+# Frames are resized to 18x24 (height x width), so that a pack of long videos is made quickly.
 NETWORK = "--frames 4 --height 16 --width 16 --filters 2 --pool 2 4 4 --dense 4 --epochs 1".split()
 
-# Looks at a child's memory every hundredth of a second. A child that does not replace its parent
-# at once begins with what that holds, and we hold TensorFlow: so this is a process of its own.
+# Reads the memory of a child every 0.01 s. A child that is forked from a large process starts with
+# that memory, and this process holds TensorFlow. The launcher is therefore a small process.
 LAUNCHER = """
 import pathlib, subprocess, sys, time
 child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
@@ -55,7 +56,7 @@ while child.poll() is None:
 print(peak)
 sys.exit(child.returncode)
 """
-# What stands between `train.py` and its first step, except the network.
+# Everything that train.py does before its first step, except the network.
 PREPARE = """
 import json, sys, time
 from ar3d_keras.videos.dataset import open_data
@@ -76,7 +77,7 @@ print(json.dumps([after - before for before, after in zip(times, times[1:])]))
 
 
 def write_video(file: Path, frames: int, width: int, height: int) -> None:
-    """Noise that moves, so that its P-frames cost what a film's do."""
+    """Writes a moving picture, so that P-frames cost as much as in real videos."""
     cv2 = load_cv2()
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"XVID"), 25, (width, height))
     small = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
@@ -89,7 +90,7 @@ def write_video(file: Path, frames: int, width: int, height: int) -> None:
 def make_catalog(
     root: Path, file: Path, videos: int, *, classes: int, grouped: bool = True
 ) -> Path:
-    """Links to one file, under UCF-101's names or under names that tell no group."""
+    """Makes links to one file, under UCF-101's names or under names without a group."""
     for number in range(videos):
         place, label = number // classes, f"Class{number % classes:03d}"
         name = f"v_{label}_g{place % 25 + 1:02d}_c{place // 25 + 1:02d}" if grouped else f"{number}"
@@ -99,7 +100,7 @@ def make_catalog(
 
 
 def link(file: Path, place: Path) -> None:
-    """A hard link; a copy where the file system has no (more) links for us."""
+    """Makes a hard link, or a copy if the file system allows no (more) links."""
     try:
         os.link(file, place)
     except OSError:
@@ -107,7 +108,7 @@ def link(file: Path, place: Path) -> None:
 
 
 def python(*arguments: object, cache: Path) -> str:
-    """Runs Python from the project's root with a count cache of its own; what it printed."""
+    """Runs Python with its own cache of frame counts, and returns what it prints."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         env={**os.environ, "XDG_CACHE_HOME": str(cache)},
@@ -120,7 +121,7 @@ def python(*arguments: object, cache: Path) -> str:
 
 
 def peak(data: Path, folder: Path) -> float:
-    """Peak MB of one whole training."""
+    """The peak memory of one training, in MB."""
     runs = tempfile.mkdtemp(dir=folder)
     train = [sys.executable, "train.py", "--data", data, "--runs-dir", runs, *NETWORK]
     kilobytes = python("-c", LAUNCHER, *train, cache=folder / "cache")
@@ -128,13 +129,13 @@ def peak(data: Path, folder: Path) -> float:
 
 
 def drop_caches() -> None:
-    """Empties the page cache, and what the kernel knows of folders and files."""
+    """Empties the page cache, and the caches of folders and files."""
     os.sync()
     Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
 def prepare(data: Path, folder: Path, *, count: bool) -> list[float]:
-    """Seconds of catalog, split, fingerprint and, where asked for, both counts."""
+    """The seconds for catalog, split, fingerprint and, with `count`, both counts."""
     with tempfile.TemporaryDirectory(dir=folder) as cache:
         return json.loads(python("-c", PREPARE, data, *["x"] * count, cache=Path(cache)))
 
@@ -168,7 +169,7 @@ def main() -> None:
 
 
 def measure_peaks(folder: Path, repeats: int) -> dict[str, list[float]]:
-    """Peak MB by case, from videos and from raw packs of them."""
+    """The peak memory in MB by case, from videos and from raw packs of them."""
     data = {}
     for name, (videos, *size) in CASES.items():
         file = folder / ("x".join(map(str, size)) + ".avi")
@@ -186,8 +187,8 @@ def measure_peaks(folder: Path, repeats: int) -> dict[str, list[float]]:
 STEPS = ("catalog", "split", "fingerprint", "first count", "second count")
 
 
-def measure_times(folder: Path, options) -> list[list[str]]:
-    """A line for each number of videos: medians of what `prepare` times."""
+def measure_times(folder: Path, options: argparse.Namespace) -> list[list[str]]:
+    """A row for each number of videos: the medians of `prepare`."""
     file = folder / "tiny.avi"
     write_video(file, *CASES[MANY][1:])
     lines = []

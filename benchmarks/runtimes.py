@@ -46,8 +46,8 @@ def saved_model(folder: Path) -> Classify:
     model = tf.saved_model.load(str(folder))
     classify = model.signatures["serving_default"]
 
-    def run(clips):
+    def run(clips: np.ndarray) -> np.ndarray:
         return classify(clip=tf.constant(clips))["probabilities"].numpy()
 
-    run.model = model  # its signature alone does not keep the weights
+    run.model = model  # the signature alone does not keep the weights alive
     return run

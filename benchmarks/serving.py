@@ -4,7 +4,7 @@ python -m benchmarks.serving [--repeats 5] [--batch 8]
 
 The network of the paper's size (gated, 101 classes, untrained, which changes no time) is exported as
 `ar3d export` does, and loaded by TensorFlow's C API in a process of its own, as TF Serving loads it.
-Frames are 320x240 as in UCF-101, or 171x128 as the example clients send them. The figures do not
+Frames are 320x240 as in UCF-101, or 171x128 as the example clients send them. The times do not
 include the network connection; the table shows how many bytes a request has.
 """
 
@@ -93,11 +93,11 @@ def main() -> None:
         process = subprocess.Popen(command)
         with listener.accept() as server:
 
-            def seconds(signature, inputs) -> float:
+            def seconds(signature: str, inputs: dict[str, np.ndarray]) -> float:
                 server.send((signature, inputs))
                 return server.recv()
 
-            rows, figures = [], {}
+            rows, measured = [], {}
             for batch in (1, options.batch):
                 sent = requests(batch)
                 clip = sent["serving_default"][1]["clip"]
@@ -111,11 +111,11 @@ def main() -> None:
                 }
                 for contender in contenders.values():
                     contender()
-                figures[batch] = bench.take_turns(contenders, options.repeats)
+                measured[batch] = bench.take_turns(contenders, options.repeats)
         process.wait()
     sizes = {name: size(inputs) for name, (_, inputs) in requests(1).items()}
-    for name, single in figures[1].items():
-        several = figures[options.batch][name]
+    for name, single in measured[1].items():
+        several = measured[options.batch][name]
         rows.append([
             name,
             f"{sizes[name]:,}" if name in sizes else "",
@@ -124,7 +124,7 @@ def main() -> None:
         ])  # fmt: skip
     ratios = {
         f"serving.{name.replace(' ', '_')}_over_keras": bench.ratio(
-            figures[1], name, "Keras predict_on_batch"
+            measured[1], name, "Keras predict_on_batch"
         )
         for name in sizes
     }

@@ -9,6 +9,7 @@ all of them. Compare ratios.
 
 import argparse
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def main() -> None:
     )
 
 
-def step(sizes: dict, batch: int, precision: str):
+def step(sizes: dict, batch: int, precision: str) -> tuple[Conv3DClassifier, Callable[[], object]]:
     """Returns a network and a function that trains it on one batch, compiled and warm."""
     model = Conv3DClassifier(CLASSES, **{**BASE, "dtype": precision, **sizes})
     model.compile("adam", "sparse_categorical_crossentropy", **hardware.compile_options())

@@ -1,9 +1,9 @@
-"""How long does a person wait before the first word: --help of a command, import of the package?
+"""How long do `--help` and `import ar3d_keras` take?
 
 python -m benchmarks.startup [--repeats 7]
 
-Each figure is a whole process, from its start to its end; `python -c pass` is what Python itself
-takes of it.
+Each value is the time of a whole process, from its start to its end. `python -c pass` is the share
+of Python itself.
 """
 
 import statistics
@@ -22,7 +22,7 @@ COMMANDS = {
 
 
 def process(arguments: list[str]) -> float:
-    """Seconds of one run of Python."""
+    """The seconds of one Python process."""
     command = [sys.executable, *arguments]
     return bench.seconds(lambda: subprocess.run(command, check=True, capture_output=True))
 
@@ -32,12 +32,12 @@ def main() -> None:
     options = bench.parser(__doc__, repeats=7).parse_args()
     contenders = {name: lambda run=run: process(run) for name, run in COMMANDS.items()}
     for run in contenders.values():
-        run()  # from here on the files are in the page cache
-    figures = bench.take_turns(contenders, options.repeats)
-    rows = [[name, bench.spread(values, 3)] for name, values in figures.items()]
+        run()  # afterwards the files are in the page cache
+    measured = bench.take_turns(contenders, options.repeats)
+    rows = [[name, bench.spread(values, 3)] for name, values in measured.items()]
     ratios = {
-        "startup.help_s": statistics.median(figures["train.py --help"]),
-        "startup.import_s": statistics.median(figures["import ar3d_keras"]),
+        "startup.help_s": statistics.median(measured["train.py --help"]),
+        "startup.import_s": statistics.median(measured["import ar3d_keras"]),
     }
     text = bench.table(["command", "seconds"], rows)
     bench.report(options, text, ratios, packages=["numpy", "tyro", "typeguard"])

@@ -1,13 +1,13 @@
-"""How long does one step of the gated network take here, and in plain PyTorch?
+"""How long does one step of the gated network take, compared with plain PyTorch?
 
 python -m benchmarks.step [--repeats 3] [--batch 16] [--json FILE]
 
-Seconds a clip, forward and training (loss, gradients, Adam), of the paper's network with the
-default sizes on clips that are already in memory: this package with its default precision on
-TensorFlow, JAX and torch, and the same network written in plain PyTorch, in float32 and under
-bfloat16 autocast, channels_last_3d or not, compiled or not. Each contender is a process of its
-own that stays, warm and idle, until it is its turn. One that takes over twice as long as the
-fastest is asked only once.
+Measures the time per clip of a forward step and of a training step (loss, gradients, Adam), for the
+paper's network with the default sizes and clips in memory. The contenders are this package with its
+default precision on TensorFlow, JAX and torch, and the same network in plain PyTorch: float32 or
+bfloat16 autocast, with or without channels_last_3d, compiled or not. Each contender has its own
+process, which is warm and idle until its turn. A contender that takes more than twice as long as
+the fastest is measured only once.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks import bench, plain_torch
 
 CLASSES = 101
-# Backend -> the largest batch to time it with: on a CPU two of them take seconds a clip.
+# Backend -> the largest batch to time: JAX and torch take seconds per clip on a CPU.
 OURS = {"tensorflow": 64, "jax": 1, "torch": 4}
 # name -> (autocast to bfloat16, channels_last_3d, torch.compile)
 PLAIN = {
@@ -37,7 +37,7 @@ KINDS = ("forward", "train")
 def main() -> None:
     """Prints a Markdown table."""
     parser = bench.parser(__doc__, repeats=3)
-    parser.add_argument("--batch", type=int, default=16, help="clips a step")
+    parser.add_argument("--batch", type=int, default=16, help="clips per step")
     parser.add_argument("--only", nargs="*", help="names of contenders; default: all")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -46,18 +46,18 @@ def main() -> None:
         return
     names = [f"ar3d_keras, {backend}" for backend in OURS] + list(PLAIN)
     names = [name for name in names if not options.only or name in options.only]
-    processes = {name: Contender(name, options.batch) for name in names}  # they import at once
+    processes = {name: Contender(name, options.batch) for name in names}  # they start in parallel
     for process in processes.values():
         process.warm_up()
-    figures = {kind: measure(processes, kind, options.repeats) for kind in KINDS}
-    told = {name: process.close() for name, process in processes.items()}
+    seconds = {kind: measure(processes, kind, options.repeats) for kind in KINDS}
+    precisions = {name: process.close() for name, process in processes.items()}
     lines = []
     for name in names:
-        middle = {kind: statistics.median(figures[kind][name]) for kind in KINDS}
-        fastest = {kind: statistics.median(figures[kind][names[0]]) for kind in KINDS}
+        middle = {kind: statistics.median(seconds[kind][name]) for kind in KINDS}
+        fastest = {kind: statistics.median(seconds[kind][names[0]]) for kind in KINDS}
         lines.append(
-            [name, told[name]]
-            + [bench.spread([1e3 * s for s in figures[kind][name]]) for kind in KINDS]
+            [name, precisions[name]]
+            + [bench.spread([1e3 * s for s in seconds[kind][name]]) for kind in KINDS]
             + [f"{middle[kind] / fastest[kind]:.2f}" for kind in KINDS]
         )
     header = ["", "precision, batch", "forward, ms a clip", "training, ms a clip"]
@@ -69,8 +69,8 @@ def main() -> None:
             ("train", "step.vs_best_torch"),
             ("forward", "step.forward_vs_best_torch"),
         ):
-            best = min(plain, key=lambda name: statistics.median(figures[kind][name]))
-            ratios[key] = bench.ratio(figures[kind], best, names[0])
+            best = min(plain, key=lambda name: statistics.median(seconds[kind][name]))
+            ratios[key] = bench.ratio(seconds[kind], best, names[0])
     bench.report(
         options,
         bench.table(header, lines),
@@ -80,19 +80,20 @@ def main() -> None:
     )
 
 
-def measure(processes: dict, kind: str, repeats: int) -> dict[str, list[float]]:
-    """Rounds over all contenders; the slow ones repeat their first figure."""
-    first = bench.take_turns({n: lambda p=p: p.ask(kind) for n, p in processes.items()}, 1)
-    fastest = min(figures[0] for figures in first.values())
-    again = {n: lambda p=p: p.ask(kind) for n, p in processes.items() if first[n][0] < 2 * fastest}
-    figures = bench.take_turns(again, repeats)
-    return {name: figures.get(name, first[name] * repeats) for name in processes}
+def measure(processes: dict[str, "Contender"], kind: str, repeats: int) -> dict[str, list[float]]:
+    """Seconds per clip by contender and round; slow contenders repeat their first value."""
+    contenders = {name: lambda p=p: p.measure(kind) for name, p in processes.items()}
+    first = bench.take_turns(contenders, 1)
+    fastest = min(values[0] for values in first.values())
+    fast = {name: run for name, run in contenders.items() if first[name][0] < 2 * fastest}
+    values = bench.take_turns(fast, repeats)
+    return {name: values.get(name, first[name] * repeats) for name in processes}
 
 
 class Contender:
-    """A process that holds one network and times its steps when asked."""
+    """A process with one network, which times steps on request."""
 
-    def __init__(self, name: str, batch: int):
+    def __init__(self, name: str, batch: int) -> None:
         backend = name.removeprefix("ar3d_keras, ")
         command = [sys.executable, "-m", "benchmarks.step", "--contender", name]
         self.process = subprocess.Popen(
@@ -106,21 +107,21 @@ class Contender:
 
     def warm_up(self) -> None:
         """Compiles and runs each kind of step."""
-        self._say("warm up")
+        self._request("warm up")
 
-    def ask(self, kind: str) -> float:
-        """Seconds a clip."""
-        return float(self._say(kind))
+    def measure(self, kind: str) -> float:
+        """The seconds per clip of one step."""
+        return float(self._request(kind))
 
     def close(self) -> str:
-        """Ends it and returns the precision in which it computed."""
-        precision = self._say("precision")
+        """Ends the process and returns the precision and the batch size of its steps."""
+        precision = self._request("precision")
         self.process.stdin.close()
         self.process.wait()
         return precision
 
-    def _say(self, word: str) -> str:
-        print(word, file=self.process.stdin, flush=True)
+    def _request(self, name: str) -> str:
+        print(name, file=self.process.stdin, flush=True)
         for line in self.process.stdout:
             if line.startswith("> "):
                 return line[2:].strip()
@@ -128,24 +129,24 @@ class Contender:
 
 
 def serve(name: str, batch: int) -> None:
-    """What runs in a contender's process."""
+    """Serves the requests of a Contender, in its process."""
     clips = np.random.default_rng(0).integers(0, 256, (batch, 16, 112, 112, 3), np.uint8)
     labels = np.arange(batch) % CLASSES
     build = plain if name in PLAIN else ours
     precision, forward, train = build(name, clips, labels)
     steps = {"forward": forward, "train": train}
 
-    def warm_up():
+    def warm_up() -> None:
         for step in steps.values():
             step()
 
-    answers = {
+    responses = {
         "precision": lambda: f"{precision}, {batch}",
         "warm up": warm_up,
         **{kind: lambda step=step: bench.seconds(step) / batch for kind, step in steps.items()},
     }
     for line in sys.stdin:
-        print(f"> {answers[line.strip()]()}", flush=True)
+        print(f"> {responses[line.strip()]()}", flush=True)
 
 
 def ours(name: str, clips: np.ndarray, labels: np.ndarray) -> tuple[str, Callable, Callable]:
@@ -168,7 +169,7 @@ def ours(name: str, clips: np.ndarray, labels: np.ndarray) -> tuple[str, Callabl
 
 
 def plain(name: str, clips: np.ndarray, labels: np.ndarray) -> tuple[str, Callable, Callable]:
-    """The same layers, sizes and optimizer as a PyTorch user would write them."""
+    """The same layers, sizes and optimizer in plain PyTorch."""
     import torch
     from torch import nn
 
@@ -182,17 +183,17 @@ def plain(name: str, clips: np.ndarray, labels: np.ndarray) -> tuple[str, Callab
     call = torch.compile(network) if compiled else network
     clip, label = torch.from_numpy(clips), torch.from_numpy(labels)
 
-    def logits():
+    def logits() -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             return call(clip).float()
 
-    def train():
+    def train() -> None:
         network.train()
         optimizer.zero_grad()
         nn.functional.cross_entropy(logits(), label).backward()
         optimizer.step()
 
-    def forward():
+    def forward() -> None:
         network.eval()
         with torch.inference_mode():
             logits()

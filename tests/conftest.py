@@ -58,13 +58,13 @@ def _nothing_of_the_user(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def make_once(tmp_path_factory):
+def make_once(request, tmp_path_factory):
     """make_once(name, make): the folder that `make(folder)` filled, in one worker for all.
 
     Tests copy what they change.
     """
     shared = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
+    if hasattr(request.config, "workerinput"):  # a worker of pytest-xdist
         shared = shared.parent  # that of the whole session
 
     def folder_of(name, make) -> Path:

@@ -1,14 +1,9 @@
-"""Everything marked `multi_backend` runs again on JAX and torch, each in a process of its own."""
-
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""The tests marked `multi_backend`, numerics, run again on JAX and torch, a process for each."""
 
 import keras
 import pytest
+from processes import python  # tests/processes.py
 
-ROOT = Path(__file__).parents[1]
 # Compiling takes JAX longer than our small networks take to run, however they are compiled.
 QUICKER = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
@@ -17,10 +12,9 @@ QUICKER = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 def test_on(backend):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("started from the TensorFlow run only")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-m", "multi_backend and not slow", "tests"],
-        cwd=ROOT, env={**os.environ, **QUICKER, "KERAS_BACKEND": backend},
-        capture_output=True, text=True,
+    done = python(
+        "-m", "pytest", "-q", "-m", "multi_backend and not slow", "tests",
+        environment={**QUICKER, "KERAS_BACKEND": backend},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:]
     assert " passed" in done.stdout

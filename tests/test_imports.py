@@ -32,6 +32,7 @@ LAYERS = [
     "networks",
     "config",
     "videos",
+    "labels",
     "inference",
     "models",
     "explanation",

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 import ar3d_keras
 from ar3d_keras.cli.interrupts import delivered_interrupts
@@ -24,6 +25,7 @@ VERBS = {
     "predict": "predict the action in any video, from files or live",
     "next": "select the unlabeled videos to label next",
     "export": "write a SavedModel, or a file for ONNX Runtime, OpenVINO or LiteRT",
+    "import": "make a CSV of labels from BORIS, Label Studio, VIA and other tools",
     "check": "decode every video of a data set and list those that fail",
     "show-clips": "draw the clips that training sees",
     "pack": "decode every video of a data set once, for fast training",
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if arguments else 2
     if arguments[0] not in VERBS:
         return _fail(f"there is no verb {arguments[0]!r}: see `ar3d --help`", set())
-    verb = importlib.import_module(f"ar3d_keras.cli.{arguments[0].replace('-', '_')}")
+    verb = verb_module(arguments[0])
     from ar3d_keras.cli.options import option_names
 
     names = option_names(verb.OPTIONS)
@@ -71,6 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def verb_module(verb: str) -> ModuleType:
+    """Imports the file of a verb."""
+    name = "import_labels" if verb == "import" else verb.replace("-", "_")  # a Python keyword
+    return importlib.import_module(f"ar3d_keras.cli.{name}")
+
+
 def _sentence(error: OSError) -> str:
     file = error.filename or "a file"
     if error.errno in NO_ROOM:
@@ -82,14 +90,19 @@ def _sentence(error: OSError) -> str:
 
 
 def _fail(sentence: str, names: set[str]) -> int:
-    """Prints an error, with the flag in place of each option that it names in backticks."""
+    """Prints an error on standard error and returns the exit code."""
+    _to_stderr("error: " + with_flags(sentence, names))
+    return 2
+
+
+def with_flags(sentence: str, names: set[str]) -> str:
+    """Returns a sentence with the flag in place of each option that it names in backticks."""
 
     def flag(found: re.Match[str]) -> str:
         name = found.group(1)
         return "--" + name.replace("_", "-") if name in names else name
 
-    _to_stderr("error: " + re.sub(r"`([a-z][a-z0-9_]*)`", flag, sentence))
-    return 2
+    return re.sub(r"`([a-z][a-z0-9_]*)`", flag, sentence)
 
 
 def _to_stderr(line: str) -> None:

@@ -3,6 +3,7 @@
 ar3d predict VIDEO                              with the latest run
 ar3d predict FOLDER MORE.mp4 --run NAME --json > predictions.json
 ar3d predict LONG.mp4 --window-seconds 10       a timeline
+ar3d predict LONG.mp4 --window-seconds 10 --format boris > predictions.boris    to correct in BORIS
 ar3d predict VIDEO --overlay out.mp4            shows where the network looks
 ar3d predict --camera 0                         live; also rtsp://... and http://...
 
@@ -33,12 +34,16 @@ if TYPE_CHECKING:
 
 OVERLAYS = (".mp4", ".avi")
 BLOCKS = "▏▎▍▌▋▊▉█"
+TIMELINES = ("boris", "label-studio", "vtt")
 EXCLUSIVE = (
     ("PATH", "--camera"),
     ("--json", "--camera"),
     ("--csv", "--camera"),
     ("--overlay", "--camera"),
     ("--json", "--csv"),
+    ("--format", "--json"),
+    ("--format", "--csv"),
+    ("--format", "--camera"),
     ("--run", "--saved-model"),
 )
 
@@ -63,6 +68,8 @@ class PredictOptions:
     """Write one JSON document to standard output, and nothing else."""
     csv: bool = False
     """Write one CSV table to standard output, and nothing else."""
+    format: Literal["boris", "label-studio", "csv", "json", "vtt"] | None = None
+    """Write one document to standard output, and nothing else: a BORIS project, Label Studio predictions, a WebVTT file, or as --csv and --json."""
     overlay: Path | None = None
     """A video to write (.mp4, .avi), which shows the class and where the network looks. For several videos: a folder."""
     camera: str | None = None
@@ -91,6 +98,10 @@ def main(arguments: Sequence[str]) -> None:
     workers = decoding_threads(options.workers)
     if options.camera is None:
         catalog = find_videos(options.paths)
+        if options.format == "vtt" and len(catalog) > 1:
+            raise UserError(
+                f"`format` vtt is for one video, not {len(catalog)}: give one at a time"
+            )
         overlays = _overlays(options, catalog)
         for note in catalog.notes:
             Console(stderr=True).log(note)
@@ -125,6 +136,7 @@ def _validate(options: PredictOptions) -> None:
         "--camera": options.camera is not None,
         "--json": options.json,
         "--csv": options.csv,
+        "--format": options.format is not None,
         "--overlay": options.overlay is not None,
         "--run": options.run is not None,
         "--saved-model": options.saved_model is not None,
@@ -139,6 +151,10 @@ def _validate(options: PredictOptions) -> None:
         hop_seconds=options.hop_seconds,
         live=options.camera is not None,
     )
+    if options.format in TIMELINES and options.window_seconds is None:
+        raise UserError(
+            f"`format` {options.format} writes stretches of time: give `window_seconds` too"
+        )
     overlay = options.overlay
     if overlay and overlay.suffix.lower() not in ("", *OVERLAYS) and not overlay.is_dir():
         raise UserError(f"`overlay` must end in .mp4 or .avi, or be a folder, not {overlay}")
@@ -196,7 +212,7 @@ def _on_files(
     classifier: "Classifier",
     workers: int,
 ) -> None:
-    from ar3d_keras.inference.formatting import as_csv, as_json
+    from ar3d_keras.inference.formatting import as_csv, as_json, as_labels
     from ar3d_keras.inference.predictor import predict_videos
     from ar3d_keras.videos.reader import ReadError
     from ar3d_keras.videos.sampling import protocol
@@ -222,11 +238,13 @@ def _on_files(
         batch_size=options.batch_size,
         reporter=notes,
     )
-    if options.json:
+    if options.json or options.format == "json":
         settings = {"protocol": sampling, **windows}
         _write(as_json(classifier, predictions, settings=settings))
-    elif options.csv:
+    elif options.csv or options.format == "csv":
         _write(as_csv(predictions))
+    elif options.format:
+        _write(as_labels(options.format, predictions, catalog.root))
     else:
         _log(predictions)
     written = failed = 0

@@ -64,6 +64,8 @@ def crossval(
         UserError: as `train`; the folder holds folds of other options or other data.
         KeyboardInterrupt: the same call continues.
     """
+    if options.get("fold") is not None:
+        raise UserError("`fold` is an option of train: crossval runs every fold")
     reporter = reporter or Console()
     configured = _with_scheme(configure(config, preset=preset, **options))
     check_plain_name(name)

@@ -1,14 +1,21 @@
-"""Predictions as one JSON document or one CSV table."""
+"""Predictions as one JSON document, one CSV table, or a file for an annotation tool."""
 
+import datetime
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ar3d_keras.atomic import csv_text
 from ar3d_keras.inference.classifier import Classifier
-from ar3d_keras.inference.predictor import Prediction, likeliest
+from ar3d_keras.inference.predictor import Prediction, likeliest, merged
+from ar3d_keras.labels.boris import as_project
+from ar3d_keras.labels.label import Label, Media
+from ar3d_keras.labels.label_studio import as_predictions
+from ar3d_keras.labels.webvtt import as_webvtt
+from ar3d_keras.videos.reader import rate_of
 
 
 def as_json(
@@ -86,3 +93,30 @@ def as_csv(predictions: Sequence[Prediction]) -> bytes:
             ]
     header = ["path", "start", "end", "rank", "class", "probability"]
     return csv_text(header, rows).encode("utf-8", "surrogateescape")
+
+
+def as_labels(form: str, predictions: Sequence[Prediction], root: Path) -> bytes:
+    """Formats the timelines of predictions for a tool in which a person corrects them.
+
+    Adjoining windows of the same likeliest class are one stretch, with their mean probability.
+
+    Args:
+        form: "boris" (a project), "label-studio" (predictions) or "vtt" (WebVTT, of one video).
+        predictions: with segments.
+        root: the folder that their paths are relative to.
+    """
+    predictions = [prediction for prediction in predictions if not prediction.failure]
+    labels = [
+        Label(prediction.path, name, round(start, 3), round(end, 3), score=score)
+        for prediction in predictions
+        for start, end, name, score in merged(prediction)
+    ]
+    if form == "vtt":
+        return as_webvtt(labels)
+    media = {
+        each.path: Media(rate_of(root / each.path), each.segments[-1].end) for each in predictions
+    }
+    if form == "boris":
+        now = datetime.datetime.now().isoformat(timespec="seconds")
+        return as_project(labels, media, date=now)
+    return as_predictions(labels, media)

@@ -29,7 +29,9 @@ class CurvesPlot(keras.callbacks.Callback):
         rows: rows of earlier epochs, where a run is resumed.
     """
 
-    def __init__(self, file: str | Path, name: str = "", rows: Sequence[dict[str, float]] = ()):
+    def __init__(
+        self, file: str | Path, name: str = "", rows: Sequence[dict[str, float]] = ()
+    ) -> None:
         super().__init__()
         self.file, self.name, self.rows = Path(file), name, list(rows)
 
@@ -54,7 +56,7 @@ class ConfusionMatrixReport(keras.callbacks.Callback):
         class_names: Sequence[str],
         folder: str | Path,
         about: Mapping[str, str] | None = None,
-    ):
+    ) -> None:
         super().__init__()
         self.data, self.class_names, self.folder = data, class_names, Path(folder)
         self.about = dict(about or {})
@@ -91,12 +93,12 @@ class TensorBoardReport(keras.callbacks.TensorBoard):
             metrics: the content of metrics.json.
             folder: the folder of the report, with confusion.png.
         """
-        import tensorflow as tf
+        from matplotlib.image import imread
 
-        confusion = tf.io.decode_png((folder / "confusion.png").read_bytes())
-        writer = tf.summary.create_file_writer(str(Path(self.log_dir) / "evaluation" / split))
+        summary = self.summary  # tensorflow.summary
+        writer = summary.create_file_writer(str(Path(self.log_dir) / "evaluation" / split))
         with contextlib.closing(writer), writer.as_default(step=self.epoch):
             for name in HEADLINES:
                 if name != "top5" or has_informative_top5(metrics):
-                    tf.summary.scalar(f"evaluation/{name}", metrics[name])
-            tf.summary.image("evaluation/confusion", confusion[None])
+                    summary.scalar(f"evaluation/{name}", metrics[name])
+            summary.image("evaluation/confusion", imread(folder / "confusion.png")[None])

@@ -183,9 +183,13 @@ class Camera:
 class _Stream(Protocol):
     """What a camera is read from: `decoders.Frames` with times."""
 
-    told_rate: float | None
     duration: float | None
-    seconds: float | None
+
+    @property
+    def told_rate(self) -> float | None: ...
+
+    @property
+    def seconds(self) -> float | None: ...
 
     def grab(self) -> bool: ...
 
@@ -197,7 +201,7 @@ class _Stream(Protocol):
 class _Device:
     """A camera of this machine, read by OpenCV, which knows the drivers of each system."""
 
-    duration = None
+    duration: float | None = None
 
     def __init__(self, source: int | str):
         self._capture = load_cv2().VideoCapture(source)

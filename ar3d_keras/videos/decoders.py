@@ -14,7 +14,7 @@ the files that OpenCV reads, both decoders give the same bits.
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -104,10 +104,11 @@ class PyAVFrames:
         import av
 
         self._av, live = av, isinstance(source, str)
-        options = {"rtsp_transport": "tcp"} if live and source.startswith("rtsp") else {}
+        name = source if isinstance(source, str) else os.fspath(source.absolute())
+        options = {"rtsp_transport": "tcp"} if live and name.startswith("rtsp") else {}
         try:
             self._container = av.open(
-                source if live else os.fspath(source.absolute()),
+                name,
                 timeout=timeout,
                 metadata_errors="replace",
                 options=options,
@@ -196,7 +197,7 @@ class PyAVFrames:
             raise ReadError("its video codec is unknown to FFmpeg")
         return chosen
 
-    def _decode(self) -> Iterator[Any]:
+    def _decode(self) -> Generator[Any, None, None]:
         in_a_row = 0
         for packet in self._demux():
             # Theora and AVI repeat a frame by an empty packet. FFmpeg would take it for the end.
@@ -238,10 +239,12 @@ class PyAVFrames:
 class _Converter:
     """Converts frames as `ffmpeg -pix_fmt bgr24` does: interlaced ones as if progressive."""
 
-    def __init__(self, av):
-        self._av, self._key, self._graph = av, None, None
+    def __init__(self, av: Any):
+        self._av = av
+        self._key: tuple[int, int, str] | None = None
+        self._graph: Any = None
 
-    def __call__(self, frame, time_base) -> np.ndarray:
+    def __call__(self, frame: Any, time_base: Any) -> np.ndarray:
         key = frame.width, frame.height, frame.format.name
         if key != self._key:
             self._key, self._graph = key, self._build(frame, time_base)

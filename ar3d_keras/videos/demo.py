@@ -355,7 +355,8 @@ def _write(path: Path, action: str, group: int, clip: int, seed: int) -> None:
     import cv2
 
     frames = draw_video(action, group, clip, seed=seed)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*_CODEC), FPS, (WIDTH, HEIGHT))
+    code = cv2.VideoWriter_fourcc(*_CODEC)  # type: ignore[attr-defined]
+    writer = cv2.VideoWriter(str(path), code, FPS, (WIDTH, HEIGHT))
     try:
         if not writer.isOpened():
             raise UserError(

@@ -8,6 +8,7 @@ opposite motion.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,9 @@ def every_flow(
         the frame, and uint8 (height, width, 2).
     """
     cv2 = load_cv2()
-    frame = grey = flow = None
+    frame: np.ndarray | None = None
+    grey: Any = None
+    flow: np.ndarray | None = None
     for following in frames:
         grey_following = cv2.cvtColor(following, cv2.COLOR_BGR2GRAY)
         if frame is not None:
@@ -98,7 +101,12 @@ def every_flow(
 
 
 def read_with_flow(
-    path: Path, window: Sequence[int], size: tuple[int, int], *, available: int, name: str
+    path: Path,
+    window: Sequence[int] | np.ndarray,
+    size: tuple[int, int],
+    *,
+    available: int,
+    name: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decodes the frames of a window and the frames after them, and estimates the flow.
 
@@ -122,7 +130,11 @@ def read_with_flow(
 
 
 def with_flow(
-    read: Callable[[np.ndarray], np.ndarray], window: Sequence[int], *, available: int, name: str
+    read: Callable[[np.ndarray], np.ndarray],
+    window: Sequence[int] | np.ndarray,
+    *,
+    available: int,
+    name: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `read_with_flow`, for frames that `read` returns: uint8 (n, height, width, 3), RGB."""
     cv2 = load_cv2()

@@ -100,7 +100,8 @@ class Watcher:
 
     def __init__(self, frames: PyAVFrames):
         self._frames = frames
-        self._count, self._size, self._last = 0, None, 0.0
+        self._count, self._last = 0, 0.0
+        self._size: tuple[int, int] | None = None
         self._fast = frames.only and frames.stream.codec_context.name in _CODECS
 
     def see(self) -> None:

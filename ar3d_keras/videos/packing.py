@@ -216,7 +216,7 @@ class _Packing:
         """One video's bytes, table included; in a thread of the pool."""
         path = self.catalog.root / video.path
         size, mtime_ns = stamp(path)
-        content = tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=self.folder)  # noqa: SIM115
+        content = tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=str(self.folder))  # noqa: SIM115
         table: list[tuple[tuple[int, int], ...]] = []  # of each part of each frame
         flows: list[bytes] = []
         try:
@@ -354,7 +354,7 @@ def encoded_frames(path: Path, settings: PackSettings) -> Iterator[tuple[bytes, 
         yield from ((_encoded(frame, settings),) for frame in frames)
         return
     for frame, flow in every_flow(frames, algorithm(settings.flow)):
-        yield _encoded(frame, settings), zlib.compress(flow)
+        yield _encoded(frame, settings), zlib.compress(flow.data)
 
 
 def _encoded(frame: np.ndarray, settings: PackSettings) -> bytes:

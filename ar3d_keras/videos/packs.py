@@ -228,7 +228,7 @@ class Pack:
                 out[place] = crops[index]
 
     def _cut_jpeg(
-        self, packed, spec, rows, columns, out: np.ndarray, starts: Sequence[int]
+        self, packed, spec, rows, columns, out: np.ndarray, starts: Sequence[int] | np.ndarray
     ) -> None:
         cv2 = load_cv2()
         video = self._bytes(packed)
@@ -243,7 +243,7 @@ class Pack:
         video = self._bytes(packed)
         size = self.settings.height, self.settings.width, 2
         for place, index in enumerate(spec.window):
-            flow = zlib.decompress(video[starts[index] : starts[index + 1]])
+            flow = zlib.decompress(video[starts[index] : starts[index + 1]].data)
             out[place] = np.frombuffer(flow, np.uint8).reshape(size)[rows, columns]
         self._touch(starts[-1] - starts[0])
 
@@ -273,7 +273,9 @@ class Pack:
             for shard in list(self._maps.values()):
                 shard.madvise(mmap.MADV_DONTNEED)
 
-    def _verify(self, packed: PackedVideo, window: np.ndarray, part: int = FRAME) -> Sequence[int]:
+    def _verify(
+        self, packed: PackedVideo, window: np.ndarray, part: int = FRAME
+    ) -> Sequence[int] | np.ndarray:
         """Compares the checksums of frames, or of their flow, at the first reading.
 
         Returns:
@@ -285,19 +287,19 @@ class Pack:
         table_bytes = video[len(video) - 8 * parts * frames :]
         seen = self._seen.get(packed.video.path)
         if seen is None:
-            if zlib.crc32(table_bytes) != packed.crc:
+            if zlib.crc32(table_bytes.data) != packed.crc:
                 raise ReadError(f"its table {where}")
             seen = self._seen.setdefault(packed.video.path, np.zeros((parts, frames), bool))
         table = table_bytes.view("<u4").reshape(frames, parts, 2)
         if part == FRAME and self.settings.codec == "raw":
             size = self.settings.height * self.settings.width * 3
-            starts = range(0, (frames + 1) * size, size)
+            starts: Sequence[int] | np.ndarray = range(0, (frames + 1) * size, size)
         else:  # first all frames, then the flow of each
             ends = np.cumsum(table[:, :, 0].T, dtype=np.int64)
             starts = np.concatenate([[0], ends])[part * frames : (part + 1) * frames + 1]
         what = "flow of frame" if part == FLOW else "frame"
         for index in window[~seen[part, window]]:
-            if zlib.crc32(video[starts[index] : starts[index + 1]]) != table[index, part, 1]:
+            if zlib.crc32(video[starts[index] : starts[index + 1]].data) != table[index, part, 1]:
                 raise ReadError(f"its {what} {index} {where}")
             seen[part, index] = True
             self._touch(starts[index + 1] - starts[index])

@@ -14,6 +14,7 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import keras
 import numpy as np
@@ -118,6 +119,7 @@ class ClipStream:
         import tensorflow as tf
 
         clips = None, *self.source.shape.array
+        shapes: Any
         if self.mixing:
             kinds = tf.uint8, tf.float32, tf.float32
             shapes = clips, (None, self.mixing.num_classes), (None,)
@@ -209,7 +211,8 @@ class ClipBatches(keras.utils.PyDataset):
         # Two batches ahead are decoded while the network works on this one.
         steps = range(step, min(step + AHEAD, len(self)))
         self._ahead = {
-            (epoch, s): known.pop((epoch, s), None) or self._begin(epoch, s) for s in steps
+            (epoch, s): known.pop((epoch, s)) if (epoch, s) in known else self._begin(epoch, s)
+            for s in steps
         }
         for filling in known.values():
             filling.cancel()

@@ -90,7 +90,7 @@ def damage(path: str | os.PathLike) -> str | None:
 
 def read_frames(
     path: str | os.PathLike,
-    indices: Sequence[int],
+    indices: Sequence[int] | np.ndarray,
     size: tuple[int, int],
     *,
     crop: tuple[slice, slice] = (slice(None), slice(None)),
@@ -159,6 +159,7 @@ def every_frame(path: str | os.PathLike, size: tuple[int, int]) -> Iterator[np.n
     """
     cv2 = load_cv2()
     path = Path(path)
+    frames: Iterator[np.ndarray]
     if is_folder(path):
         frames = (frame for _, frame in timed_frames(path))
     else:
@@ -276,14 +277,16 @@ def _all_of_file(path: Path, threads: int) -> Iterator[tuple[float, np.ndarray]]
     frames = PyAVFrames(path, threads)
     try:
         watcher = Watcher(frames)
-        step, time, expected, first = 1 / rate_of(path), -1.0, 0.0, None
+        step, time, expected = 1 / rate_of(path), -1.0, 0.0
+        first: float | None = None
         while frames.grab():
             watcher.see()
             # Players follow the time stamps. Where one is missing or goes back, the rate decides.
             stamp = frames.seconds
-            if stamp is not None and first is None:
-                first = stamp - expected
-            time = expected if stamp is None or stamp - first <= time else stamp - first
+            if stamp is not None:
+                first = stamp - expected if first is None else first
+                stamp -= first
+            time = expected if stamp is None or stamp <= time else stamp
             expected = time + step
             yield time, frames.retrieve()
         remember(path, watcher.facts(), at)

@@ -147,19 +147,20 @@ def random_clip(
     crop = None
     if augment.crop_scale:
         low, high = augment.crop_scale
-        top, left, *crop = box_of(
+        top, left, *size = box_of(
             low + (high - low) * further.area,
             shape.width / shape.height * (4 / 3) ** (2 * further.aspect - 1),
             further.top,
             further.left,
             (shape.resize_height, shape.resize_width),
         )
+        crop = size[0], size[1]
     return ClipSpec(
         window(available, start, stride, shape.frames),
         top,
         left,
         flip and coin < 0.5,
-        crop and tuple(crop),
+        crop,
         _color(augment, further),
         _erased(augment, further, shape),
     )

@@ -17,6 +17,7 @@ TITLES = {
     "experiments": "Experiments",
     "models": "Networks",
     "videos": "Videos",
+    "labels": "Labels",
     "inference": "Prediction",
     "explanation": "Explanation",
     "evaluation": "Evaluation",

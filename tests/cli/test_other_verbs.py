@@ -1,6 +1,5 @@
 """ar3d demo, check, export and the help."""
 
-import importlib
 import json
 import shutil
 
@@ -8,7 +7,7 @@ import pytest
 from processes import python  # tests/processes.py
 
 import ar3d_keras
-from ar3d_keras.cli import VERBS, main
+from ar3d_keras.cli import VERBS, main, verb_module
 from ar3d_keras.cli.options import _helps, option_names, parse, typed_names
 from ar3d_keras.cli.train import TrainOptions
 
@@ -35,9 +34,9 @@ def test_every_option_has_a_help_text(verb, capsys):
         texts.append(capsys.readouterr().out)
     short, whole = texts
     assert "{None}" not in whole and "None|" not in whole and "|None" not in whole
-    options = importlib.import_module(f"ar3d_keras.cli.{verb.replace('-', '_')}").OPTIONS
+    options = verb_module(verb).OPTIONS
     for name in option_names(options):
-        if name not in ("paths", "runs"):  # positional
+        if name not in ("paths", "runs", "files"):  # positional
             assert f"--{name.replace('_', '-')} " in whole.replace(",", " ").replace("\n", " "), (
                 name
             )

@@ -89,12 +89,15 @@ def test_profile_and_tensorboard(trained):
     assert "Conv3D" in (trained / "profile/operations.txt").read_text()
     events = {
         part: EventAccumulator(str(trained / "tensorboard" / part))
-        for part in ("train", "validation")
+        for part in ("train", "validation", "evaluation/val", "evaluation/test")
     }
     for part in events.values():
         part.Reload()
     assert {"epoch_loss", "epoch_test_accuracy"} <= set(events["train"].Tags()["tensors"])
     assert "epoch_accuracy" in events["validation"].Tags()["tensors"]
+    for split in ("val", "test"):
+        written = events[f"evaluation/{split}"].Tags()["tensors"]
+        assert {"evaluation/top1", "evaluation/confusion"} <= set(written)
 
 
 def test_metrics_say_what_they_mean(trained):

@@ -42,8 +42,9 @@ def videos(write_video, write_frames, tmp_path_factory):
     return folder
 
 
-@pytest.mark.multi_backend
-@pytest.mark.parametrize(("clips", "crops"), [(1, 1), (2, 3)])
+@pytest.mark.parametrize(
+    ("clips", "crops"), [pytest.param(1, 1, marks=pytest.mark.multi_backend), (2, 3)]
+)
 def test_each_video_has_the_probabilities_of_evaluation_whatever_the_other_videos(
     classifier, videos, clips, crops
 ):

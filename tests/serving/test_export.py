@@ -37,7 +37,6 @@ def questions(clips):
     }
 
 
-@pytest.mark.multi_backend
 def test_outputs_equal_keras(exported, ask):
     clips = tiny.random_clips(8, exported.model)
     outputs = ask(exported.version, questions(clips))

@@ -26,7 +26,7 @@ SHAPE = ClipShape(frames=4, height=16, width=20, resize_height=20, resize_width=
 CLIP = (4, 16, 20, 3)
 SEED = 3
 
-run_in_tensorflow_subprocess = pytest.mark.skipif(
+tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tf.data feeds the TensorFlow backend only"
 )
 
@@ -44,14 +44,14 @@ class Asked:
     def __len__(self):
         return len(self._source)
 
-    def view(self, index, epoch):
+    def clip_spec(self, index, epoch):
         with self._lock:
             self.places.append((index, epoch))
         return self._source.clip_spec(index, epoch)
 
-    def cut(self, index, view, out):
+    def cut(self, index, spec, out):
         time.sleep(self._delay * (index % 2))
-        return self._source.cut(index, view, out)
+        return self._source.cut(index, spec, out)
 
 
 def source_of(root, views=None):
@@ -174,7 +174,7 @@ def test_keras_batches_do_not_depend_on_what_was_asked_before(source, workers):
         assert equal([data[step]], [whole[epoch][step]])
 
 
-@run_in_tensorflow_subprocess
+@tensorflow_only
 @pytest.mark.parametrize("size", [1, 4, 10, 16])
 def test_tensorflow_batches_are_what_the_parts_make(source, size):
     found = from_tf(source, size, range(3), workers=2)
@@ -183,7 +183,7 @@ def test_tensorflow_batches_are_what_the_parts_make(source, size):
     assert equal(found, from_keras(source, size, range(3)))
 
 
-@run_in_tensorflow_subprocess
+@tensorflow_only
 def test_workers_do_not_change_the_batches(source):
     """Nor do clips that are slow to come and could be overtaken."""
     slow = Asked(source, delay=0.03)
@@ -197,7 +197,7 @@ def test_workers_do_not_change_the_keras_and_the_evaluation_batches(source):
     assert equal(Batches(source, 4), Batches(slow, 4, workers=4))
 
 
-@run_in_tensorflow_subprocess
+@tensorflow_only
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_a_stream_that_starts_later_goes_on_as_the_whole_one(source, epoch):
     steps = steps_per_epoch(source, 4)
@@ -206,7 +206,7 @@ def test_a_stream_that_starts_later_goes_on_as_the_whole_one(source, epoch):
     assert equal(from_tf(source, 4, range(epoch, 4), workers=4), whole[epoch * steps :])
 
 
-@run_in_tensorflow_subprocess
+@tensorflow_only
 def test_the_tensorflow_stream_knows_its_shapes_but_not_its_length(source):
     import tensorflow as tf
 
@@ -253,7 +253,7 @@ def test_memory_is_taken_again(source):
     assert all(place % 64 == 0 for place in places)
 
 
-@run_in_tensorflow_subprocess
+@tensorflow_only
 def test_tensors_that_are_held_are_not_written_again(source):
     stream = ClipStream(source, 1, seed=SEED, epochs=range(4), workers=2)
     tensors = list(stream.dataset)
@@ -265,7 +265,7 @@ def test_tensors_that_are_held_are_not_written_again(source):
 # The end of a stream
 
 
-@run_in_tensorflow_subprocess
+@tensorflow_only
 def test_a_closed_stream_opens_no_video_and_leaves_no_thread(source):
     before = set(threading.enumerate())
     asked = Asked(source, delay=0.05)
@@ -327,7 +327,7 @@ def test_a_lost_video_is_black_and_weighs_nothing(lost):
     black_and_weightless(source, index, list(Batches(source, 4)), list(range(10)))
 
 
-@run_in_tensorflow_subprocess
+@tensorflow_only
 def test_a_lost_video_is_black_and_weighs_nothing_on_tensorflow(lost):
     source, index = lost
     order = epoch_order(10, seed=SEED, epoch=1).tolist()
@@ -389,7 +389,7 @@ def test_fit_trains_on_the_clips_of_the_epoch_it_is_in(source, epochs, workers):
     assert not np.allclose(found, trained_by_hand(source, 4, shifted), atol=1e-4)
 
 
-@run_in_tensorflow_subprocess
+@tensorflow_only
 @pytest.mark.parametrize("epochs", [range(4), range(2, 4)], ids=["whole", "resumed"])
 def test_fit_on_the_tensorflow_stream_equals_fit_on_keras_batches(source, epochs):
     model = network()
