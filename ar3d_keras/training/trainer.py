@@ -185,7 +185,7 @@ def train(
                     monitor=recipe.monitor,
                 ),
                 early_stop,
-                CurvesPlot(run.curves, run.name, rows),
+                CurvesPlot(run.curves, run.name, rows, recipe.monitor),
                 *callbacks,
                 RunState(run.state),
             ],
