@@ -334,8 +334,8 @@ def seeded_dropout(rate: float, dtype: Any, name: str = "dropout") -> layers.Dro
 
 def triple(sizes: Sizes3D) -> tuple[int, int, int]:
     """(time, height, width) from one integer for all three, or from three."""
-    time, height, width = sizes if isinstance(sizes, list | tuple) else (sizes,) * 3
-    return time, height, width
+    # A wrong number of values is refused by `arguments`, which names the option.
+    return tuple(sizes) if isinstance(sizes, list | tuple) else (sizes,) * 3  # type: ignore[return-value]
 
 
 def scaled(channels: int, width_multiplier: float) -> int:

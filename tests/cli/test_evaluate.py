@@ -124,7 +124,7 @@ def test_data_that_changed_since_training(copied, trained, tiny_demo, tmp_path, 
     changed = shutil.copytree(tiny_demo, tmp_path / "changed")
     shutil.copy(changed / "Grow/v_Grow_g01_c01.avi", changed / "MoveUp/v_MoveUp_g01_c01.avi")
     done("evaluate", "--run", copied, "--data", changed, "--split", "val")
-    assert metrics(trained, "val")["dataset"].split("(")[1] in capsys.readouterr().out
+    assert metrics(trained, "val")["dataset"].split("(")[1].rstrip(")") in capsys.readouterr().out
     assert metrics(copied, "val")["dataset"] != metrics(trained, "val")["dataset"]
     # "demo changed" is as loud as a leak.
     page = (copied / "evaluation/val/report.html").read_text()

@@ -78,7 +78,7 @@ def test_what_was_reported_is_read_back(tmp_path):
         ({"scheme": "random"}, "differ in split (one: group; other: random)"),
         ({"protocol": "10 clips"}, "differ in protocol (one: 1 centre clip; other: 10 clips)"),
         ({"data": "changed"}, "differ in data (one: same; other: changed)"),
-        ({"first": 2}, "one was judged on 4 videos, other on 4; 2 are the same"),
+        ({"first": 2}, "one was evaluated on 4 videos, other on 4; 2 are the same"),
     ],
 )
 def test_what_does_not_belong_into_one_table_is_refused(change, told, tmp_path, user_error):

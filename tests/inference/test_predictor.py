@@ -163,7 +163,7 @@ def test_an_option_out_of_range_is_an_error(run, videos, option, value, others, 
 
 
 def test_contradicting_and_missing_arguments_are_errors(run, videos, user_error):
-    with user_error("SavedModel"):
+    with user_error("`saved_model`"):
         predict(videos / "0.avi", run=run.folder, saved_model="models")
     with user_error():
         predict([], run=run.folder)

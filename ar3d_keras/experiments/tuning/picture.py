@@ -39,7 +39,7 @@ def draw(results: Sequence[Result], space: Sequence[Parameter]) -> Figure:
     for axes in grid[panels:]:
         axes.set_visible(False)
     best = ranked(results)[0]
-    tops = [result.top1 for result in results if result.top1 is not None]
+    tops = [result.top1 for result in results if not result.failed]
     low, high = min(tops), max(tops)
     floor = low - 0.12 * max(high - low, 0.05)
     for number, axes in enumerate(grid[:panels]):
@@ -65,7 +65,7 @@ def _title(axes: Axes, text: str) -> None:
 
 
 def _line_of_the_best(axes: Axes, places: Sequence[float], results: Sequence[Result]) -> None:
-    tops = [-math.inf if result.top1 is None else result.top1 for result in results]
+    tops = [-math.inf if result.failed else result.top1 for result in results]
     so_far = np.maximum.accumulate(tops)
     known = np.isfinite(so_far)
     axes.step(np.array(places)[known], so_far[known], where="post", color=BEST, linewidth=1.5)
@@ -106,7 +106,7 @@ def _dots(
 ) -> None:
     longest = max(result.epochs for result in results)
     for place, result in zip(places, results, strict=True):
-        if result.top1 is None:
+        if result.failed:
             axes.plot(place, floor, "x", color=FAILED, markersize=6)
         elif result is best:
             axes.plot(place, result.top1, "o", color=BEST, markersize=8, zorder=4)
