@@ -38,6 +38,8 @@ class PackOptions:
     """The --stride of the runs that will use the pack, for the record. Every frame is kept, so runs with another stride can use the pack too."""
     flow: Flow = "none"
     """Compute optical flow too, with this algorithm (the default of train.py is `dis`), for the networks that use it. Other networks ignore it."""
+    group_by: str | None = None
+    """As --group-by of train.py: the rule that finds the recording of each video; the pack keeps the groups."""
     workers: int | None = None
     """Decoding threads. Default: one per CPU core."""
     close: bool = False
@@ -52,8 +54,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(PackOptions, arguments, verb="pack", text=__doc__)
     _validate(options)
     from ar3d_keras.experiments.configure import default_preset
-    from ar3d_keras.videos.catalog import open_catalog
-    from ar3d_keras.videos.dataset import clip_shape
+    from ar3d_keras.videos.dataset import clip_shape, open_data
     from ar3d_keras.videos.flow import check
     from ar3d_keras.videos.pack_index import PackSettings, is_pack
     from ar3d_keras.videos.packing import close_pack, make_pack
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str]) -> None:
     workers = decoding_threads(options.workers)
     if is_pack(options.data):
         raise UserError(f"`data` {options.data} is a pack: give the videos that it was made from")
-    catalog = open_catalog(options.data)
+    catalog = open_data(options.data, options.group_by)
     for note in catalog.notes:
         console.log(note)
     if options.out.resolve() == catalog.root:

@@ -211,6 +211,7 @@ def evaluate_run(
         about=_about(run, record, dataset, split, sampling, network)
         | {"command": command, **hardware.environment_info()},
         history=columns(read_history(run.history)),
+        monitor=record["config"]["recipe"].get("monitor", "val_accuracy"),
         leak=warnings,
         has_leakage=record["split"]["has_leakage"] or fingerprint != trained_on,
         example_clips=(chosen, clips_shown),

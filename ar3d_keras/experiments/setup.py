@@ -1,30 +1,33 @@
 """The steps that every experiment begins with: open the data, resolve, split, scan."""
 
+import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
-from ar3d_keras.config import DEMO, TrainConfig
+from ar3d_keras.config import DEMO, DataConfig, TrainConfig
 from ar3d_keras.models import network
 from ar3d_keras.progress import Reporter
+from ar3d_keras.videos.balance import rare_class_notes
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.dataset import Dataset, clip_shape, open_data, open_dataset
 from ar3d_keras.videos.demo import make_demo_set
 from ar3d_keras.videos.splits import SPLITS, Split, default_scheme, make_split
 
 
-def open_catalog(data: Path | None, reporter: Reporter) -> Catalog:
+def open_catalog(data: DataConfig, reporter: Reporter) -> Catalog:
     """The labeled videos of an experiment.
 
     Args:
-        data: see `DataConfig.data`; None or the demo set's folder: it is made if it is missing.
+        data: its `data` and `group_by` are used. Without `data`, or with the demo set's folder, the
+            demo set is made if it is missing.
         reporter: shows the progress of making the demo set.
 
     Raises:
-        UserError: there is nothing at `data` that can be used.
+        UserError: there is nothing that can be used, or the rule of the groups does not fit.
     """
-    if data is None or data == DEMO:
-        data = make_demo_set(DEMO, reporter)
-    return open_data(data)
+    place = data.data
+    if place is None or place == DEMO:
+        place = make_demo_set(DEMO, reporter)
+    return open_data(place, data.group_by)
 
 
 def resolve(config: TrainConfig, catalog: Catalog) -> TrainConfig:
@@ -42,14 +45,16 @@ def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
     """
     data = config.data
     assert data.split_scheme is not None, "the configuration is resolved"
-    return make_split(
+    split = make_split(
         catalog,
         data.split_scheme,
         seed=config.recipe.seed,
         lists=data.split_lists,
         fold=data.fold,
         folds=data.folds,
+        by=data.split_by,
     )
+    return dataclasses.replace(split, notes=(*split.notes, *rare_class_notes(split)))
 
 
 def log_split(split: Split, reporter: Reporter) -> None:
@@ -87,7 +92,7 @@ def prepare(
     Raises:
         UserError: the data cannot be used, or the split scheme does not fit it.
     """
-    catalog = open_catalog(config.data.data, reporter)
+    catalog = open_catalog(config.data, reporter)
     config = resolve(config, catalog)
     split = split_videos(config, catalog)
     log_split(split, reporter)

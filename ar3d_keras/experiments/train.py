@@ -80,7 +80,7 @@ def train(
     check_run_name(folder, name)
     _check_tensorboard(tensorboard)
     decoding_threads(configured.data.workers)
-    catalog = setup.open_catalog(configured.data.data, reporter)
+    catalog = setup.open_catalog(configured.data, reporter)
     configured = setup.resolve(configured, catalog)
     precision = hardware.resolve_precision(configured.recipe.precision)
     facts = _check_network(configured, catalog.class_names, precision, folder, reporter)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ar3d_keras.atomic import replacing, write_csv, write_json, write_text
+from ar3d_keras.config import Monitor
 from ar3d_keras.evaluation.calibration import calibration_metrics
 from ar3d_keras.evaluation.metrics import (
     Evaluation,
@@ -39,6 +40,7 @@ def write_report(
     about: Mapping[str, object],
     title: str,
     history: plots.History | None = None,
+    monitor: Monitor = "val_accuracy",
     leak: Sequence[str] | None = None,
     has_leakage: bool = False,
     example_clips: tuple[np.ndarray, np.ndarray] | None = None,
@@ -54,6 +56,7 @@ def write_report(
             precision, seed, run, command, ...); goes into metrics.json and the page.
         title: the page's heading.
         history: the run's learning curves; see `plots.curves`.
+        monitor: what makes an epoch the best in them.
         leak: sentences on source recordings that are in two splits, the headline first.
         has_leakage: whether these sentences are a warning.
         example_clips: (indices (n,) of videos, their clips (n, T, H, W, C) uint8); see
@@ -85,7 +88,7 @@ def write_report(
     if clash := sorted(about.keys() & computed.keys()):
         raise ValueError(f"about may not hold {clash}: metrics have these names.")
     written = computed | about
-    drawn = _draw(evaluation, title, history, example_clips, explanations)
+    drawn = _draw(evaluation, title, history, monitor, example_clips, explanations)
     drawn["reliability"] = draw_reliability(evaluation, calibration)
     pictures = {name: drawing.png_bytes(figure) for name, figure in drawn.items()}
     caption = explanations.caption if explanations else ""
@@ -153,13 +156,14 @@ def _draw(
     evaluation: Evaluation,
     title: str,
     history: plots.History | None,
+    monitor: Monitor,
     example_clips: tuple[np.ndarray, np.ndarray] | None,
     explanations: Explanations | None,
 ) -> dict[str, Figure]:
     """Draws the pictures for which there is something to draw."""
     figures: dict[str, Figure] = {}
     if history is not None and plots.drawable(history):
-        figures["curves"] = plots.curves({title: history})
+        figures["curves"] = plots.curves({title: history}, monitor=monitor)
     if example_clips is not None and len(example_clips[0]):
         chosen, clips = example_clips
         shown = (

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from ar3d_keras.evaluation.metrics import (
     Evaluation,
+    format_interval,
     has_informative_top5,
     most_confused,
     per_class,
@@ -36,7 +37,10 @@ def build(
         explanation_caption: how to read the maps of the explanation.
     """
     names = evaluation.class_names
-    rows = [row | {"number": n} for n, row in enumerate(per_class(evaluation), start=1)]
+    rows = [
+        row | {"number": n, "interval": _recall_interval(row)}
+        for n, row in enumerate(per_class(evaluation), start=1)
+    ]
     return page.render(
         "report.html",
         title=title,
@@ -51,6 +55,12 @@ def build(
         # The best F1 first, classes without videos last.
         classes=sorted(rows, key=lambda row: (not row["videos"], -row["f1"])),
     )
+
+
+def _recall_interval(row: Mapping) -> str:
+    if row["recall_low"] is None:
+        return "–"
+    return format_interval((row["recall_low"], row["recall_high"]), percent=True)
 
 
 def _tiles(metrics: Mapping) -> list[tuple[str, str, str]]:

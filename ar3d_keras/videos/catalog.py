@@ -32,12 +32,16 @@ class Catalog:
         sizes: bytes of each video's file, -1 if there is none, as a pack remembers them; None: they
             are looked up. With them a pack has the fingerprint of the videos it was made from.
         ignored: (path, reason) of what was found but not taken.
+        source: the folder or file that was opened; None: unknown.
+        group_notes: sentences about the groups, see `grouping.group_videos`.
     """
 
     root: Path
     videos: tuple[Video, ...]
     sizes: tuple[int, ...] | None = None
     ignored: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
+    source: Path | None = field(default=None, compare=False, repr=False)
+    group_notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -70,7 +74,7 @@ class Catalog:
         return len(self.videos)
 
 
-def open_catalog(data: str | os.PathLike) -> Catalog:
+def open_catalog(data: str | os.PathLike, *, nested: bool = False) -> Catalog:
     """Reads the labelled videos of a folder or a CSV.
 
     Args:
@@ -78,6 +82,7 @@ def open_catalog(data: str | os.PathLike) -> Catalog:
             train, val and test (or validation, Train, ...) in it, each such a folder; a CSV file
             with the columns path, label and optionally group and split; or a folder with a
             labels.csv in it, which is the catalog then. (`dataset.open_data` takes packs too.)
+        nested: whether videos in folders below a class folder are taken too.
 
     Returns:
         A Catalog of at least two classes. Nothing is decoded: see `scan`.
@@ -104,7 +109,7 @@ def open_catalog(data: str | os.PathLike) -> Catalog:
         elif (data / LABELS).is_file():
             root, videos = data, list(read_label_csv(data / LABELS))
         else:
-            root, found = data, list(read_class_folders(data))
+            root, found = data, list(read_class_folders(data, nested=nested))
             videos = [item for item in found if isinstance(item, Video)]
             ignored = sorted(item for item in found if not isinstance(item, Video))
     except OSError as error:  # no permission, or neither a folder nor a plain file
@@ -123,6 +128,7 @@ def open_catalog(data: str | os.PathLike) -> Catalog:
         root.resolve(),
         tuple(sorted(videos, key=lambda video: video.path)),
         ignored=tuple(ignored),
+        source=data,
     )
     if len(catalog.class_names) < 2:
         raise UserError(

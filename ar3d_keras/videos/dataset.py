@@ -12,6 +12,7 @@ from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, first_names, open_catalog
 from ar3d_keras.videos.content import NearDuplicate, load_near_duplicates
 from ar3d_keras.videos.flow import check as check_flow
+from ar3d_keras.videos.grouping import PARENT, group_videos
 from ar3d_keras.videos.leak import find_copies, find_near_duplicates
 from ar3d_keras.videos.pack_index import AGAIN, is_pack
 from ar3d_keras.videos.packs import Pack, open_pack
@@ -63,7 +64,14 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """The fingerprint of the videos; a pack keeps it, so it is the same for both."""
-        return (self.pack or self.split).catalog.fingerprint
+        if not self.pack:
+            return self.split.catalog.fingerprint
+        groups = {video.path: video.group for video in self.split.catalog.videos}
+        videos = (
+            dataclasses.replace(video, group=groups.get(video.path, video.group))
+            for video in self.pack.catalog.videos
+        )
+        return dataclasses.replace(self.pack.catalog, videos=tuple(videos)).fingerprint
 
     def skipped(self, name: str) -> tuple[tuple[str, str], ...]:
         """(path, reason) of the videos of a split that cannot be decoded."""
@@ -89,13 +97,22 @@ class Dataset:
         return VideoSource(self.split.catalog.root, *rest)
 
 
-def open_data(data: str | os.PathLike) -> Catalog:
+def open_data(data: str | os.PathLike, group_by: str | None = None) -> Catalog:
     """Opens the labelled videos at `data`: a pack, or what `open_catalog` reads.
 
+    Args:
+        data: a pack, a folder or a CSV.
+        group_by: the rule of the groups, see `grouping.group_videos`. With `parent`, videos in
+            folders below a class folder are taken too. None: groups are what the data says.
+
     Raises:
-        UserError: there is nothing that can be used.
+        UserError: there is nothing that can be used, or the rule does not fit it.
     """
-    return open_pack(data).catalog if is_pack(Path(data)) else open_catalog(data)
+    if is_pack(Path(data)):
+        catalog = dataclasses.replace(open_pack(data).catalog, source=Path(data))
+    else:
+        catalog = open_catalog(data, nested=group_by == PARENT)
+    return catalog if group_by is None else group_videos(catalog, group_by)
 
 
 def clip_shape(config: DataConfig) -> ClipShape:

@@ -21,6 +21,10 @@ class Leak:
         val_near: videos of val with a near-duplicate in train; None: `ar3d check` has not compared
             the content of this data set.
         test_near: videos of test with a near-duplicate in train or val; None: as above.
+        pieces: videos without a group whose names look like pieces of a recording, see `pieces`.
+        recordings: how many recordings these names show.
+        torn_recordings: how many of them are in two splits.
+        group_command: the command that groups them; empty: there are none.
     """
 
     sizes: dict[str, int]
@@ -32,20 +36,28 @@ class Leak:
     test_copies: int = 0
     val_near: int | None = None
     test_near: int | None = None
+    pieces: int = 0
+    recordings: int = 0
+    torn_recordings: int = 0
+    group_command: str = ""
 
     @property
     def has_leakage(self) -> bool:
-        """Whether a group, or the bytes or the content of a video, are in two splits."""
+        """Whether a group, a video's bytes or content, or what looks like a recording is in two splits."""
         grouped = self.val_train or self.test_train_val
-        return bool(
-            grouped or self.val_copies or self.test_copies or self.val_near or self.test_near
-        )
+        alike = self.val_copies or self.test_copies or self.val_near or self.test_near
+        return bool(grouped or alike or self.torn_recordings)
 
     def sentences(self) -> list[str]:
         """The report; its first sentence is the verdict."""
         near = self.content_sentences()
         leaks = bool(self.val_near or self.test_near)
-        lines = [*self._group_leaks(), *self.copy_sentences(), *(near if leaks else [])]
+        lines = [
+            *self._group_leaks(),
+            *self.copy_sentences(),
+            *(near if leaks else []),
+            *self._piece_sentences(),
+        ]
         if not lines and self.ungrouped == sum(self.sizes.values()):
             lines = [
                 "Leak unknown: no video has a group, the source recording that it was cut from; "
@@ -79,6 +91,20 @@ class Leak:
                 "validation video, and validation chose the best epoch."
             ]
         return []
+
+    def _piece_sentences(self) -> list[str]:
+        if not self.pieces:
+            return []
+        torn = (
+            f"{self.torn_recordings} of these are in two splits"
+            if self.torn_recordings
+            else "none of these is in two splits"
+        )
+        return [
+            f"LEAKAGE IS UNKNOWN: {self.pieces} videos without a group look like pieces of "
+            f"{self.recordings} recordings, and {torn}. If they are, group them: "
+            f"`{self.group_command}`"
+        ]
 
     def copy_sentences(self) -> list[str]:
         """The part of the report about videos with the same bytes; empty if there are none."""
