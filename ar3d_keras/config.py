@@ -270,6 +270,8 @@ class RecipeConfig:
     """Start from the weights of this run (folder or name) or .keras file, layer by layer where name and shapes match; the head only if the classes are the same."""
     freeze: tuple[str, ...] = ()
     """Layers whose weights do not train: names, or patterns such as 'conv*'."""
+    reject_error: Annotated[float, Range(0, 1, exclude=(0, 1))] | None = None
+    """Reject uncertain predictions as "none of these", so that at most this share of the accepted val videos is wrong, e.g. 0.05. Default: accept all."""
 
     def validate(self) -> None:
         """Checks the values.

@@ -16,6 +16,7 @@ import numpy as np
 
 from ar3d_keras.atomic import replacing, write_csv, write_json, write_text
 from ar3d_keras.config import Monitor
+from ar3d_keras.evaluation.calibration import calibration_metrics
 from ar3d_keras.evaluation.metrics import (
     Evaluation,
     confusion_matrix,
@@ -23,7 +24,9 @@ from ar3d_keras.evaluation.metrics import (
     per_class,
     top_k,
 )
+from ar3d_keras.inference.calibration import Calibration
 from ar3d_keras.reports import drawing, examples, plots, report_page
+from ar3d_keras.reports.calibration import draw_reliability
 from ar3d_keras.reports.explanation_sheet import Explanations, draw_explanations
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ def write_report(
     has_leakage: bool = False,
     example_clips: tuple[np.ndarray, np.ndarray] | None = None,
     explanations: Explanations | None = None,
+    calibration: Calibration | None = None,
 ) -> dict:
     """Writes metrics.json, three CSV files, the pictures and report.html into `folder`.
 
@@ -58,16 +62,21 @@ def write_report(
         example_clips: (indices (n,) of videos, their clips (n, T, H, W, C) uint8); see
             `examples.choose_examples`.
         explanations: those of the predictions for these videos.
+        calibration: what was fitted on val; None: only the uncalibrated numbers are reported.
 
     Returns:
-        The content of metrics.json: `metrics(evaluation)`, `about`, leak, skipped_videos.
+        The content of metrics.json: `metrics(evaluation)`, `calibration_metrics(evaluation,
+        calibration)`, `about`, leak, skipped_videos.
 
     Raises:
         UserError: There is no video, or a probability is NaN or infinite; nothing is written.
         ValueError: An entry of `about` has the name of a metric.
     """
-    folder, evaluation = Path(folder), _writable(evaluation)
-    computed = metrics(evaluation) | {
+    folder = Path(folder)
+    # The thresholds have the names of the classes as they are.
+    computed = metrics(evaluation) | calibration_metrics(evaluation, calibration)
+    evaluation = _writable(evaluation)
+    computed |= {
         "leak": [_utf8(sentence) for sentence in leak or ()],
         "skipped_videos": [{"path": path, "reason": why} for path, why in evaluation.skipped],
     }
@@ -80,6 +89,7 @@ def write_report(
         raise ValueError(f"about may not hold {clash}: metrics have these names.")
     written = computed | about
     drawn = _draw(evaluation, title, history, monitor, example_clips, explanations)
+    drawn["reliability"] = draw_reliability(evaluation, calibration)
     pictures = {name: drawing.png_bytes(figure) for name, figure in drawn.items()}
     caption = explanations.caption if explanations else ""
     built = report_page.build(evaluation, computed, about, title, has_leakage, pictures, caption)

@@ -12,6 +12,7 @@ from ar3d_keras.evaluation.metrics import (
 from ar3d_keras.reports import page
 from ar3d_keras.reports.page import percent
 
+OPTIONAL_PICTURES = "curves", "examples", "explanation", "reliability"
 FEWEST_PAIRS, MOST_PAIRS = 10, 500  # rows of the table of confused classes
 
 
@@ -32,7 +33,7 @@ def build(
         about: where the numbers come from.
         title: the heading.
         has_leakage: whether the sentences of metrics["leak"] are a warning.
-        pictures: confusion and, where there are such, curves, examples and explanation, as PNG.
+        pictures: confusion and, where there are such, OPTIONAL_PICTURES, as PNG.
         explanation_caption: how to read the maps of the explanation.
     """
     names = evaluation.class_names
@@ -47,7 +48,7 @@ def build(
         metrics=metrics,
         about=about,
         has_leakage=has_leakage,
-        pictures={"curves": None, "examples": None, "explanation": None, **pictures},
+        pictures=dict.fromkeys(OPTIONAL_PICTURES) | dict(pictures),
         explanation_caption=explanation_caption,
         class_names=names,
         confused=most_confused(evaluation, min(MOST_PAIRS, max(FEWEST_PAIRS, len(names)))),

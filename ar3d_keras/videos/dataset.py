@@ -10,9 +10,10 @@ from ar3d_keras.config import AugmentConfig, DataConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, first_names, open_catalog
+from ar3d_keras.videos.content import NearDuplicate, load_near_duplicates
 from ar3d_keras.videos.flow import check as check_flow
 from ar3d_keras.videos.grouping import PARENT, group_videos
-from ar3d_keras.videos.leak import find_copies
+from ar3d_keras.videos.leak import find_copies, find_near_duplicates
 from ar3d_keras.videos.pack_index import AGAIN, is_pack
 from ar3d_keras.videos.packs import Pack, open_pack
 from ar3d_keras.videos.reader import decoding_threads
@@ -186,13 +187,31 @@ def _with_copies(split: Split, scanned: Scan, splits: Sequence[str], reporter: R
     """The split with its videos of equal bytes, which are logged."""
     videos = {name: split.videos(name) for name in splits}
     copies = find_copies(videos, scanned.hashes)
-    split = dataclasses.replace(split, copies=copies)
+    split = with_near_duplicates(dataclasses.replace(split, copies=copies))
     if copies:
         for line in split.leak.copy_sentences():
             reporter.log(line)
         pairs = [f"{path} = {first}" for path, first in copies]
         reporter.log(f"same bytes: {first_names(pairs)}")
+    for line in split.leak.content_sentences():
+        reporter.log(line)
     return split
+
+
+def with_near_duplicates(split: Split, pairs: Sequence[NearDuplicate] | None = None) -> Split:
+    """The split with the near-duplicates across its parts.
+
+    Args:
+        split: which videos.
+        pairs: those of its catalog; None: what `ar3d check` found in the same videos, if it did.
+    """
+    if pairs is None:
+        pairs = load_near_duplicates(split.catalog.fingerprint)
+    if pairs is None:
+        return split
+    videos = {name: split.videos(name) for name in SPLITS}
+    across = find_near_duplicates(videos, [(pair.one, pair.other) for pair in pairs])
+    return dataclasses.replace(split, near_duplicates=across)
 
 
 def _scan_pack(

@@ -63,6 +63,8 @@ class Split:
         notes: sentences that a reader of the result must know.
         copies: (path in val or test, path in an earlier split) of videos with the same bytes,
             see `leak.find_copies`.
+        near_duplicates: (path in val or test, path in an earlier split) of videos with the same
+            content, see `leak.find_near_duplicates`; None: `ar3d check` has not searched them.
     """
 
     catalog: Catalog
@@ -70,6 +72,9 @@ class Split:
     assigned: tuple[str | None, ...]
     notes: tuple[str, ...] = ()
     copies: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
+    near_duplicates: tuple[tuple[str, str], ...] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     def videos(self, name: str) -> tuple[Video, ...]:
         """The videos of "train", "val" or "test", in the catalog's order."""
@@ -96,6 +101,8 @@ class Split:
         copied = {path for path, _ in self.copies}
         pieces = find_pieces(video for name in SPLITS for video in self.videos(name))
         split_of = dict(zip((v.path for v in self.catalog.videos), self.assigned, strict=True))
+        searched = self.near_duplicates is not None
+        near = {path for path, _ in self.near_duplicates or ()}
         return Leak(
             sizes=self.sizes,
             ungrouped=sum(group is None for name in SPLITS for group in groups[name]),
@@ -111,6 +118,8 @@ class Split:
                 for videos in pieces.recordings.values()
             ),
             group_command=_group_command(self.catalog, pieces.rule) if pieces.rule else "",
+            val_near=sum(v.path in near for v in self.videos("val")) if searched else None,
+            test_near=sum(v.path in near for v in self.videos("test")) if searched else None,
         )
 
 

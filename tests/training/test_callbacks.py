@@ -55,7 +55,6 @@ def rows(file):
         return list(csv.DictReader(lines))
 
 
-@pytest.mark.multi_backend
 def test_curves_history_and_report_from_a_plain_fit(tmp_path):
     model = network()
     model.fit(
