@@ -173,7 +173,7 @@ def near_duplicates(catalog: Catalog, scanned: Scan, reporter: Reporter) -> list
     still = sum(not moves(descriptor) for descriptor in descriptors)
     if still:
         reporter.log(f"{still} videos have too little motion or are too short to be compared")
-    store_near_duplicates(catalog.fingerprint, result, len(paths) - still)
+    store_near_duplicates(catalog.content_fingerprint, result, len(paths) - still)
     return result
 
 

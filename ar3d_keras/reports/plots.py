@@ -244,11 +244,10 @@ def best_epoch(history: History, monitor: Monitor = "val_accuracy") -> float | N
         name: dict(zip(*_series(history, name), strict=True))
         for name in (monitor, "val_accuracy", "val_loss")
     }
-    missing = {"val_accuracy": -np.inf, "val_loss": np.inf}
+    # A tie is broken only where the other entry is known.
+    worst = {monitor: -np.inf, "val_accuracy": -np.inf, "val_loss": np.inf}
     ranks = [
-        rank(
-            {name: values.get(epoch, missing.get(name)) for name, values in others.items()}, monitor
-        )
+        rank({name: values.get(epoch, worst[name]) for name, values in others.items()}, monitor)
         for epoch in epochs
     ]
     return float(epochs[ranks.index(max(ranks))]) if ranks else None

@@ -70,7 +70,7 @@ def weigh(labels: np.ndarray, weights: np.ndarray, by_class: np.ndarray) -> np.n
     """
     decoded = np.count_nonzero(weights)
     of_labels = by_class[labels] if labels.ndim == 1 else labels @ by_class
-    return (weights * of_labels * (len(weights) / max(decoded, 1))).astype(np.float32)
+    return (weights * of_labels * (len(weights) / max(int(decoded), 1))).astype(np.float32)
 
 
 def rare_class_notes(split: Split) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Labelled videos: class folders, a CSV, or folders of frames -> Catalog."""
 
+import dataclasses
 import hashlib
 import os
 import re
@@ -61,6 +62,12 @@ class Catalog:
         for video, size in zip(self.videos, sizes, strict=True):
             digest.update(repr((video.path, video.label, video.group, size)).encode())
         return digest.hexdigest()[:16]
+
+    @cached_property
+    def content_fingerprint(self) -> str:
+        """The fingerprint without groups, which `group_by` may change: the same files."""
+        videos = tuple(dataclasses.replace(video, group=None) for video in self.videos)
+        return dataclasses.replace(self, videos=videos).fingerprint
 
     @cached_property
     def notes(self) -> tuple[str, ...]:

@@ -206,7 +206,7 @@ def with_near_duplicates(split: Split, pairs: Sequence[NearDuplicate] | None = N
         pairs: those of its catalog; None: what `ar3d check` found in the same videos, if it did.
     """
     if pairs is None:
-        pairs = load_near_duplicates(split.catalog.fingerprint)
+        pairs = load_near_duplicates(split.catalog.content_fingerprint)
     if pairs is None:
         return split
     videos = {name: split.videos(name) for name in SPLITS}

@@ -18,13 +18,13 @@ class Leak:
         test_train_val: videos of test with a training or validation video of the same group.
         val_copies: videos of val with the same bytes as a training video.
         test_copies: videos of test with the same bytes as a training or validation video.
-        val_near: videos of val with a near-duplicate in train; None: `ar3d check` has not compared
-            the content of this data set.
-        test_near: videos of test with a near-duplicate in train or val; None: as above.
         pieces: videos without a group whose names look like pieces of a recording, see `pieces`.
         recordings: how many recordings these names show.
         torn_recordings: how many of them are in two splits.
         group_command: the command that groups them; empty: there are none.
+        val_near: videos of val with a near-duplicate in train; None: `ar3d check` has not compared
+            the content of this data set.
+        test_near: videos of test with a near-duplicate in train or val; None: as above.
     """
 
     sizes: dict[str, int]
@@ -43,10 +43,11 @@ class Leak:
 
     @property
     def has_leakage(self) -> bool:
-        """Whether a group, a video's bytes or content, or what looks like a recording is in two splits."""
-        grouped = self.val_train or self.test_train_val
-        alike = self.val_copies or self.test_copies or self.val_near or self.test_near
-        return bool(grouped or alike or self.torn_recordings)
+        """Whether a group, the bytes or the content of a video, or a likely recording is in two splits."""
+        grouped = self.val_train or self.test_train_val or self.torn_recordings
+        return bool(
+            grouped or self.val_copies or self.test_copies or self.val_near or self.test_near
+        )
 
     def sentences(self) -> list[str]:
         """The report; its first sentence is the verdict."""

@@ -99,10 +99,10 @@ class Split:
             return sum(group is not None and group in known for group in groups[name])
 
         copied = {path for path, _ in self.copies}
-        searched = self.near_duplicates is not None
-        near = {path for path, _ in self.near_duplicates or ()}
         pieces = find_pieces(video for name in SPLITS for video in self.videos(name))
         split_of = dict(zip((v.path for v in self.catalog.videos), self.assigned, strict=True))
+        searched = self.near_duplicates is not None
+        near = {path for path, _ in self.near_duplicates or ()}
         return Leak(
             sizes=self.sizes,
             ungrouped=sum(group is None for name in SPLITS for group in groups[name]),
@@ -111,8 +111,6 @@ class Split:
             test_train_val=shared("test", "train", "val"),
             val_copies=sum(video.path in copied for video in self.videos("val")),
             test_copies=sum(video.path in copied for video in self.videos("test")),
-            val_near=sum(v.path in near for v in self.videos("val")) if searched else None,
-            test_near=sum(v.path in near for v in self.videos("test")) if searched else None,
             pieces=len(pieces),
             recordings=len(pieces.recordings),
             torn_recordings=sum(
@@ -120,6 +118,8 @@ class Split:
                 for videos in pieces.recordings.values()
             ),
             group_command=_group_command(self.catalog, pieces.rule) if pieces.rule else "",
+            val_near=sum(v.path in near for v in self.videos("val")) if searched else None,
+            test_near=sum(v.path in near for v in self.videos("test")) if searched else None,
         )
 
 

@@ -67,7 +67,7 @@ def test_leak_reports_quote_what_check_found(data):
     split = make_split(open_catalog(folder), "csv")
     assert with_near_duplicates(split).leak.test_near is None
     check(folder, reporter=Reporter())
-    assert len(load_near_duplicates(split.catalog.fingerprint)) == 1
+    assert len(load_near_duplicates(split.catalog.content_fingerprint)) == 1
     leak = with_near_duplicates(split).leak
     assert (leak.val_near, leak.test_near, leak.has_leakage) == (0, 1, True)
 
