@@ -21,9 +21,11 @@ Backbone = Literal[
 ]
 Flow = Literal["none", "dis", "farneback", "tvl1"]
 Scheme = Literal[
-    "csv", "group", "hmdb1", "hmdb2", "hmdb3", "kfold", "logo", "official1", "official2",
-    "official3", "paper", "random",
+    "column", "csv", "date", "group", "hmdb1", "hmdb2", "hmdb3", "kfold", "logo", "official1",
+    "official2", "official3", "paper", "random",
 ]  # fmt: skip
+Balance = Literal["none", "sampler", "loss"]
+Monitor = Literal["val_accuracy", "val_class_mean", "val_loss"]
 Preset = Literal["paper", "demo", "small-data"]
 
 DEMO = Path("data/demo")  # where the built-in data set is, and is made if it is missing
@@ -125,7 +127,11 @@ class DataConfig(AugmentConfig):
     data: Path | None = None
     """A folder of class folders; a folder of train, val and test with class folders inside; a CSV file (path,label[,group][,split][,start,end]); a folder with a labels.csv; or a pack. Default: the built-in demo set."""
     split_scheme: Scheme | None = None
-    """How train, val and test are made. `group`: no recording in two splits. `csv`: the CSV's split column. `kfold`, `logo`: cross-validation by group. `random`, `paper`: ignore groups, so they leak. Default: `csv` if the CSV has a split column, else `group`."""
+    """How train, val and test are made. `group`: no recording in two splits. `csv`: the CSV's split column. `kfold`, `logo`: cross-validation by group. `column`, `date`: by the column `split_by`; no value is in two splits, or train is earliest and test latest. `random`, `paper`: ignore groups, so they leak. Default: `csv` if the CSV has a split column, else `group`."""
+    group_by: str | None = None
+    """Which videos were cut from one recording: a regular expression that is searched in the path (its group named `group`, or the first one); `parent`, the folder above the video inside its class folder; or `column:NAME`, a column of the CSV."""
+    split_by: str | None = None
+    """The column of the CSV for the schemes column (its values are divided), logo (one value is left out in each fold) and date (ISO dates)."""
     segments: Literal["strict", "clip"] = "strict"
     """Segments (rows of a CSV with start and end) that end beyond their file or overlap a segment of another class. `strict`: refuse them. `clip`: a segment ends where its file ends or the next one starts."""
     background: str | None = None
@@ -181,6 +187,10 @@ class DataConfig(AugmentConfig):
             return
         if self.split_lists and not scheme.startswith(("official", "hmdb")):
             raise UserError("`split_lists` needs `split_scheme` official1..3 or hmdb1..3")
+        if self.split_by is not None and scheme not in ("column", "date", "logo"):
+            raise UserError("`split_by` needs `split_scheme` column, date or logo")
+        if scheme in ("column", "date") and not self.split_by:
+            raise UserError(f"`split_scheme` {scheme} needs `split_by`, the column to split by")
         if self.fold is not None and scheme not in ("kfold", "logo", "random"):
             raise UserError("`fold` needs `split_scheme` kfold, logo or random")
         if self.folds is not None and scheme not in ("kfold", "random"):
@@ -261,10 +271,14 @@ class RecipeConfig:
     """Clip the global gradient norm to this value; 0: no clipping."""
     label_smoothing: Annotated[float, Range(0, 1, exclude=(1,))] = 0.0
     """Label smoothing of the training loss; 0.1 is usual. The val and test loss is without it."""
+    balance: Balance = "none"
+    """For classes of unequal size. `sampler`: every class has equally many clips in each epoch. `loss`: the loss of a clip is weighted by the inverse frequency of its class."""
+    monitor: Monitor = "val_accuracy"
+    """What makes an epoch better, for `keep` best, early stopping and tuning. `val_class_mean`: the mean over classes of the share of right answers. Ties: val loss, or val accuracy for `val_loss`."""
     early_stop: Annotated[int, Range(0)] = 0
-    """Stop after this many epochs without a better val accuracy (ties: val loss); 0: never."""
+    """Stop after this many epochs without a better `monitor`; 0: never."""
     keep: Literal["best", "last"] = "best"
-    """The epoch whose weights are evaluated and exported. `best`: highest val accuracy (ties: lowest val loss). `last`: safer with few val videos, where the best epoch is mostly luck."""
+    """The epoch whose weights are evaluated and exported. `best`: best `monitor`, i.e. highest val accuracy (ties: lowest val loss). `last`: safer with few val videos, where the best epoch is mostly luck."""
     seed: Annotated[int, Range(0, 2**32, exclude=(2**32,))] = 0
     """Seed of weights, batch order, clip sampling, augmentation, dropout, and the splits group, kfold and random."""
     precision: Precision = "auto"
@@ -275,6 +289,8 @@ class RecipeConfig:
     """Start from the weights of this run (folder or name) or .keras file, layer by layer where name and shapes match; the head only if the classes are the same."""
     freeze: tuple[str, ...] = ()
     """Layers whose weights do not train: names, or patterns such as 'conv*'."""
+    reject_error: Annotated[float, Range(0, 1, exclude=(0, 1))] | None = None
+    """Reject uncertain predictions as "none of these", so that at most this share of the accepted val videos is wrong, e.g. 0.05. Default: accept all."""
 
     def validate(self) -> None:
         """Checks the values.

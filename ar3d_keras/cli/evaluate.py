@@ -2,6 +2,7 @@
 
 python evaluate.py --split val                  the latest run
 python evaluate.py --split test --run NAME --clips 10 --crops 3
+python evaluate.py --events --window-seconds 2 --stretches labels.csv    events in untrimmed videos
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Literal
 
 from ar3d_keras.cli.backend import start_backend
 from ar3d_keras.cli.options import check_run, command, parse
+from ar3d_keras.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,16 @@ class EvaluateOptions:
     """Clips per video, evenly spread; their probabilities are averaged."""
     crops: Literal[1, 3] = 1
     """Crops per clip: the center, or both ends of the longer side too."""
+    events: bool = False
+    """Score stretches of untrimmed videos (val and test) in place of a split of clips."""
+    stretches: Path | None = None
+    """Events: a CSV (path,label,start,end[,split]) of labeled stretches, in seconds. Default: the run's split.csv, if it has start and end."""
+    window_seconds: float | None = None
+    """Events: predict each window of this many seconds."""
+    hop_seconds: float | None = None
+    """Events: seconds from the start of one window to the start of the next. Default: WINDOW_SECONDS."""
+    background: str | None = None
+    """Events: the class that is no event."""
     workers: int | None = None
     """Decoding threads. Default: one per CPU core."""
 
@@ -39,8 +51,27 @@ OPTIONS = EvaluateOptions
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can correct."""
     options = parse(EvaluateOptions, arguments, verb="evaluate", text=__doc__)
+    _validate(options)
     check_run(options.run, options.runs_dir)
     start_backend()
+    if options.events:
+        from ar3d_keras.experiments.events import evaluate_events
+
+        assert options.window_seconds is not None, "_validate checks it"
+        evaluate_events(
+            options.run,
+            stretches=options.stretches,
+            window_seconds=options.window_seconds,
+            hop_seconds=options.hop_seconds,
+            background=options.background,
+            clips=options.clips,
+            crops=options.crops,
+            data=options.data,
+            workers=options.workers,
+            runs_dir=options.runs_dir,
+            command=command("evaluate", arguments),
+        )
+        return
     from ar3d_keras.experiments.evaluate import evaluate_split
 
     evaluate_split(
@@ -53,3 +84,21 @@ def main(arguments: Sequence[str]) -> None:
         runs_dir=options.runs_dir,
         command=command("evaluate", arguments),
     )
+
+
+def _validate(options: EvaluateOptions) -> None:
+    """Raises if the options of events contradict each other or are out of range."""
+    from ar3d_keras.inference.limits import check_options
+
+    if options.events:
+        if options.window_seconds is None:
+            raise UserError("`events` needs `window_seconds`: the length of a window")
+        check_options(
+            clips=options.clips,
+            window_seconds=options.window_seconds,
+            hop_seconds=options.hop_seconds,
+        )
+        return
+    for name in ("stretches", "window_seconds", "hop_seconds", "background"):
+        if getattr(options, name) is not None:
+            raise UserError(f"`{name}` needs `events`")

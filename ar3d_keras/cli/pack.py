@@ -44,6 +44,8 @@ class PackOptions:
     """As in train.py: `strict` refuses segments that end beyond their file or overlap one of another class, `clip` cuts them."""
     background: str | None = None
     """As in train.py: add a class of this name, drawn from the stretches that no segment covers."""
+    group_by: str | None = None
+    """As --group-by of train.py: the rule that finds the recording of each video; the pack keeps the groups."""
     workers: int | None = None
     """Decoding threads. Default: one per CPU core."""
     close: bool = False
@@ -59,8 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     _validate(options)
     from ar3d_keras.experiments.configure import default_preset
     from ar3d_keras.videos.background import with_background
-    from ar3d_keras.videos.catalog import open_catalog
-    from ar3d_keras.videos.dataset import clip_shape
+    from ar3d_keras.videos.dataset import clip_shape, open_data
     from ar3d_keras.videos.flow import check
     from ar3d_keras.videos.pack_index import PackSettings, is_pack
     from ar3d_keras.videos.packing import close_pack, make_pack
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str]) -> None:
     if is_pack(options.data):
         raise UserError(f"`data` {options.data} is a pack: give the videos that it was made from")
     clip = options.segments == "clip"
-    catalog = open_catalog(options.data, clip_segments=clip)
+    catalog = open_data(options.data, options.group_by, clip_segments=clip)
     for note in catalog.notes:
         console.log(note)
     if options.out.resolve() == catalog.root:

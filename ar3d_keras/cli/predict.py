@@ -27,6 +27,7 @@ from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 
 if TYPE_CHECKING:
+    from ar3d_keras.inference.bouts import BoutOptions
     from ar3d_keras.inference.classifier import Classifier
     from ar3d_keras.inference.predictor import Prediction
     from ar3d_keras.videos.camera import Camera
@@ -78,6 +79,14 @@ class PredictOptions:
     """Predict each window of this many seconds. Memory does not grow with the length of the video."""
     hop_seconds: float | None = None
     """Seconds from the start of one window to the start of the next. Default: WINDOW_SECONDS."""
+    smooth_seconds: float | None = None
+    """Timeline: average the probabilities of a window over this many seconds around it."""
+    min_seconds: float | None = None
+    """Timeline: a shorter stretch becomes a part of its longer neighbor."""
+    high_threshold: float | None = None
+    """Timeline: a stretch of a class needs a window of at least this probability; outside, "none of these"."""
+    low_threshold: float | None = None
+    """Timeline: the other windows of a stretch need at least this probability. Default: HIGH_THRESHOLD."""
     workers: int | None = None
     """Decoding threads. Default: one per core."""
     batch_size: int | None = None
@@ -151,6 +160,12 @@ def _validate(options: PredictOptions) -> None:
         hop_seconds=options.hop_seconds,
         live=options.camera is not None,
     )
+    _bouts(options).validate()
+    for name in ("smooth_seconds", "min_seconds", "high_threshold", "low_threshold"):
+        if getattr(options, name) is not None and (
+            options.window_seconds is None or options.camera is not None
+        ):
+            raise UserError(f"`{name}` needs `window_seconds` and files: it shapes their timeline")
     if options.format in TIMELINES and options.window_seconds is None:
         raise UserError(
             f"`format` {options.format} writes stretches of time: give `window_seconds` too"
@@ -158,6 +173,18 @@ def _validate(options: PredictOptions) -> None:
     overlay = options.overlay
     if overlay and overlay.suffix.lower() not in ("", *OVERLAYS) and not overlay.is_dir():
         raise UserError(f"`overlay` must end in .mp4 or .avi, or be a folder, not {overlay}")
+
+
+def _bouts(options: PredictOptions) -> "BoutOptions":
+    """How the windows become the stretches of a timeline."""
+    from ar3d_keras.inference.bouts import BoutOptions
+
+    return BoutOptions(
+        options.smooth_seconds or 0.0,
+        options.min_seconds or 0.0,
+        options.high_threshold,
+        options.low_threshold,
+    )
 
 
 def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
@@ -242,13 +269,13 @@ def _on_files(
     )
     if options.json or options.format == "json":
         settings = {"protocol": sampling, **windows}
-        _write(as_json(classifier, predictions, settings=settings))
+        _write(as_json(classifier, predictions, settings=settings, bouts=_bouts(options)))
     elif options.csv or options.format == "csv":
         _write(as_csv(predictions))
     elif options.format:
-        _write(as_labels(options.format, predictions, catalog.root))
+        _write(as_labels(options.format, predictions, catalog.root, _bouts(options)))
     else:
-        _log(predictions)
+        _log(predictions, _bouts(options))
     written = failed = 0
     for prediction, file in zip(predictions, overlays, strict=False):
         if prediction.failure:
@@ -284,7 +311,7 @@ def _write(document: bytes) -> None:
     sys.stdout.flush()
 
 
-def _log(predictions: "Sequence[Prediction]") -> None:
+def _log(predictions: "Sequence[Prediction]", bouts: "BoutOptions") -> None:
     """Prints each video with its likeliest classes and its timeline."""
     from ar3d_keras.inference.predictor import merged
 
@@ -295,18 +322,33 @@ def _log(predictions: "Sequence[Prediction]") -> None:
         out.log(prediction.path)
         for name, share in prediction.top():
             out.log(f"  {share:6.1%}  {_bar(share)}  {name}")
+        _log_calibrated(prediction, out)
         if prediction.segments:
             out.log("")
-        for start, end, name, share in merged(prediction):
+        for start, end, name, share in merged(prediction, bouts):
             out.log(f"  {_clock(start)} - {_clock(end)}  {share:6.1%}  {name}")
+
+
+def _log_calibrated(prediction: "Prediction", out: Console) -> None:
+    """Prints the calibrated probability of the likeliest class where a threshold is applied to it."""
+    from ar3d_keras.inference.calibration import NONE_OF_THESE
+
+    if prediction.accepted is None:
+        return
+    assert prediction.calibrated is not None and prediction.probabilities is not None
+    share = prediction.calibrated[prediction.probabilities.argmax()]
+    out.log(f"  {share:6.1%}  calibrated, for {prediction.top(1)[0][0]}")
+    if not prediction.accepted:
+        out.log(f"  -> {NONE_OF_THESE}: that is too uncertain")
 
 
 def _live(options: PredictOptions, camera: "Camera", classifier: "Classifier") -> None:
     """Prints a line for each window, until the stream ends or Ctrl-C."""
     from datetime import datetime
 
+    from ar3d_keras.inference.calibration import NONE_OF_THESE
     from ar3d_keras.inference.live import watch
-    from ar3d_keras.inference.predictor import likeliest
+    from ar3d_keras.inference.predictor import is_accepted, likeliest
 
     out = Console()
     Console(stderr=True).log(
@@ -324,6 +366,10 @@ def _live(options: PredictOptions, camera: "Camera", classifier: "Classifier") -
     )
     for prediction in predictions:
         [(name, share)] = likeliest(classifier.class_names, prediction.probabilities, 1)
+        accepted = is_accepted(
+            classifier.calibration, classifier.class_names, prediction.probabilities
+        )
+        name = f"{NONE_OF_THESE} ({name})" if accepted is False else name
         rate = f"{prediction.rate:5.1f} frames/s" if prediction.rate else " " * 14
         out.log(f"{datetime.now():%H:%M:%S}  {share:6.1%}  {_bar(share)}  {rate}  {name}")
     Console(stderr=True).log("the stream has ended")

@@ -202,6 +202,30 @@ def top1_interval(
     return bootstrap(sizes, rights), bootstrap_method(sizes, rights, groups)
 
 
+def recall_interval(correct: np.ndarray, groups: tuple[str | None, ...]) -> list[float] | None:
+    """Estimates the 95 % interval of the recall of one class.
+
+    Where groups are known, as `top1_interval`: whole groups are resampled. Where no video has a
+    group, Wilson's score interval (Wilson, JASA 1927), which holds for small counts.
+
+    Args:
+        correct: (videos of the class,) bool.
+        groups: (videos of the class,) names; a video with None is a group of its own.
+
+    Returns:
+        [low, high]; None where it cannot be estimated: no video, one group, or groups of one
+        accuracy.
+    """
+    if not len(correct):
+        return None
+    if any(group is not None for group in groups):
+        return top1_interval(correct, groups)[0]
+    from scipy import stats
+
+    found = stats.binomtest(int(correct.sum()), len(correct)).proportion_ci(0.95, "wilson")
+    return [float(found.low), float(found.high)]
+
+
 def exact_bound(trials: int) -> float:
     """The lower 95 % bound of Clopper and Pearson on a rate when all `trials` succeed.
 
@@ -294,10 +318,20 @@ def confusion_matrix(evaluation: Evaluation) -> np.ndarray:
 
 
 def per_class(evaluation: Evaluation) -> list[dict]:
-    """Returns one dict per class, in class order: class, videos, precision, recall, f1 (0..1).
+    """Returns one dict per class, in class order.
+
+    Keys: class, videos, precision, recall, f1 (0..1), recall_low and recall_high (the 95 % interval
+    of recall, see `recall_interval`, or None).
 
     A ratio without a denominator (a class that is never predicted, or has no video) is 0.
     """
+    correct, groups = evaluation.correct, np.array(evaluation.groups, dtype=object)
+
+    def interval(label: int) -> tuple[float | None, float | None]:
+        members = evaluation.labels == label
+        low_high = recall_interval(correct[members], tuple(groups[members]))
+        return (low_high[0], low_high[1]) if low_high else (None, None)
+
     from sklearn.metrics import precision_recall_fscore_support
 
     columns = precision_recall_fscore_support(
@@ -313,9 +347,10 @@ def per_class(evaluation: Evaluation) -> list[dict]:
             "precision": float(precision),
             "recall": float(recall),
             "f1": float(f1),
+            **dict(zip(("recall_low", "recall_high"), interval(label), strict=True)),
         }
-        for name, precision, recall, f1, videos in zip(
-            evaluation.class_names, *columns, strict=True
+        for label, (name, precision, recall, f1, videos) in enumerate(
+            zip(evaluation.class_names, *columns, strict=True)
         )
     ]
 

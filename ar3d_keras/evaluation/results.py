@@ -103,7 +103,8 @@ class Result:
         if len(self.runs) == 1:
             return scheme
         data = self.records[0]["config"]["data"]
-        return f"{data['split_scheme']}, all {len(self.runs)} folds"
+        by = f" by {data['split_by']}" if data.get("split_by") else ""
+        return f"{data['split_scheme']}{by}, all {len(self.runs)} folds"
 
     @property
     def protocol(self) -> str:

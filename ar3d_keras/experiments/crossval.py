@@ -20,6 +20,7 @@ from ar3d_keras.experiments.train import resume, train
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import Run, check_plain_name
 from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.column_splits import grouped_by_column
 from ar3d_keras.videos.folds import FOLD_SCHEMES, num_folds
 
 
@@ -52,7 +53,8 @@ def crossval(
             (suspects.csv and suspects.html).
         reporter: receives progress and log lines. Default: prints them.
         command: the command to record.
-        options: as for `train`; `split_scheme` is kfold (default), logo or random.
+        options: as for `train`; `split_scheme` is kfold (default), logo (default with
+            `split_by`) or random.
 
     Returns:
         The content of crossval.json: top1 of all videos, top1_mean over the folds, their
@@ -114,7 +116,8 @@ def _with_scheme(config: TrainConfig) -> TrainConfig:
         raise UserError(
             f"`split_scheme` {data.split_scheme} has no folds: use {', '.join(FOLD_SCHEMES)}"
         )
-    data = dataclasses.replace(data, split_scheme=data.split_scheme or "kfold")
+    scheme = data.split_scheme or ("logo" if data.split_by else "kfold")
+    data = dataclasses.replace(data, split_scheme=scheme)
     return without_fold(dataclasses.replace(config, data=data))
 
 
@@ -123,7 +126,7 @@ def _fold_configs(config: TrainConfig, catalog: Catalog) -> dict[str, TrainConfi
     config = setup.resolve(config, catalog)
     scheme = config.data.split_scheme
     assert scheme is not None, "the configuration is resolved"
-    folds = num_folds(catalog, scheme, config.data.folds)
+    folds = num_folds(grouped_by_column(catalog, config.data.split_by), scheme, config.data.folds)
     configs = {
         f"fold-{fold}": dataclasses.replace(
             config, data=dataclasses.replace(config.data, fold=fold)

@@ -146,9 +146,10 @@ def _leak(result: Result) -> list[str]:
 def _kept_epoch(run: Run) -> int | None:
     """The epoch whose network was evaluated; None where the history is missing."""
     history = columns(read_history(run.history))
-    if history and run.record()["config"]["recipe"].get("keep") == "last":
+    recipe = run.record()["config"]["recipe"]
+    if history and recipe.get("keep") == "last":
         return int(history["epoch"][-1])
-    best = plots.best_epoch(history)
+    best = plots.best_epoch(history, recipe.get("monitor", "val_accuracy"))
     return None if best is None else int(best)
 
 

@@ -11,10 +11,12 @@ import numpy as np
 from ar3d_keras.config import Range
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
+from ar3d_keras.evaluation.calibration import check_reject_error
 from ar3d_keras.evaluation.evaluator import evaluate
 from ar3d_keras.evaluation.metrics import Evaluation, format_interval, has_informative_top5
+from ar3d_keras.experiments.calibrate import calibrate_network, log_calibration
+from ar3d_keras.experiments.load import load_network
 from ar3d_keras.experiments.setup import open_split
-from ar3d_keras.models.loading import load_model
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports import examples
 from ar3d_keras.reports.explanation_sheet import Explanations
@@ -89,6 +91,60 @@ def evaluate_split(
     return metrics
 
 
+def calibrate_run(
+    run: str | os.PathLike[str] | RunFolder | None,
+    reject_error: float | None = None,
+    *,
+    data: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+    runs_dir: str | os.PathLike[str] = "runs",
+    reporter: Reporter | None = None,
+    command: str = "run.calibrate()",
+) -> dict[str, Any]:
+    """Fits the calibration of a finished run on val and writes its reports on val and test again.
+
+    Args:
+        run: as for `evaluate_split`, like the arguments that are not named here.
+        reject_error: the share of wrong predictions among the accepted val videos that is allowed,
+            between 0 and 1; None: accept everything.
+        data: likewise.
+        workers: likewise.
+        runs_dir: likewise.
+        reporter: likewise.
+        command: likewise.
+
+    Returns:
+        The content of metrics.json for test.
+
+    Raises:
+        UserError: there is no such run, it has no weights yet, its data is gone, or the error is out
+            of range or too small for the val split.
+    """
+    threads = decoding_threads(workers)
+    found = find_run(run, Path(runs_dir), needs=["split.csv", "checkpoints/best.keras"])
+    record, config = found.record(), found.config()
+    check_reject_error(reject_error, record["split"]["sizes"]["val"])
+    root = found.data_root(Path(data) if data is not None else None)
+    reporter = reporter or Console()
+    reporter.log_to(found.log_file)
+    videos = found.split(root, record["split"]["scheme"])
+    dataset = open_split(config, videos, reporter, splits=["val", "test"])
+    metrics: dict[str, Any] = {}
+    for split in ("val", "test"):
+        metrics = evaluate_run(
+            found,
+            dataset,
+            split,
+            workers=threads,
+            command=command,
+            reporter=reporter,
+            calibrate=split == "val",
+            reject_error=reject_error,
+        )
+    reporter.log(f"`ar3d export --run {found.folder}` writes a SavedModel with this calibration")
+    return metrics
+
+
 def evaluate_run(
     run: RunFolder,
     dataset: Dataset,
@@ -100,6 +156,8 @@ def evaluate_run(
     command: str,
     reporter: Reporter,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    calibrate: bool = False,
+    reject_error: float | None = None,
 ) -> dict[str, Any]:
     """Evaluates the network that a run kept, in float32, and writes its report.
 
@@ -113,6 +171,9 @@ def evaluate_run(
         command: for the record.
         reporter: shows progress and logs the result.
         callbacks: those with a method `on_report(split, metrics, folder)` receive the report.
+        calibrate: whether a calibration is fitted on this split, which should be val, and stored in
+            the run; else the report has that of the run.
+        reject_error: see `RecipeConfig`; only with `calibrate`.
 
     Returns:
         The content of metrics.json.
@@ -123,7 +184,7 @@ def evaluate_run(
     if fingerprint != trained_on:
         warnings.append(f"THE DATA CHANGED since training: {trained_on} then, {fingerprint} now.")
         reporter.log(warnings[-1])
-    network = load_model(run.best)
+    network = load_network(run)
     source = dataset.evaluation(split, clips=clips, crops=crops)
     with hardware.disable_tf32():
         evaluation = evaluate(
@@ -139,6 +200,8 @@ def evaluate_run(
         chosen = examples.choose_examples(evaluation)
         clips_shown = _clips(source, evaluation, chosen)
         explanations = _explanations(network, clips_shown, evaluation, chosen, reporter)
+    if calibrate:
+        calibrate_network(run, network, evaluation, reject_error, reporter)
     folder = run.evaluation(split, clips=clips, crops=crops)
     sampling = protocol(dataset.shape, clips=clips, crops=crops)
     metrics = write_report(
@@ -148,15 +211,18 @@ def evaluate_run(
         about=_about(run, record, dataset, split, sampling, network)
         | {"command": command, **hardware.environment_info()},
         history=columns(read_history(run.history)),
+        monitor=record["config"]["recipe"].get("monitor", "val_accuracy"),
         leak=warnings,
         has_leakage=record["split"]["has_leakage"] or fingerprint != trained_on,
         example_clips=(chosen, clips_shown),
         explanations=explanations,
+        calibration=network.calibration,
     )
     for callback in callbacks:
         if hasattr(callback, "on_report"):
             callback.on_report(split, metrics, folder)
     _log_metrics(split, metrics, reporter)
+    log_calibration(metrics, reporter)
     reporter.log(f"      {folder / 'report.html'}")
     return metrics
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.inference.calibration import read_calibration
 from ar3d_keras.inference.classifier import Classifier, describe
 from ar3d_keras.inference.predictor import Prediction, predict_videos
 from ar3d_keras.models.loading import load_model
@@ -52,6 +53,7 @@ def from_run(run: Run) -> Classifier:
         network.clip_shape,
         str(run.folder),
         config.recipe.batch_size,
+        network.calibration,
     )
 
 
@@ -70,7 +72,8 @@ def describe_run(run: Run) -> dict[str, Any]:
         "data": record["data"]["fingerprint"],
         **{name: record[name] for name in kept if name in record},
     }
-    return describe(record["class_names"], clip_shape(config.data), about)
+    calibration = read_calibration(record.get("calibration"), record["class_names"])
+    return describe(record["class_names"], clip_shape(config.data), about, calibration)
 
 
 def describe_file(file: Path) -> dict[str, Any]:
@@ -81,7 +84,7 @@ def describe_file(file: Path) -> dict[str, Any]:
     """
     classifier = load_model(file).as_classifier()
     about = {"network": classifier.origin, "file": file.name}
-    return describe(classifier.class_names, classifier.shape, about)
+    return describe(classifier.class_names, classifier.shape, about, classifier.calibration)
 
 
 def predict(

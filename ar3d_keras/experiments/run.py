@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import keras
 
-from ar3d_keras.experiments.evaluate import evaluate_split
+from ar3d_keras.experiments.evaluate import calibrate_run, evaluate_split
+from ar3d_keras.experiments.events import evaluate_events
 from ar3d_keras.experiments.export import export
 from ar3d_keras.experiments.load import load_network
 from ar3d_keras.progress import Reporter
@@ -57,6 +58,75 @@ class Run(RunFolder):
             workers=workers,
             reporter=reporter,
             command=f"run.evaluate({split!r}, clips={clips}, crops={crops})",
+        )
+
+    def evaluate_events(
+        self,
+        stretches: str | os.PathLike[str] | None = None,
+        *,
+        window_seconds: float,
+        hop_seconds: float | None = None,
+        background: str | None = None,
+        workers: int | None = None,
+        reporter: Reporter | None = None,
+    ) -> dict[str, Any]:
+        """Scores the stretches that the network finds in untrimmed videos of val and test.
+
+        Args:
+            stretches: a CSV (path,label,start,end[,split]); None: the run's split.csv.
+            window_seconds: the length of a window.
+            hop_seconds: from the start of one window to the next; None: `window_seconds`.
+            background: a class that is no event.
+            workers: decoding threads; None: one per core.
+            reporter: shows progress; None: prints it.
+
+        Returns:
+            The content of events.json; see `experiments.events.evaluate_events`.
+
+        Raises:
+            UserError: the run has no weights yet, or a row of the CSV is wrong.
+        """
+        return evaluate_events(
+            self.folder,
+            stretches=stretches,
+            window_seconds=window_seconds,
+            hop_seconds=hop_seconds,
+            background=background,
+            workers=workers,
+            reporter=reporter,
+            command=f"run.evaluate_events({str(stretches)!r}, window_seconds={window_seconds})",
+        )
+
+    def calibrate(
+        self,
+        reject_error: float | None = None,
+        *,
+        data: str | os.PathLike[str] | None = None,
+        workers: int | None = None,
+        reporter: Reporter | None = None,
+    ) -> dict[str, Any]:
+        """Fits a temperature on val and, if wanted, thresholds; writes the reports again.
+
+        Args:
+            reject_error: the share of wrong predictions among the accepted val videos that is
+                allowed, between 0 and 1; None: accept everything.
+            data: where the videos are now, if they were moved.
+            workers: decoding threads; None: one per core.
+            reporter: shows progress; None: prints it.
+
+        Returns:
+            The content of metrics.json for test, with `calibrated` and `rejection`.
+
+        Raises:
+            UserError: as `evaluate`, or the error is out of range or too small for the val split.
+        """
+        return calibrate_run(
+            self.folder,
+            reject_error,
+            data=data,
+            workers=workers,
+            reporter=reporter,
+            command=f"run.calibrate({reject_error})",
         )
 
     def model(self) -> keras.Model:

@@ -1,11 +1,13 @@
 """The steps that every experiment begins with: open the data, resolve, split, scan."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from ar3d_keras.config import DEMO, TrainConfig
 from ar3d_keras.models import network
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.background import with_background
+from ar3d_keras.videos.balance import rare_class_notes
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.dataset import Dataset, clip_shape, open_data, open_dataset
 from ar3d_keras.videos.demo import make_demo_set
@@ -21,13 +23,13 @@ def open_catalog(config: TrainConfig, reporter: Reporter) -> Catalog:
         reporter: shows the progress of making the demo set, and of finding the background.
 
     Raises:
-        UserError: there is nothing that can be used.
+        UserError: there is nothing that can be used, or the rule of the groups does not fit.
     """
     data, place = config.data, config.data.data
     if place is None or place == DEMO:
         place = make_demo_set(DEMO, reporter)
     clip = data.segments == "clip"
-    catalog = open_data(place, clip_segments=clip)
+    catalog = open_data(place, data.group_by, clip_segments=clip)
     if data.background is None:
         return catalog
     return with_background(
@@ -55,14 +57,16 @@ def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
     """
     data = config.data
     assert data.split_scheme is not None, "the configuration is resolved"
-    return make_split(
+    split = make_split(
         catalog,
         data.split_scheme,
         seed=config.recipe.seed,
         lists=data.split_lists,
         fold=data.fold,
         folds=data.folds,
+        by=data.split_by,
     )
+    return dataclasses.replace(split, notes=(*split.notes, *rare_class_notes(split)))
 
 
 def log_split(split: Split, reporter: Reporter) -> None:

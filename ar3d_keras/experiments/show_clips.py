@@ -20,7 +20,7 @@ from ar3d_keras.videos.dataset import Dataset
 from ar3d_keras.videos.mixing import Mix, Mixing
 from ar3d_keras.videos.pipeline import ClipBatches
 from ar3d_keras.videos.reader import decoding_threads
-from ar3d_keras.videos.sampling import ClipSpec, epoch_order
+from ar3d_keras.videos.sampling import ClipSpec
 
 
 def show_clips(
@@ -77,9 +77,10 @@ def _rows(config: TrainConfig, dataset: Dataset, count: int, epoch: int) -> list
         seed=seed,
         workers=decoding_threads(data.workers),
         mixing=mixing,
+        balance=config.recipe.balance,
     )
     batches.epoch = epoch
-    order = epoch_order(len(source), seed=seed, epoch=epoch)
+    order = batches.order(epoch)
     rows: list[Row] = []
     for step in range(len(batches)):
         clips, labels, _ = batches[step]
@@ -89,10 +90,12 @@ def _rows(config: TrainConfig, dataset: Dataset, count: int, epoch: int) -> list
         for place, index in enumerate(indices):
             text = _describe_spec(source.clip_spec(int(index), epoch), size)
             if mix:
-                partner = source.videos[indices[mix.partners[place]]].key
+                partner = source.videos[source.video_of(indices[mix.partners[place]])].key
                 text += f" · {_describe_mix(mix)} {partner}"
             label = _label(labels[place], class_labels(dataset.class_names))
-            rows.append(Row(clips[place, ..., :3], label, source.videos[index].key, text))
+            rows.append(
+                Row(clips[place, ..., :3], label, source.videos[source.video_of(index)].key, text)
+            )
             if len(rows) == count:
                 return rows
     return rows

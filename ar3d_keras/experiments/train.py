@@ -12,6 +12,7 @@ import keras
 from ar3d_keras.config import Preset, TrainConfig, to_json
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
+from ar3d_keras.evaluation.calibration import check_reject_error
 from ar3d_keras.experiments import setup
 from ar3d_keras.experiments.configure import configure
 from ar3d_keras.experiments.evaluate import evaluate_run
@@ -85,6 +86,7 @@ def train(
     facts = _check_network(configured, catalog.class_names, precision, folder, reporter)
     check_disk_space(folder, facts["parameters"])
     split = setup.split_videos(configured, catalog)
+    check_reject_error(configured.recipe.reject_error, split.sizes["val"])
     setup.log_split(split, reporter)
     dataset = setup.open_split(configured, split, reporter)
     network_name = configured.model.full_name
@@ -168,6 +170,7 @@ def resume(
     _check_same_conditions(record, dataset, hardware.resolve_precision(recipe.precision))
     portable = dataclasses.replace(config, data=dataclasses.replace(config.data, workers=None))
     record["config"], record["data"]["root"] = to_json(portable), str(root)
+    record.pop("calibration", None)  # of the epochs before
     found.write_record(record)
     observers = _observers(found, reporter, tensorboard=tensorboard, profile=profile)
     _complete(found, config, dataset, [*callbacks, *observers], command, reporter)
@@ -239,6 +242,8 @@ def _complete(
                 command=command,
                 reporter=reporter,
                 callbacks=callbacks,
+                calibrate=split == "val",
+                reject_error=config.recipe.reject_error,
             )
         if run.record().get("export", True):
             try:

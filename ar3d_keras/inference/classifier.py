@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.inference.calibration import Calibration, read_calibration
 from ar3d_keras.videos.sampling import ClipShape, protocol
 
 # In a version folder of a SavedModel. TensorFlow Serving ignores this file.
@@ -28,6 +29,7 @@ class Classifier:
         origin: the run or the SavedModel that the network comes from, for the record.
         batch_size: clips a step. The default is that of evaluation; with another batch size the
             probabilities of a clip differ in the seventh digit.
+        calibration: fitted on val; None if there is none.
     """
 
     network: Any
@@ -35,10 +37,14 @@ class Classifier:
     shape: ClipShape
     origin: str
     batch_size: int = 8
+    calibration: Calibration | None = None
 
 
 def describe(
-    class_names: Sequence[str], clip_shape: ClipShape, about: Mapping[str, Any] | None = None
+    class_names: Sequence[str],
+    clip_shape: ClipShape,
+    about: Mapping[str, Any] | None = None,
+    calibration: Calibration | None = None,
 ) -> dict[str, Any]:
     """Returns the content of preprocessor.json.
 
@@ -46,21 +52,25 @@ def describe(
         class_names: one for each output of the network.
         clip_shape: how a clip is cut out of a video.
         about: where the network comes from; anything that JSON can hold.
+        calibration: fitted on val; None if there is none.
 
     Returns:
         {"class_names": [...], "clip_shape": {the fields of ClipShape}, "protocol": "...",
-        "about": {...}}.
+        "about": {...}}, and "calibration" if there is one.
     """
-    return {
+    description = {
         "class_names": list(class_names),
         "clip_shape": asdict(clip_shape),
         "protocol": protocol(clip_shape, clips=1, crops=1),
         "about": dict(about or {}),
     }
+    if calibration is not None:
+        description["calibration"] = calibration.as_json()
+    return description
 
 
-def read_description(version: Path) -> tuple[tuple[str, ...], ClipShape]:
-    """Reads the class names and the clip geometry of a SavedModel.
+def read_description(version: Path) -> tuple[tuple[str, ...], ClipShape, Calibration | None]:
+    """Reads the class names, the clip geometry and the calibration of a SavedModel.
 
     Args:
         version: the folder of a version.
@@ -77,7 +87,7 @@ def read_description(version: Path) -> tuple[tuple[str, ...], ClipShape]:
         class_names, shape = tuple(content["class_names"]), ClipShape(**content["clip_shape"])
         if not class_names:
             raise ValueError("it names no classes")
-        return class_names, shape
+        return class_names, shape, read_calibration(content.get("calibration"), class_names)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(

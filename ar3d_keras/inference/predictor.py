@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.inference.bouts import NOTHING, Bout, BoutOptions, find_bouts
+from ar3d_keras.inference.calibration import NONE_OF_THESE, Calibration
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.forward import check_finite, predict_clips
 from ar3d_keras.inference.limits import check_options
-from ar3d_keras.inference.timeline import ROUNDING, SegmentPrediction, timeline
+from ar3d_keras.inference.timeline import SegmentPrediction, timeline
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.flow import check as check_flow
@@ -31,6 +34,7 @@ class Prediction:
             windows; None after a failure.
         segments: with `window_seconds` the prediction for each window, in order; else empty.
         failure: the reason why the video could not be predicted, else None.
+        calibration: that of the network; None if there is none.
     """
 
     path: str
@@ -38,6 +42,21 @@ class Prediction:
     probabilities: np.ndarray | None
     segments: tuple[SegmentPrediction, ...] = ()
     failure: str | None = None
+    calibration: Calibration | None = None
+
+    @property
+    def calibrated(self) -> np.ndarray | None:
+        """float32 (classes,): the calibrated probabilities; None without, or after a failure."""
+        if self.calibration is None or self.probabilities is None:
+            return None
+        return self.calibration.calibrate(self.probabilities)
+
+    @property
+    def accepted(self) -> bool | None:
+        """Whether the likeliest class is certain enough; None without thresholds for it."""
+        if self.probabilities is None:
+            return None
+        return is_accepted(self.calibration, self.class_names, self.probabilities)
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """Returns the likeliest classes and their probabilities, best first; [] after a failure."""
@@ -57,31 +76,67 @@ def likeliest(
     return [(class_names[place], float(probabilities[place])) for place in best]
 
 
-def merged(prediction: Prediction) -> list[tuple[float, float, str, float]]:
-    """Returns the timeline of a video: adjoining windows of the same likeliest class are merged.
+def is_accepted(
+    calibration: Calibration | None, class_names: Sequence[str], probabilities: np.ndarray
+) -> bool | None:
+    """Whether a prediction is accepted; None if the network has no thresholds.
+
+    Args:
+        calibration: that of the network.
+        class_names: one for each probability.
+        probabilities: (classes,), not calibrated.
+    """
+    if calibration is None or calibration.thresholds is None:
+        return None
+    return bool(calibration.accept(probabilities, class_names))
+
+
+def bouts_of(prediction: Prediction, options: BoutOptions | None = None) -> list[Bout]:
+    """The stretches of a video that was predicted window by window; [] for other videos.
+
+    Windows that the network's calibration rejects have no class.
+
+    Args:
+        prediction: of the video.
+        options: smoothing, hysteresis and minimum length; None: windows of one class are joined.
+    """
+    if not prediction.segments:
+        return []
+    calibration = prediction.calibration
+    accept = None
+    if calibration is not None and calibration.thresholds is not None:
+        accept = partial(calibration.accept, class_names=prediction.class_names)
+    return find_bouts(
+        np.array([(segment.start, segment.end) for segment in prediction.segments]),
+        np.stack([segment.probabilities for segment in prediction.segments]),
+        options,
+        accept,
+    )
+
+
+def merged(
+    prediction: Prediction, options: BoutOptions | None = None
+) -> list[tuple[float, float, str, float]]:
+    """Returns the timeline of a video: adjoining windows of the same class are merged.
 
     Windows with time between them, such as a pause of the recording, are not merged.
 
+    Args:
+        prediction: of the video.
+        options: see `bouts_of`.
+
     Returns:
-        For each stretch: start and end in seconds, the class, and its mean probability.
+        For each stretch: start and end in seconds, the class or "none of these", and its mean
+        probability.
     """
-    stretches: list[tuple[int, list[SegmentPrediction]]] = []
-    for segment in prediction.segments:
-        best = int(segment.probabilities.argmax())
-        if stretches:
-            previous, segments = stretches[-1]
-            if best == previous and segment.start <= segments[-1].end + ROUNDING:
-                segments.append(segment)
-                continue
-        stretches.append((best, [segment]))
     return [
         (
-            segments[0].start,
-            segments[-1].end,
-            prediction.class_names[best],
-            float(np.mean([segment.probabilities[best] for segment in segments])),
+            bout.start,
+            bout.end,
+            NONE_OF_THESE if bout.place == NOTHING else prediction.class_names[bout.place],
+            bout.probability,
         )
-        for best, segments in stretches
+        for bout in bouts_of(prediction, options)
     ]
 
 
@@ -217,7 +272,12 @@ def _whole(
     return [
         Prediction(video.key, classifier.class_names, None, failure=failures[video.key])
         if video.key in failures
-        else Prediction(video.key, classifier.class_names, outputs[video.key])
+        else Prediction(
+            video.key,
+            classifier.class_names,
+            outputs[video.key],
+            calibration=classifier.calibration,
+        )
         for video in catalog.videos
     ]
 
@@ -265,7 +325,13 @@ def _windows(
             prediction = Prediction(video.path, classifier.class_names, None, failure=str(error))
         else:
             mean = np.mean([segment.probabilities for segment in segments], axis=0)
-            prediction = Prediction(video.path, classifier.class_names, mean, segments)
+            prediction = Prediction(
+                video.path,
+                classifier.class_names,
+                mean,
+                segments,
+                calibration=classifier.calibration,
+            )
             _log_damage(video.path, damage_of(path), reporter)
         predictions.append(prediction)
     return predictions

@@ -44,7 +44,7 @@ def from_saved_model(folder: Path) -> Classifier:
         UserError: the folder holds no SavedModel of `ar3d export`, or TensorFlow is not installed.
     """
     version = find_version(folder)
-    class_names, shape = read_description(version)
+    class_names, shape, calibration = read_description(version)
     try:
         import tensorflow as tf
     except ImportError:
@@ -58,7 +58,8 @@ def from_saved_model(folder: Path) -> Classifier:
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{version} cannot be loaded ({reason}): export the run again") from None
-    return Classifier(SavedModelNetwork(loaded), class_names, shape, str(version))
+    network = SavedModelNetwork(loaded)
+    return Classifier(network, class_names, shape, str(version), calibration=calibration)
 
 
 def find_version(folder: Path) -> Path:

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.inference.bouts import ROUNDING
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.forward import predict_batches
 from ar3d_keras.progress import Reporter
@@ -22,8 +23,6 @@ from ar3d_keras.videos.sampling import ClipShape, ClipSpec, frames_at, uniform_c
 Frame = TypeVar("Frame")
 Item = TypeVar("Item")
 
-# Containers round the time of a frame to a millisecond.
-ROUNDING = 0.0005  # seconds
 LARGEST = 4e9  # bytes of the frames of a window; 40 minutes of 128x171 at 25 a second
 
 

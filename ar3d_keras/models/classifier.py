@@ -13,6 +13,7 @@ import typeguard
 from keras import layers
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.inference.calibration import Calibration, read_calibration
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.predictor import Prediction, predict_videos
 from ar3d_keras.progress import Reporter
@@ -22,7 +23,7 @@ from ar3d_keras.videos.unlabelled import find_videos
 Sizes3D = int | tuple[int, int, int]
 
 # Keyword arguments of every network, besides its options.
-COMMON = ("name", "dtype", "trainable", "class_names", "clip_shape")
+COMMON = ("name", "dtype", "trainable", "class_names", "clip_shape", "calibration")
 # Options of .keras files that version 0.1 wrote, and their names today.
 RENAMED = {
     "classes": "num_classes",
@@ -59,10 +60,12 @@ class VideoClassifier(keras.Model):
         class_names: the names of the classes, in the order of the outputs; None if unknown.
         clip_shape: how a video becomes a clip: a ClipShape or a mapping of its fields; None if
             unknown.
+        calibration: fitted on val: a Calibration or a mapping of its attributes; None if there is
+            none.
         **kwargs: `name` and `trainable`, for keras.Model.
 
     Raises:
-        UserError: `class_names` or `clip_shape` does not fit the network.
+        UserError: `class_names`, `clip_shape` or `calibration` does not fit the network.
     """
 
     needs_flow: ClassVar[bool] = False
@@ -77,12 +80,14 @@ class VideoClassifier(keras.Model):
         *,
         class_names: Sequence[str] | None = None,
         clip_shape: ClipShape | Mapping[str, Any] | None = None,
+        calibration: Calibration | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ):
         super().__init__(clip, output, **kwargs)
         self.sizes = dict(sizes)
         self.class_names = class_names
         self.clip_shape = clip_shape
+        self.calibration = calibration
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -112,6 +117,21 @@ class VideoClassifier(keras.Model):
             shape = _checked_shape(shape, self.sizes, self.needs_flow)
         self._clip_shape = shape
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """The temperature and thresholds that were fitted on val; None if there are none.
+
+        The network's output does not depend on it.
+
+        Raises:
+            UserError: when set: it is damaged, or its thresholds are those of other classes.
+        """
+        return self._calibration
+
+    @calibration.setter
+    def calibration(self, calibration: Calibration | Mapping[str, Any] | None) -> None:
+        self._calibration = read_calibration(calibration, self.class_names)
+
     def as_classifier(self) -> Classifier:
         """This network in float32 with its class names and clip geometry, ready to predict videos.
 
@@ -123,7 +143,13 @@ class VideoClassifier(keras.Model):
             raise UserError(
                 f"the network {self.name!r} has no `{missing}`: load it from a run, or set it"
             )
-        return Classifier(self._in_float32(), self.class_names, self.clip_shape, self.name)
+        return Classifier(
+            self._in_float32(),
+            self.class_names,
+            self.clip_shape,
+            self.name,
+            calibration=self.calibration,
+        )
 
     def predict_videos(
         self,
@@ -190,6 +216,8 @@ class VideoClassifier(keras.Model):
             config["class_names"] = list(self.class_names)
         if self.clip_shape is not None:
             config["clip_shape"] = dataclasses.asdict(self.clip_shape)
+        if self.calibration is not None:
+            config["calibration"] = self.calibration.as_json()
         return config
 
     @classmethod

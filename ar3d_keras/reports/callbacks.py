@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from ar3d_keras.config import Monitor
 from ar3d_keras.evaluation.evaluator import evaluate_batches
 from ar3d_keras.evaluation.metrics import has_informative_top5
 from ar3d_keras.reports import drawing, plots, report
@@ -27,17 +28,24 @@ class CurvesPlot(keras.callbacks.Callback):
         file: the PNG, written atomically.
         name: the title of the figure; empty: the model's name.
         rows: rows of earlier epochs, where a run is resumed.
+        monitor: the entry of the logs that ranks the epochs.
     """
 
     def __init__(
-        self, file: str | Path, name: str = "", rows: Sequence[dict[str, float]] = ()
+        self,
+        file: str | Path,
+        name: str = "",
+        rows: Sequence[dict[str, float]] = (),
+        monitor: Monitor = "val_accuracy",
     ) -> None:
         super().__init__()
         self.file, self.name, self.rows = Path(file), name, list(rows)
+        self.monitor = monitor
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.rows.append({"epoch": epoch + 1, **(logs or {})})
-        drawing.save(plots.curves({self.name or self.model.name: columns(self.rows)}), self.file)
+        history = {self.name or self.model.name: columns(self.rows)}
+        drawing.save(plots.curves(history, monitor=self.monitor), self.file)
 
 
 class ConfusionMatrixReport(keras.callbacks.Callback):

@@ -45,6 +45,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "duration": duration,
         "base64": lambda png: base64.b64encode(png).decode(),
         "font_legend": fonts.legend,
         "interval": _interval,
@@ -70,6 +71,16 @@ def _visible(value: object) -> object:
 def percent(fraction: float) -> str:
     """A fraction as a percentage with one decimal."""
     return f"{100 * fraction:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people write them: "3.2 s", "4:05 min", "2:10 h"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02d} min"
+    return f"{minutes // 60}:{minutes % 60:02d} h"
 
 
 def points(fraction: float) -> str:

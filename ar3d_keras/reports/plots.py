@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ar3d_keras.config import Monitor
+from ar3d_keras.evaluation.monitor import rank
 from ar3d_keras.reports import drawing, fonts
 from ar3d_keras.reports.drawing import INK, PALE
 
@@ -29,19 +31,25 @@ BANDS = 16  # images that a large one is drawn as
 MANY = 8  # trainings up to which each has curves of its own
 
 
-def curves(histories: Mapping[str, History], *, mark_best: bool = True) -> Figure:
+def curves(
+    histories: Mapping[str, History],
+    *,
+    mark_best: bool = True,
+    monitor: Monitor = "val_accuracy",
+) -> Figure:
     """Draws the paper's Figure 3: accuracy and loss over the epochs of one or more trainings.
 
     For one training, rows are train, val and test (those that were measured) and columns accuracy
     and loss. For several, each has a column, and rows are the accuracies, then the losses. More
     than MANY share the panels of one: a line per training, and their mean. A quantity has the same
     scale everywhere, so that trainings can be compared by eye; the dashed line is the epoch with
-    the best val accuracy.
+    the best val accuracy, or what `monitor` says.
 
     Args:
         histories: name -> {"epoch", "accuracy", "loss", "val_accuracy", ...: one number per
             epoch}. Missing, None and NaN values are left out.
         mark_best: whether to draw the dashed line; a mean of trainings has no best epoch.
+        monitor: what makes an epoch the best.
 
     Raises:
         ValueError: There is nothing to draw.
@@ -59,7 +67,7 @@ def curves(histories: Mapping[str, History], *, mark_best: bool = True) -> Figur
     figure = drawing.new_figure(width, 0.7 + height * down, layout=drawing.constrained())
     grid = figure.subplots(down, columns, squeeze=False, sharex="col")
     for m, (name, history) in enumerate(histories.items()):
-        best = best_epoch(history) if mark_best else None
+        best = best_epoch(history, monitor) if mark_best else None
         for c, (quantity, (row, prefix, colour)) in enumerate(cells):
             across, r = divmod(c, down) if single else (m, c)
             axes = grid[r, across]
@@ -229,11 +237,19 @@ def _measured(history: History, prefix: str) -> bool:
     return any(len(_series(history, prefix + quantity)[0]) for quantity in QUANTITIES)
 
 
-def best_epoch(history: History) -> float | None:
-    """The epoch with the best val accuracy; between equal ones, the one with the lower val loss."""
-    epochs, values = _series(history, "val_accuracy")
-    losses = dict(zip(*_series(history, "val_loss"), strict=True))
-    ranks = [(v, -losses.get(e, np.inf)) for e, v in zip(epochs, values, strict=True)]
+def best_epoch(history: History, monitor: Monitor = "val_accuracy") -> float | None:
+    """The epoch that a run keeps; None if no epoch was evaluated. See `evaluation.monitor`."""
+    epochs, _ = _series(history, monitor)
+    others = {
+        name: dict(zip(*_series(history, name), strict=True))
+        for name in (monitor, "val_accuracy", "val_loss")
+    }
+    # A tie is broken only where the other entry is known.
+    worst = {monitor: -np.inf, "val_accuracy": -np.inf, "val_loss": np.inf}
+    ranks = [
+        rank({name: values.get(epoch, worst[name]) for name, values in others.items()}, monitor)
+        for epoch in epochs
+    ]
     return float(epochs[ranks.index(max(ranks))]) if ranks else None
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ar3d_keras.atomic import replacing, write_csv, write_json, write_text
+from ar3d_keras.config import Monitor
+from ar3d_keras.evaluation.calibration import calibration_metrics
 from ar3d_keras.evaluation.metrics import (
     Evaluation,
     confusion_matrix,
@@ -22,7 +24,9 @@ from ar3d_keras.evaluation.metrics import (
     per_class,
     top_k,
 )
+from ar3d_keras.inference.calibration import Calibration
 from ar3d_keras.reports import drawing, examples, plots, report_page
+from ar3d_keras.reports.calibration import draw_reliability
 from ar3d_keras.reports.explanation_sheet import Explanations, draw_explanations
 
 if TYPE_CHECKING:
@@ -36,10 +40,12 @@ def write_report(
     about: Mapping[str, object],
     title: str,
     history: plots.History | None = None,
+    monitor: Monitor = "val_accuracy",
     leak: Sequence[str] | None = None,
     has_leakage: bool = False,
     example_clips: tuple[np.ndarray, np.ndarray] | None = None,
     explanations: Explanations | None = None,
+    calibration: Calibration | None = None,
 ) -> dict:
     """Writes metrics.json, three CSV files, the pictures and report.html into `folder`.
 
@@ -50,21 +56,27 @@ def write_report(
             precision, seed, run, command, ...); goes into metrics.json and the page.
         title: the page's heading.
         history: the run's learning curves; see `plots.curves`.
+        monitor: what makes an epoch the best in them.
         leak: sentences on source recordings that are in two splits, the headline first.
         has_leakage: whether these sentences are a warning.
         example_clips: (indices (n,) of videos, their clips (n, T, H, W, C) uint8); see
             `examples.choose_examples`.
         explanations: those of the predictions for these videos.
+        calibration: what was fitted on val; None: only the uncalibrated numbers are reported.
 
     Returns:
-        The content of metrics.json: `metrics(evaluation)`, `about`, leak, skipped_videos.
+        The content of metrics.json: `metrics(evaluation)`, `calibration_metrics(evaluation,
+        calibration)`, `about`, leak, skipped_videos.
 
     Raises:
         UserError: There is no video, or a probability is NaN or infinite; nothing is written.
         ValueError: An entry of `about` has the name of a metric.
     """
-    folder, evaluation = Path(folder), _writable(evaluation)
-    computed = metrics(evaluation) | {
+    folder = Path(folder)
+    # The thresholds have the names of the classes as they are.
+    computed = metrics(evaluation) | calibration_metrics(evaluation, calibration)
+    evaluation = _writable(evaluation)
+    computed |= {
         "leak": [_utf8(sentence) for sentence in leak or ()],
         "skipped_videos": [{"path": path, "reason": why} for path, why in evaluation.skipped],
     }
@@ -76,7 +88,8 @@ def write_report(
     if clash := sorted(about.keys() & computed.keys()):
         raise ValueError(f"about may not hold {clash}: metrics have these names.")
     written = computed | about
-    drawn = _draw(evaluation, title, history, example_clips, explanations)
+    drawn = _draw(evaluation, title, history, monitor, example_clips, explanations)
+    drawn["reliability"] = draw_reliability(evaluation, calibration)
     pictures = {name: drawing.png_bytes(figure) for name, figure in drawn.items()}
     caption = explanations.caption if explanations else ""
     built = report_page.build(evaluation, computed, about, title, has_leakage, pictures, caption)
@@ -143,13 +156,14 @@ def _draw(
     evaluation: Evaluation,
     title: str,
     history: plots.History | None,
+    monitor: Monitor,
     example_clips: tuple[np.ndarray, np.ndarray] | None,
     explanations: Explanations | None,
 ) -> dict[str, Figure]:
     """Draws the pictures for which there is something to draw."""
     figures: dict[str, Figure] = {}
     if history is not None and plots.drawable(history):
-        figures["curves"] = plots.curves({title: history})
+        figures["curves"] = plots.curves({title: history}, monitor=monitor)
     if example_clips is not None and len(example_clips[0]):
         chosen, clips = example_clips
         shown = (

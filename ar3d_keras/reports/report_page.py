@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from ar3d_keras.evaluation.metrics import (
     Evaluation,
+    format_interval,
     has_informative_top5,
     most_confused,
     per_class,
@@ -11,6 +12,7 @@ from ar3d_keras.evaluation.metrics import (
 from ar3d_keras.reports import page
 from ar3d_keras.reports.page import percent
 
+OPTIONAL_PICTURES = "curves", "examples", "explanation", "reliability"
 FEWEST_PAIRS, MOST_PAIRS = 10, 500  # rows of the table of confused classes
 
 
@@ -31,11 +33,14 @@ def build(
         about: where the numbers come from.
         title: the heading.
         has_leakage: whether the sentences of metrics["leak"] are a warning.
-        pictures: confusion and, where there are such, curves, examples and explanation, as PNG.
+        pictures: confusion and, where there are such, OPTIONAL_PICTURES, as PNG.
         explanation_caption: how to read the maps of the explanation.
     """
     names = evaluation.class_names
-    rows = [row | {"number": n} for n, row in enumerate(per_class(evaluation), start=1)]
+    rows = [
+        row | {"number": n, "interval": _recall_interval(row)}
+        for n, row in enumerate(per_class(evaluation), start=1)
+    ]
     return page.render(
         "report.html",
         title=title,
@@ -43,13 +48,19 @@ def build(
         metrics=metrics,
         about=about,
         has_leakage=has_leakage,
-        pictures={"curves": None, "examples": None, "explanation": None, **pictures},
+        pictures=dict.fromkeys(OPTIONAL_PICTURES) | dict(pictures),
         explanation_caption=explanation_caption,
         class_names=names,
         confused=most_confused(evaluation, min(MOST_PAIRS, max(FEWEST_PAIRS, len(names)))),
         # The best F1 first, classes without videos last.
         classes=sorted(rows, key=lambda row: (not row["videos"], -row["f1"])),
     )
+
+
+def _recall_interval(row: Mapping) -> str:
+    if row["recall_low"] is None:
+        return "–"
+    return format_interval((row["recall_low"], row["recall_high"]), percent=True)
 
 
 def _tiles(metrics: Mapping) -> list[tuple[str, str, str]]:

@@ -1,12 +1,13 @@
 """The signatures of a SavedModel: from a ready clip to encoded frames."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 
 from ar3d_keras.explanation.attention_map import attention_network
+from ar3d_keras.inference.calibration import SMALLEST, Calibration, read_calibration
 from ar3d_keras.serving.preprocessing import clip_of_frames, clip_of_images
 from ar3d_keras.videos.sampling import ClipShape
 
@@ -36,12 +37,14 @@ def signatures(network: keras.Model, description: Mapping[str, Any]) -> dict[str
       dx, dy (see `videos.flow`) -> `probabilities` float32 (batch, classes), `classes` string
       (batch, classes), and `top_classes` string and `top_probabilities` float32, both
       (batch, min(5, classes)), best first.
+      With a calibration, also `calibrated_probabilities` float32 (batch, classes), and if it has
+      thresholds `accepted` bool (batch,): whether the likeliest class is certain enough.
     - `frames`: `frames` uint8 (batch, at least 1, any height, any width, 3), RGB -> the same
       outputs, for the clip that evaluation would cut out of the frames (1 center clip x 1 center
       crop).
     - `jpeg`: `jpeg_bytes` string (batch, n), JPEG or PNG, each of any size -> the same outputs, and
       `error` string (batch,): what is wrong with the row, or an empty string. A row with an error
-      has probabilities 0 and empty top_classes, and does not change the other rows. Empty strings
+      has probabilities 0 and empty top_classes, is not accepted, and does not change the other rows. Empty strings
       are not frames, so requests of different lengths fit into one batch: with
       `pad_variable_length_inputs`, TF Serving pads a request with copies of its first element, so
       a request that begins with an empty string is padded with empty strings.
@@ -68,6 +71,7 @@ def signatures(network: keras.Model, description: Mapping[str, Any]) -> dict[str
     # The name of a folder need not be UTF-8; a string tensor holds bytes.
     class_names = [name.encode("utf-8", "surrogateescape") for name in description["class_names"]]
     names = tf.constant(class_names)
+    calibration = read_calibration(description.get("calibration"), description["class_names"])
     content = json.dumps(description)  # ASCII, because REST answers in UTF-8
 
     # The server does not compare requests with the signature; tf.ensure_shape does.
@@ -79,12 +83,15 @@ def signatures(network: keras.Model, description: Mapping[str, Any]) -> dict[str
     def classify(clips: Any) -> dict[str, Any]:
         probabilities = network(tf.ensure_shape(clips, clip.shape), training=False)
         best, places = tf.math.top_k(probabilities, min(TOP, len(class_names)))
-        return {
+        outputs = {
             "probabilities": probabilities,
             "classes": tf.repeat(names[tf.newaxis], tf.shape(probabilities)[0], axis=0),
             "top_classes": tf.gather(names, places),
             "top_probabilities": best,
         }
+        if calibration is not None:
+            outputs |= calibrated_outputs(calibration, description["class_names"], probabilities)
+        return outputs
 
     def classify_frames(videos: Any, times: Any = None) -> dict[str, Any]:
         return classify(clip_of_frames(tf.ensure_shape(videos, frames.shape), shape, times))
@@ -95,10 +102,14 @@ def signatures(network: keras.Model, description: Mapping[str, Any]) -> dict[str
         good = (error == "")[:, tf.newaxis]
         for name, empty in (
             ("probabilities", 0.0),
+            ("calibrated_probabilities", 0.0),
             ("top_probabilities", 0.0),
             ("top_classes", ""),
         ):
-            outputs[name] = tf.where(good, outputs[name], empty)
+            if name in outputs:
+                outputs[name] = tf.where(good, outputs[name], empty)
+        if "accepted" in outputs:
+            outputs["accepted"] = tf.logical_and(outputs["accepted"], error == "")
         return {**outputs, "error": error}
 
     def describe(rows: Any) -> dict[str, Any]:
@@ -120,3 +131,26 @@ def signatures(network: keras.Model, description: Mapping[str, Any]) -> dict[str
         found["attention"] = Signature(explain, clip)
     found["preprocessor"] = Signature(describe, unused)
     return found
+
+
+def calibrated_outputs(
+    calibration: Calibration, class_names: Sequence[str], probabilities: Any
+) -> dict[str, Any]:
+    """What `Calibration.calibrate` and `Calibration.accept` return, as TensorFlow operations.
+
+    Args:
+        calibration: of the network.
+        class_names: in the order of its outputs.
+        probabilities: float32 (batch, classes).
+    """
+    import tensorflow as tf
+
+    logits = tf.math.log(tf.maximum(probabilities, SMALLEST)) / calibration.temperature
+    calibrated = tf.nn.softmax(logits)
+    outputs = {"calibrated_probabilities": calibrated}
+    if calibration.thresholds is not None:
+        best = tf.argmax(probabilities, axis=-1)
+        confidence = tf.gather(calibrated, best, axis=-1, batch_dims=1)
+        limits = tf.constant(calibration.limits(class_names))
+        outputs["accepted"] = confidence >= tf.gather(limits, best)
+    return outputs

@@ -16,10 +16,12 @@ from typing import Any
 import keras
 
 from ar3d_keras import atomic
+from ar3d_keras.config import Monitor
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation import metrics
 from ar3d_keras.evaluation.evaluator import evaluate_batches
 from ar3d_keras.evaluation.metrics import Evaluation
+from ar3d_keras.evaluation.monitor import rank
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import Run
 from ar3d_keras.videos.sources import ClipSource
@@ -28,9 +30,10 @@ Logs = dict[str, Any] | None  # the type of `logs` in Keras's callback methods
 
 
 class SplitMetrics(keras.callbacks.Callback):
-    """Adds {split}_loss, {split}_accuracy and {split}_top5 to the logs of every epoch.
+    """Adds {split}_loss, _accuracy, _top5 and _class_mean to the logs of every epoch.
 
-    Losses are cross-entropies in nats; accuracies are between 0 and 1.
+    Losses are cross-entropies in nats; accuracies are between 0 and 1; class_mean is the mean of the
+    accuracies of the classes.
 
     Args:
         splits: name -> batches (clips, labels): an iterable that can be iterated again (a
@@ -52,6 +55,7 @@ class SplitMetrics(keras.callbacks.Callback):
             logs[f"{name}_loss"] = scores["loss"]
             logs[f"{name}_accuracy"] = scores["top1"]
             logs[f"{name}_top5"] = scores["top5"]
+            logs[f"{name}_class_mean"] = scores["mean_class_accuracy"]
 
 
 class EpochRate(keras.callbacks.Callback):
@@ -114,7 +118,7 @@ class HistoryCSV(keras.callbacks.Callback):
 
 
 class BestNetwork(keras.callbacks.Callback):
-    """Saves the network of the epoch with the best val_accuracy (ties: the lower val_loss).
+    """Saves the network of the best epoch; see `evaluation.monitor`.
 
     Args:
         file: the .keras file, written atomically.
@@ -122,6 +126,7 @@ class BestNetwork(keras.callbacks.Callback):
             the file computes in float32 on every machine.
         rows: the rows of earlier epochs if a run is resumed.
         last: whether to save the network of the last epoch instead.
+        monitor: the entry of the logs that ranks the epochs.
     """
 
     def __init__(
@@ -131,15 +136,17 @@ class BestNetwork(keras.callbacks.Callback):
         rows: Sequence[dict[str, float]] = (),
         *,
         last: bool = False,
+        monitor: Monitor = "val_accuracy",
     ) -> None:
         super().__init__()
         self.file, self.float32_model, self.last = Path(file), float32_model, last
-        self.best = max(map(_rank, rows), default=(-math.inf, -math.inf))
+        self.monitor = monitor
+        self.best = max((rank(row, monitor) for row in rows), default=(-math.inf, -math.inf))
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        rank = _rank(logs or {})
-        if self.last or rank > self.best:
-            self.best = rank
+        value = rank(logs or {}, self.monitor)
+        if self.last or value > self.best:
+            self.best = value
             self.float32_model.set_weights(self.model.get_weights())
             with atomic.replacing(self.file) as temporary:
                 self.float32_model.save(temporary)
@@ -151,29 +158,31 @@ class EarlyStop(keras.callbacks.Callback):
     Args:
         epochs: how many epochs to wait for a better one; 0 never stops.
         rows: the rows of earlier epochs if a run is resumed.
+        monitor: the entry of the logs that ranks the epochs.
     """
 
-    def __init__(self, epochs: int, rows: Sequence[dict[str, float]] = ()) -> None:
+    def __init__(
+        self,
+        epochs: int,
+        rows: Sequence[dict[str, float]] = (),
+        monitor: Monitor = "val_accuracy",
+    ) -> None:
         super().__init__()
-        self.epochs, self.rows = epochs, list(rows)
+        self.epochs, self.rows, self.monitor = epochs, list(rows), monitor
 
     @property
     def is_due(self) -> bool:
         """Whether the training stops after the epochs so far."""
         if not (self.epochs and self.rows):
             return False
-        best = max(range(len(self.rows)), key=lambda n: _rank(self.rows[n]))  # the first of equals
+        ranks = [rank(row, self.monitor) for row in self.rows]
+        best = ranks.index(max(ranks))
         return len(self.rows) - 1 - best >= self.epochs
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self.rows.append(dict(logs or {}))
         if self.is_due:
             self.model.stop_training = True
-
-
-def _rank(logs: Mapping[str, float]) -> tuple[float, float]:
-    """Orders epochs by val accuracy, then by val loss."""
-    return logs["val_accuracy"], -logs["val_loss"]
 
 
 class StopOnNaN(keras.callbacks.Callback):

@@ -8,7 +8,9 @@ from keras import ops
 from ar3d_keras.models.layers import PACKAGE
 
 
-def crossentropy(label_smoothing: float = 0.0, *, soft_labels: bool = False) -> keras.losses.Loss:
+def crossentropy(
+    label_smoothing: float = 0.0, *, soft_labels: bool = False, class_weighted: bool = False
+) -> keras.losses.Loss:
     """Returns the cross-entropy, in nats, of probabilities (batch, classes) and labels.
 
     It is the weighted mean over the clips, so that a clip that could not be decoded (weight 0) does
@@ -18,8 +20,11 @@ def crossentropy(label_smoothing: float = 0.0, *, soft_labels: bool = False) -> 
         label_smoothing: the share of each label that is spread evenly over all classes, 0 to 1.
         soft_labels: whether labels are floats (batch, classes), the share of each class, instead
             of integers (batch,).
+        class_weighted: whether sample weights hold the weights of classes, with mean 1 over an
+            epoch. The sum is then divided by the size of the batch: a mean by weight would cancel
+            them in every batch whose clips are of one class.
     """
-    mean = "mean_with_sample_weight"
+    mean = "sum_over_batch_size" if class_weighted else "mean_with_sample_weight"
     if soft_labels:
         return keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing, reduction=mean)
     if label_smoothing:

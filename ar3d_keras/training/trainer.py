@@ -89,7 +89,11 @@ def compile_network(
         accuracy, top_k = metrics.SparseCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy
     model.compile(
         optimizer=make_optimizer(recipe, steps, precision),
-        loss=crossentropy(recipe.label_smoothing, soft_labels=soft_labels),
+        loss=crossentropy(
+            recipe.label_smoothing,
+            soft_labels=soft_labels,
+            class_weighted=recipe.balance == "loss",
+        ),
         weighted_metrics=[
             accuracy(name="accuracy"),
             top_k(min(5, model.output_shape[-1]), name="top5"),
@@ -145,7 +149,7 @@ def train(
     if begin:
         reporter.log(f"continuing after epoch {begin}")
     until = until or recipe.epochs
-    early_stop = EarlyStop(recipe.early_stop, rows)
+    early_stop = EarlyStop(recipe.early_stop, rows, recipe.monitor)
     if begin >= until or early_stop.is_due:
         return
     float32_model = build_network(config, dataset.class_names, "float32")
@@ -173,9 +177,15 @@ def train(
                 progress,
                 UnreadableVideoLogger(source, run, reporter),
                 HistoryCSV(run.history, rows),
-                BestNetwork(run.best, float32_model, rows, last=recipe.keep == "last"),
+                BestNetwork(
+                    run.best,
+                    float32_model,
+                    rows,
+                    last=recipe.keep == "last",
+                    monitor=recipe.monitor,
+                ),
                 early_stop,
-                CurvesPlot(run.curves, run.name, rows),
+                CurvesPlot(run.curves, run.name, rows, recipe.monitor),
                 *callbacks,
                 RunState(run.state),
             ],
@@ -236,12 +246,18 @@ def _feed(
             epochs=epochs,
             workers=workers,
             mixing=mixing,
+            balance=recipe.balance,
         )
         with contextlib.closing(stream):
             yield _Feed(stream.dataset, stream.ready, steps_per_epoch(source, recipe.batch_size))
     else:
         batches = ClipBatches(
-            source, recipe.batch_size, seed=recipe.seed, workers=workers, mixing=mixing
+            source,
+            recipe.batch_size,
+            seed=recipe.seed,
+            workers=workers,
+            mixing=mixing,
+            balance=recipe.balance,
         )
         batches.epoch = epochs.start
         yield _Feed(batches, batches.ready, callbacks=[EpochSetter(batches)])

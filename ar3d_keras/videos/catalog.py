@@ -1,5 +1,6 @@
 """Labelled videos: class folders, a CSV, or folders of frames -> Catalog."""
 
+import dataclasses
 import hashlib
 import os
 import re
@@ -33,12 +34,16 @@ class Catalog:
         sizes: bytes of each video's file, -1 if there is none, as a pack remembers them; None: they
             are looked up. With them a pack has the fingerprint of the videos it was made from.
         ignored: (path, reason) of what was found but not taken.
+        source: the folder or file that was opened; None: unknown.
+        group_notes: sentences about the groups, see `grouping.group_videos`.
     """
 
     root: Path
     videos: tuple[Video, ...]
     sizes: tuple[int, ...] | None = None
     ignored: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
+    source: Path | None = field(default=None, compare=False, repr=False)
+    group_notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -60,6 +65,12 @@ class Catalog:
         return digest.hexdigest()[:16]
 
     @cached_property
+    def content_fingerprint(self) -> str:
+        """The fingerprint without groups, which `group_by` may change: the same files."""
+        videos = tuple(dataclasses.replace(video, group=None) for video in self.videos)
+        return dataclasses.replace(self, videos=videos).fingerprint
+
+    @cached_property
     def notes(self) -> tuple[str, ...]:
         """Lines for the user: what was not taken and why, and class names to look at."""
         return (
@@ -72,7 +83,9 @@ class Catalog:
         return len(self.videos)
 
 
-def open_catalog(data: str | os.PathLike, *, clip_segments: bool = False) -> Catalog:
+def open_catalog(
+    data: str | os.PathLike, *, nested: bool = False, clip_segments: bool = False
+) -> Catalog:
     """Reads the labelled videos of a folder or a CSV.
 
     Args:
@@ -80,6 +93,7 @@ def open_catalog(data: str | os.PathLike, *, clip_segments: bool = False) -> Cat
             train, val and test (or validation, Train, ...) in it, each such a folder; a CSV file
             with the columns path, label and optionally group and split; or a folder with a
             labels.csv in it, which is the catalog then. (`dataset.open_data` takes packs too.)
+        nested: whether videos in folders below a class folder are taken too.
         clip_segments: see `label_csv.read_label_csv`.
 
     Returns:
@@ -107,7 +121,7 @@ def open_catalog(data: str | os.PathLike, *, clip_segments: bool = False) -> Cat
         elif (data / LABELS).is_file():
             root, videos = data, read_label_csv(data / LABELS, clip_segments=clip_segments)
         else:
-            root, found = data, list(read_class_folders(data))
+            root, found = data, list(read_class_folders(data, nested=nested))
             videos = [item for item in found if isinstance(item, Video)]
             ignored = sorted(item for item in found if not isinstance(item, Video))
     except OSError as error:  # no permission, or neither a folder nor a plain file
@@ -126,6 +140,7 @@ def open_catalog(data: str | os.PathLike, *, clip_segments: bool = False) -> Cat
         root.resolve(),
         tuple(sorted(videos, key=lambda video: (video.path, video.start or 0.0, video.key))),
         ignored=tuple(ignored),
+        source=data,
     )
     if len(catalog.class_names) < 2:
         raise UserError(

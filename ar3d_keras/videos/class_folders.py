@@ -28,10 +28,14 @@ _MOST_NESTED = 10_000
 Found = Iterator[Video | tuple[str, str]]
 
 
-def read_class_folders(root: Path) -> Found:
+def read_class_folders(root: Path, *, nested: bool = False) -> Found:
     """The videos below `root`, and (path, reason) of what was not taken.
 
     A link that leads nowhere but has a video's name is a video: the scan names it.
+
+    Args:
+        root: the folder.
+        nested: whether videos in folders below a class folder are taken too.
 
     Raises:
         UserError: folders of splits and of classes stand side by side.
@@ -47,14 +51,14 @@ def read_class_folders(root: Path) -> Found:
         elif reason == FOREIGN:
             yield entry.name, reason
     if any(split_name(folder.name) and _has_class_folders(folder) for folder in folders):
-        yield from _read_split_folders(root, folders)
+        yield from _read_split_folders(root, folders, nested)
     else:
-        _check_class_names(root, folders)
+        _check_class_names(root, folders, nested)
         for folder in folders:
-            yield from _read_class(root, folder, None)
+            yield from _read_class(root, folder, None, nested)
 
 
-def _read_split_folders(root: Path, folders: list[Path]) -> Found:
+def _read_split_folders(root: Path, folders: list[Path], nested: bool) -> Found:
     splits = [folder.name for folder in folders if split_name(folder.name)]
     others = [folder for folder in folders if folder.name not in splits]
     if in_the_way := [f.name for f in others if _has_videos(f) or _has_class_folders(f)]:
@@ -74,12 +78,12 @@ def _read_split_folders(root: Path, folders: list[Path]) -> Found:
             elif reason == FOREIGN:
                 yield _path(entry, root), reason
             elif is_folder(entry) and reason != HIDDEN:
-                yield from _read_class(root, entry, split_name(folder.name))
+                yield from _read_class(root, entry, split_name(folder.name), nested)
 
 
-def _check_class_names(root: Path, folders: list[Path]) -> None:
+def _check_class_names(root: Path, folders: list[Path], nested: bool) -> None:
     """Raises UserError if a folder of test or validation videos would become a class."""
-    classes = [folder for folder in folders if _has_videos(folder)]
+    classes = [f for f in folders if _has_videos(f) or (nested and _has_class_folders(f))]
     splits = [folder.name for folder in classes if split_name(folder.name)]
     # Beside others, these two are words of the language: bus, car, train; valid, invalid.
     if len(splits) < len(classes):
@@ -92,7 +96,7 @@ def _check_class_names(root: Path, folders: list[Path]) -> None:
         )
 
 
-def _read_class(root: Path, folder: Path, split: str | None) -> Found:
+def _read_class(root: Path, folder: Path, split: str | None, nested: bool) -> Found:
     if folder.resolve() in (root.resolve(), *root.resolve().parents):
         yield _path(folder, root), LOOP
         return
@@ -107,7 +111,16 @@ def _read_class(root: Path, folder: Path, split: str | None) -> Found:
                 for images in ignored_images(entry):
                     yield f"{path}/{images}", OTHER_PATTERN
         elif is_folder(entry) and reason not in (HIDDEN, FOREIGN):
-            yield from _read_nested(root, entry, folder)
+            found = list(_read_nested(root, entry, folder))
+            if not nested:
+                yield from found
+                continue
+            for nested_path, why in found:
+                if why == NESTED:
+                    empty = False
+                    yield labelled_video(nested_path, folder.name, split=split)
+                else:
+                    yield nested_path, why
         elif is_worth_a_note(entry, reason):
             yield path, reason
     if empty:

@@ -12,8 +12,10 @@ from ar3d_keras.config import AugmentConfig, DataConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, first_names, open_catalog
+from ar3d_keras.videos.content import NearDuplicate, load_near_duplicates
 from ar3d_keras.videos.flow import check as check_flow
-from ar3d_keras.videos.leak import find_copies
+from ar3d_keras.videos.grouping import PARENT, group_videos
+from ar3d_keras.videos.leak import find_copies, find_near_duplicates
 from ar3d_keras.videos.pack_index import AGAIN, is_pack
 from ar3d_keras.videos.packs import Pack, open_pack
 from ar3d_keras.videos.reader import decoding_threads
@@ -67,7 +69,14 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """The fingerprint of the videos; a pack keeps it, so it is the same for both."""
-        return (self.pack or self.split).catalog.fingerprint
+        if not self.pack:
+            return self.split.catalog.fingerprint
+        groups = {video.key: video.group for video in self.split.catalog.videos}
+        videos = (
+            dataclasses.replace(video, group=groups.get(video.key, video.group))
+            for video in self.pack.catalog.videos
+        )
+        return dataclasses.replace(self.pack.catalog, videos=tuple(videos)).fingerprint
 
     def skipped(self, name: str) -> tuple[tuple[str, str], ...]:
         """(`Video.key`, reason) of the videos of a split that cannot be decoded."""
@@ -93,21 +102,25 @@ class Dataset:
         return VideoSource(self.split.catalog.root, *rest, numbers=self.numbers)
 
 
-def open_data(data: str | os.PathLike, *, clip_segments: bool = False) -> Catalog:
+def open_data(
+    data: str | os.PathLike, group_by: str | None = None, *, clip_segments: bool = False
+) -> Catalog:
     """Opens the labelled videos at `data`: a pack, or what `open_catalog` reads.
 
     Args:
         data: a pack, a folder or a CSV.
+        group_by: the rule of the groups, see `grouping.group_videos`. With `parent`, videos in
+            folders below a class folder are taken too. None: groups are what the data says.
         clip_segments: see `label_csv.read_label_csv`.
 
     Raises:
-        UserError: there is nothing that can be used.
+        UserError: there is nothing that can be used, or the rule does not fit it.
     """
-    return (
-        open_pack(data).catalog
-        if is_pack(Path(data))
-        else open_catalog(data, clip_segments=clip_segments)
-    )
+    if is_pack(Path(data)):
+        catalog = dataclasses.replace(open_pack(data).catalog, source=Path(data))
+    else:
+        catalog = open_catalog(data, nested=group_by == PARENT, clip_segments=clip_segments)
+    return catalog if group_by is None else group_videos(catalog, group_by)
 
 
 def clip_shape(config: DataConfig) -> ClipShape:
@@ -194,13 +207,31 @@ def _with_copies(split: Split, scanned: Scan, splits: Sequence[str], reporter: R
     """The split with its videos of equal bytes, which are logged."""
     videos = {name: split.videos(name) for name in splits}
     copies = find_copies(videos, scanned.hashes)
-    split = dataclasses.replace(split, copies=copies)
+    split = with_near_duplicates(dataclasses.replace(split, copies=copies))
     if copies:
         for line in split.leak.copy_sentences():
             reporter.log(line)
         pairs = [f"{path} = {first}" for path, first in copies]
         reporter.log(f"same bytes: {first_names(pairs)}")
+    for line in split.leak.content_sentences():
+        reporter.log(line)
     return split
+
+
+def with_near_duplicates(split: Split, pairs: Sequence[NearDuplicate] | None = None) -> Split:
+    """The split with the near-duplicates across its parts.
+
+    Args:
+        split: which videos.
+        pairs: those of its catalog; None: what `ar3d check` found in the same videos, if it did.
+    """
+    if pairs is None:
+        pairs = load_near_duplicates(split.catalog.content_fingerprint)
+    if pairs is None:
+        return split
+    videos = {name: split.videos(name) for name in SPLITS}
+    across = find_near_duplicates(videos, [(pair.one, pair.other) for pair in pairs])
+    return dataclasses.replace(split, near_duplicates=across)
 
 
 def _scan_pack(

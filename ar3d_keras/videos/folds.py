@@ -95,7 +95,7 @@ def one_fold_a_group(catalog: Catalog) -> list[np.ndarray]:
     if not any(video.group for video in catalog.videos):
         raise UserError(
             f"`split_scheme` logo leaves one group out, and no video of {catalog.root} has a "
-            "group: add a group column in a CSV, or choose kfold"
+            "group: add a group column in a CSV, set `group_by`, or choose kfold"
         )
     names, members = np.unique(labels_and_groups(catalog)[1], return_inverse=True)
     if len(names) < 3:

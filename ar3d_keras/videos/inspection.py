@@ -4,7 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ar3d_keras.videos.decoders import PyAVFrames, ReadError
+from ar3d_keras.videos.duplicates import Describer, FrameCollector
 
 NO_FRAME = "its first frame cannot be decoded"
 
@@ -12,7 +15,53 @@ NO_FRAME = "its first frame cannot be decoded"
 _CODECS = {"h264", "hevc", "mpeg4", "mjpeg", "vp8", "vp9"}
 _LIMITED_RANGE = {"yuv420p", "yuv422p"}
 _FULL_RANGE = {"yuvj420p", "yuvj422p"}
+_LUMA_PLANE = ("yuv4", "yuvj4", "nv12", "nv21", "gray")
+_ASSUMED_RATE = 25.0  # frames per second where nothing tells
 _BT601 = {2, 5, 6}  # AVColorSpace: unspecified, BT.470 BG, SMPTE 170M
+
+
+@dataclass(frozen=True)
+class Properties:
+    """What the data report says of one video.
+
+    Attributes:
+        width: pixels of a frame, upright.
+        height: pixels of a frame, upright.
+        seconds: time from the first frame to the end of the last one; None: unknown.
+        rate: frames per second, the header's or the measured one; None: unknown.
+        codec: FFmpeg's name of it, or the suffix of the images of a folder.
+        rotation: degrees by which a player turns the frames; 0, 90, 180 or 270.
+    """
+
+    width: int
+    height: int
+    seconds: float | None
+    rate: float | None
+    codec: str
+    rotation: int = 0
+
+
+class Clock:
+    """Times of frames as players show them.
+
+    Players follow the time stamps. Where one is missing or goes back, the rate decides.
+
+    Args:
+        step: seconds from frame to frame by the rate.
+    """
+
+    def __init__(self, step: float):
+        self._step, self._time, self._expected = step, -1.0, 0.0
+        self._first: float | None = None
+
+    def time(self, stamp: float | None) -> float:
+        """Seconds since the first frame, strictly increasing, of the next frame."""
+        if stamp is not None and self._first is None:
+            self._first = stamp - self._expected
+        shown = None if stamp is None or self._first is None else stamp - self._first
+        self._time = self._expected if shown is None or shown <= self._time else shown
+        self._expected = self._time + self._step
+        return self._time
 
 
 @dataclass(frozen=True)
@@ -23,11 +72,13 @@ class Facts:
         frames: number of frames that can be decoded, at least 1.
         damage: what is missing, None where the file is sound.
         fast: whether every version of OpenCV decodes it right.
+        properties: for the data report; None: an earlier version of the scan left them out.
     """
 
     frames: int
     damage: str | None
     fast: bool
+    properties: Properties | None = None
 
 
 # Absolute path -> size and modification time, and the facts of that file.
@@ -58,18 +109,22 @@ def known_facts(path: Path) -> Facts | None:
         return None
 
 
-def inspect(path: Path) -> Facts:
+def inspect(path: Path, describer: Describer | FrameCollector | None = None) -> Facts:
     """Decodes the whole file once (about 10 ms for a UCF-101 video) unless its facts are known.
+
+    Args:
+        path: a video file.
+        describer: gets every frame, so that the file is decoded in any case.
 
     Raises:
         ReadError: the file cannot be opened, or no frame can be decoded.
     """
-    if facts := known_facts(path):
+    if describer is None and (facts := known_facts(path)):
         return facts
     at = check_readable(path)
     frames = PyAVFrames(path)
     try:
-        watcher = Watcher(frames)
+        watcher = Watcher(frames, describer)
         while frames.grab():
             watcher.see()
         facts = watcher.facts()
@@ -98,8 +153,9 @@ def check_readable(path: Path) -> str:
 class Watcher:
     """Collects the facts of a file while its frames are decoded."""
 
-    def __init__(self, frames: PyAVFrames):
-        self._frames = frames
+    def __init__(self, frames: PyAVFrames, describer: Describer | FrameCollector | None = None):
+        self._frames, self._describer = frames, describer
+        self._clock, self._seconds = Clock(1 / (frames.told_rate or _ASSUMED_RATE)), 0.0
         self._count, self._last = 0, 0.0
         self._size: tuple[int, int] | None = None
         self._fast = frames.only and frames.stream.codec_context.name in _CODECS
@@ -120,6 +176,9 @@ class Watcher:
         )
         self._count, self._size = self._count + 1, size
         self._last = self._frames.seconds or self._last
+        self._seconds = self._clock.time(self._frames.seconds)
+        if self._describer:
+            self._describer.add(self._seconds, _gray(frame))
 
     def facts(self) -> Facts:
         """The facts, after the last frame.
@@ -130,7 +189,23 @@ class Watcher:
         if not self._count:
             raise ReadError(NO_FRAME)
         damage = self._damage()
-        return Facts(self._count, damage, self._fast and damage is None)
+        return Facts(self._count, damage, self._fast and damage is None, self._properties())
+
+    def _properties(self) -> Properties:
+        frame, told = self._frames.frame, self._frames.told_rate
+        measured = (self._count - 1) / self._seconds if self._seconds else None
+        agrees = told and measured and abs(told / measured - 1) < 0.1
+        rate = told if agrees or not measured else measured
+        turns = _quarter_turns(frame)
+        width, height = (frame.width, frame.height)[:: -1 if turns % 2 else 1]
+        return Properties(
+            width,
+            height,
+            round(self._seconds + (1 / rate if rate else 0), 3),
+            round(rate, 3) if rate else None,
+            self._frames.stream.codec_context.name,
+            turns * 90,
+        )
 
     def _damage(self) -> str | None:
         frames, found = self._frames, []
@@ -147,6 +222,23 @@ class Watcher:
         if self._last < 0.95 * duration - 1:
             found.append(f"it ends after {self._last:.1f} of {duration:.1f} seconds")
         return ", and ".join(found) or None
+
+
+def _quarter_turns(frame) -> int:
+    """How often `numpy.rot90` turns a frame until it is upright."""
+    return round(frame.rotation / 90) % 4
+
+
+def _gray(frame) -> np.ndarray:
+    """The brightness of a frame, uint8 (height, width), upright; without a copy where possible."""
+    name = frame.format.name
+    if name.startswith(_LUMA_PLANE) and not name.endswith(("le", "be")):
+        plane = frame.planes[0]
+        whole = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        picture = whole[: frame.height, : frame.width]
+    else:
+        picture = frame.reformat(format="gray").to_ndarray()
+    return np.ascontiguousarray(np.rot90(picture, _quarter_turns(frame)))
 
 
 def _tagged_duration(stream) -> float:

@@ -24,7 +24,7 @@ import numpy as np
 
 from ar3d_keras import atomic
 from ar3d_keras.videos.decoders import PyAVFrames, ReadError
-from ar3d_keras.videos.inspection import Watcher, check_readable, remember, stamp
+from ar3d_keras.videos.inspection import Clock, Watcher, check_readable, remember, stamp
 
 VERSION = 1
 # A key frame so many frames ahead is worth a seek, which opens no file but drops what is buffered.
@@ -50,32 +50,6 @@ class FrameIndex:
     end: float
     keyframes: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     stamps: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-
-
-class Clock:
-    """The times of frames, in the order in which they are shown.
-
-    Players follow the time stamps. If one is missing or goes back, the frame rate decides.
-
-    Args:
-        step: seconds between two frames by the frame rate.
-    """
-
-    def __init__(self, step: float):
-        self._step = step
-        self._first: float | None = None
-        self._time, self._expected = -1.0, 0.0
-
-    def __call__(self, stamp: float | None) -> float:
-        """The time of the next frame, in seconds since the first one, from its time stamp."""
-        if stamp is not None and self._first is None:
-            self._first = stamp - self._expected
-        since_first = None if stamp is None else stamp - (self._first or 0.0)
-        if since_first is None or since_first <= self._time:
-            since_first = self._expected
-        self._time = since_first
-        self._expected = self._time + self._step
-        return self._time
 
 
 # Absolute path -> stamp of the file, and its index.
@@ -197,7 +171,7 @@ def _decode_once(path: Path, step: float, threads: int, at: str) -> FrameIndex:
             if checked and since < COMPARED:
                 compared[number] = _checksum(frame)
             since += 1
-            times.append(clock(frames.seconds))
+            times.append(clock.time(frames.seconds))
             stamps.append(frame.pts)
             duration = frame.duration and float(frame.duration * frames.stream.time_base)
         facts = watcher.facts()

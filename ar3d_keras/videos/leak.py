@@ -1,6 +1,6 @@
-"""What val and test share with the videos that training sees: source recordings, or all bytes."""
+"""What val and test share with earlier splits: source recordings, all bytes, or content."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ar3d_keras.videos.video import SPLITS, Video
@@ -18,6 +18,13 @@ class Leak:
         test_train_val: videos of test with a training or validation video of the same group.
         val_copies: videos of val with the same bytes as a training video.
         test_copies: videos of test with the same bytes as a training or validation video.
+        pieces: videos without a group whose names look like pieces of a recording, see `pieces`.
+        recordings: how many recordings these names show.
+        torn_recordings: how many of them are in two splits.
+        group_command: the command that groups them; empty: there are none.
+        val_near: videos of val with a near-duplicate in train; None: `ar3d check` has not compared
+            the content of this data set.
+        test_near: videos of test with a near-duplicate in train or val; None: as above.
     """
 
     sizes: dict[str, int]
@@ -27,15 +34,31 @@ class Leak:
     test_train_val: int
     val_copies: int = 0
     test_copies: int = 0
+    val_near: int | None = None
+    test_near: int | None = None
+    pieces: int = 0
+    recordings: int = 0
+    torn_recordings: int = 0
+    group_command: str = ""
 
     @property
     def has_leakage(self) -> bool:
-        """Whether a group, or the bytes of a video, are in two splits."""
-        return bool(self.val_train or self.test_train_val or self.val_copies or self.test_copies)
+        """Whether a group, the bytes or the content of a video, or a likely recording is in two splits."""
+        grouped = self.val_train or self.test_train_val or self.torn_recordings
+        return bool(
+            grouped or self.val_copies or self.test_copies or self.val_near or self.test_near
+        )
 
     def sentences(self) -> list[str]:
         """The report; its first sentence is the verdict."""
-        lines = [*self._group_leaks(), *self.copy_sentences()]
+        near = self.content_sentences()
+        leaks = bool(self.val_near or self.test_near)
+        lines = [
+            *self._group_leaks(),
+            *self.copy_sentences(),
+            *(near if leaks else []),
+            *self._piece_sentences(),
+        ]
         if not lines and self.ungrouped == sum(self.sizes.values()):
             lines = [
                 "Leak unknown: no video has a group, the source recording that it was cut from; "
@@ -43,6 +66,8 @@ class Leak:
             ]
         elif not lines:
             lines = ["No leak: no source recording is in two splits."]
+        if near and not leaks:
+            lines += near
         if 0 < self.ungrouped < sum(self.sizes.values()):
             lines.append(f"{self.ungrouped} videos have no group; each counts as its own.")
         return lines
@@ -68,6 +93,20 @@ class Leak:
             ]
         return []
 
+    def _piece_sentences(self) -> list[str]:
+        if not self.pieces:
+            return []
+        torn = (
+            f"{self.torn_recordings} of these are in two splits"
+            if self.torn_recordings
+            else "none of these is in two splits"
+        )
+        return [
+            f"LEAKAGE IS UNKNOWN: {self.pieces} videos without a group look like pieces of "
+            f"{self.recordings} recordings, and {torn}. If they are, group them: "
+            f"`{self.group_command}`"
+        ]
+
     def copy_sentences(self) -> list[str]:
         """The part of the report about videos with the same bytes; empty if there are none."""
         lines = []
@@ -82,6 +121,18 @@ class Leak:
                 "video."
             )
         return lines
+
+    def content_sentences(self) -> list[str]:
+        """The part of the report about near-duplicates: one sentence, if they were searched."""
+        if self.val_near is None or self.test_near is None:
+            return []
+        if not (self.val_near or self.test_near):
+            return ["By content, no video of val or test is a near-duplicate of an earlier one."]
+        return [
+            f"LEAK: by content, {self._share(self.test_near, 'test')} and "
+            f"{self._share(self.val_near, 'val')} are near-duplicates of a video in an earlier "
+            "split (train, or val for test)."
+        ]
 
     def _share(self, count: int, split: str) -> str:
         total = self.sizes[split]
@@ -112,3 +163,24 @@ def find_copies(
         for video, content in hashed:
             known.setdefault(content, {}).setdefault(video.path, video)
     return tuple(copies)
+
+
+def find_near_duplicates(
+    videos: Mapping[str, Sequence[Video]], pairs: Iterable[tuple[str, str]]
+) -> tuple[tuple[str, str], ...]:
+    """The videos of val and test that are near-duplicates of a video in an earlier split.
+
+    Args:
+        videos: the videos of train, val and test.
+        pairs: paths of near-duplicates, in any order; those of other videos are left out.
+
+    Returns:
+        (path, path of the video in the earlier split), sorted; a video may occur several times.
+    """
+    place = {v.path: rank for rank, name in enumerate(SPLITS) for v in videos.get(name, ())}
+    across = set()
+    for one, other in pairs:
+        if one in place and other in place and place[one] != place[other]:
+            later, earlier = (one, other) if place[one] > place[other] else (other, one)
+            across.add((later, earlier))
+    return tuple(sorted(across))

@@ -117,7 +117,7 @@ class Pack:
                     damaged[key] = packed.damage
                 if packed.hash:
                     hashes[key] = packed.hash
-        return Scan(frames, unreadable, damaged, hashes, numbers)
+        return Scan(frames, unreadable, damaged, hashes, numbers=numbers)
 
     def changed(self) -> list[str]:
         """Paths of the videos whose original file has changed since it was packed."""

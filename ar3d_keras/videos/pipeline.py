@@ -19,6 +19,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from ar3d_keras.config import Balance as BalanceMethod
+from ar3d_keras.videos.balance import balanced_order, class_weights, weigh
 from ar3d_keras.videos.mixing import Mixing
 from ar3d_keras.videos.sampling import epoch_order
 from ar3d_keras.videos.sources import ClipSource
@@ -85,8 +87,11 @@ class ClipStream:
         epochs: range,
         workers: int,
         mixing: Mixing | None = None,
+        balance: BalanceMethod = "none",
     ):
         self.source, self.batch_size, self.seed, self.mixing = source, batch_size, seed, mixing
+        self.order = EpochOrder(source, seed=seed, balance=balance)
+        self._finish = _Finish(source, mixing, balance)
         self._reader, self._calls = _BatchReader(source, batch_size, workers), _Calls()
         self.ready: dict[tuple[int, int], float] = {}
         self.dataset = self._build(epochs)
@@ -104,9 +109,9 @@ class ClipStream:
     def _read(self, epoch, step) -> Batch:
         with self._calls:
             epoch, step = int(epoch), int(step)
-            indices = _indices(self.source, self.batch_size, self.seed, epoch, step)
+            indices = self.order.batch(epoch, step, self.batch_size)
             batch = self._reader.begin(indices, epoch).result()
-            batch = _mixed(self.mixing, batch, epoch, step)
+            batch = self._finish(batch, epoch, step)
             self.ready[epoch, step] = time.perf_counter()
             return batch
 
@@ -187,10 +192,13 @@ class ClipBatches(keras.utils.PyDataset):
         seed: int,
         workers: int,
         mixing: Mixing | None = None,
+        balance: BalanceMethod = "none",
     ):
         super().__init__(workers=1, use_multiprocessing=False)
         self.source, self.batch_size, self.seed, self.epoch = source, batch_size, seed, 0
         self.mixing = mixing
+        self.order = EpochOrder(source, seed=seed, balance=balance)
+        self._finish = _Finish(source, mixing, balance)
         self._reader = _BatchReader(source, batch_size, workers)
         self._ahead: dict[tuple[int, int], _Filling] = {}  # by epoch and step
         self.ready: dict[tuple[int, int], float] = {}
@@ -208,12 +216,12 @@ class ClipBatches(keras.utils.PyDataset):
         }
         for filling in known.values():
             filling.cancel()
-        batch = _mixed(self.mixing, self._ahead.pop((epoch, step)).result(), epoch, step)
+        batch = self._finish(self._ahead.pop((epoch, step)).result(), epoch, step)
         self.ready[epoch, step] = time.perf_counter()
         return batch
 
     def _begin(self, epoch: int, step: int) -> "_Filling":
-        indices = _indices(self.source, self.batch_size, self.seed, epoch, step)
+        indices = self.order.batch(epoch, step, self.batch_size)
         return self._reader.begin(indices, epoch)
 
 
@@ -228,13 +236,47 @@ class EpochSetter(keras.callbacks.Callback):
         self.batches.epoch = epoch
 
 
-_order = functools.lru_cache(maxsize=4)(epoch_order)
+class EpochOrder:
+    """The clips of an epoch in the order of training: called with an epoch, it returns indices.
+
+    Args:
+        source: the clips.
+        seed: the seed of the run.
+        balance: `sampler`: every class has equally many clips, see `balance.balanced_order`; else
+            every clip is visited once, see `sampling.epoch_order`.
+    """
+
+    def __init__(self, source: ClipSource, *, seed: int, balance: BalanceMethod = "none"):
+        if balance == "sampler":
+            draw = functools.partial(balanced_order, source.labels, seed=seed)
+        else:
+            draw = functools.partial(epoch_order, len(source), seed=seed)
+        self._draw = functools.lru_cache(maxsize=4)(lambda epoch: draw(epoch=epoch))
+
+    def __call__(self, epoch: int) -> np.ndarray:
+        """int64 (clips,)."""
+        return self._draw(epoch)
+
+    def batch(self, epoch: int, step: int, size: int) -> np.ndarray:
+        """The clips of one batch of `size`; the last of an epoch may have fewer."""
+        return self(epoch)[step * size : (step + 1) * size]
 
 
-def _indices(source: ClipSource, batch_size: int, seed: int, epoch: int, step: int) -> np.ndarray:
-    """The clips of a training batch."""
-    order = _order(len(source), seed=seed, epoch=epoch)
-    return order[step * batch_size : (step + 1) * batch_size]
+class _Finish:
+    """What happens to a batch after it is decoded: mixing, and weights for unequal classes."""
+
+    def __init__(self, source: ClipSource, mixing: Mixing | None, balance: BalanceMethod):
+        self.mixing = mixing
+        self.weights = None
+        if balance == "loss":
+            num_classes = mixing.num_classes if mixing is not None else source.labels.max() + 1
+            self.weights = class_weights(source.labels, int(num_classes))
+
+    def __call__(self, batch: Batch, epoch: int, step: int) -> Batch:
+        clips, labels, weights = _mixed(self.mixing, batch, epoch, step)
+        if self.weights is not None:
+            weights = weigh(labels, weights, self.weights)
+        return clips, labels, weights
 
 
 def _mixed(mixing: Mixing | None, batch: Batch, epoch: int, step: int) -> Batch:
@@ -280,7 +322,7 @@ class _Filling:
         source, count = reader.source, len(indices)
         self._reader, self._indices, self._parts = reader, indices, []
         self._clips = reader.memory.array().reshape(-1, *reader.clip)[:count]
-        self._labels = source.labels[indices // source.clips_per_video]
+        self._labels = source.labels[source.video_of(indices)]
         self._weights = np.zeros(count, np.float32)
         if reader.stopped:
             self._clips[:] = 0

@@ -14,9 +14,14 @@ import numpy as np
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.decoders import Frames, OpenCVFrames, PyAVFrames, ReadError
+from ar3d_keras.videos.duplicates import Describer, Descriptor, FrameCollector
+from ar3d_keras.videos.duplicates import Frames as SmallFrames
 from ar3d_keras.videos.frame_folder import frame_files, is_folder
 from ar3d_keras.videos.inspection import (
     NO_FRAME,
+    Clock,
+    Facts,
+    Properties,
     Watcher,
     check_readable,
     inspect,
@@ -24,7 +29,6 @@ from ar3d_keras.videos.inspection import (
     remember,
 )
 from ar3d_keras.videos.keyframes import (
-    Clock,
     FrameIndex,
     SeekError,
     index_file,
@@ -42,6 +46,7 @@ __all__ = [
     "count_frames",
     "damage",
     "decoding_threads",
+    "describe",
     "every_frame",
     "frame_index",
     "load_cv2",
@@ -49,6 +54,7 @@ __all__ = [
     "rate_of",
     "read_frames",
     "read_header",
+    "reduced_frames",
     "silence_cv2",
     "timed_frames",
 ]
@@ -70,6 +76,46 @@ def decoding_threads(workers: int | None) -> int:
     if workers is not None and workers < 1:
         raise UserError(f"`workers` must be at least 1, not {workers}")
     return workers or cores()
+
+
+def describe(path: str | os.PathLike) -> tuple[Facts, Descriptor]:
+    """Decodes a whole video once, for the data report.
+
+    Args:
+        path: a video file, or a folder of frames, which has no times: ASSUMED_RATE holds.
+
+    Raises:
+        ReadError: no frame can be decoded, or an image of a folder of frames is damaged.
+    """
+    describer = Describer()
+    return _look(Path(path), describer), describer.descriptor()
+
+
+def reduced_frames(path: str | os.PathLike) -> SmallFrames:
+    """Decodes a whole video once; its first frames, reduced, to compare it with another.
+
+    Raises:
+        ReadError: as `describe`.
+    """
+    collector = FrameCollector()
+    _look(Path(path), collector)
+    return collector.frames()
+
+
+def _look(path: Path, viewer: Describer | FrameCollector) -> Facts:
+    """Shows every frame of a video to `viewer`, in gray."""
+    if not is_folder(path):
+        return inspect(path, viewer)
+    cv2, files = load_cv2(), frame_files(path)
+    gray = None
+    for number, file in enumerate(files):
+        gray = _read_image(file, cv2.IMREAD_GRAYSCALE)
+        viewer.add(number / ASSUMED_RATE, gray)
+    if gray is None:
+        raise ReadError(_NO_IMAGES)
+    suffix = files[0].suffix.lower().removeprefix(".")
+    properties = Properties(gray.shape[1], gray.shape[0], None, None, f"folder of {suffix}")
+    return Facts(len(files), None, False, properties)
 
 
 def count_frames(path: str | os.PathLike) -> int:
@@ -315,10 +361,11 @@ def _all_of_file(path: Path, threads: int) -> Iterator[tuple[float, np.ndarray]]
     at = check_readable(path)
     frames = PyAVFrames(path, threads)
     try:
-        watcher, clock = Watcher(frames), Clock(1 / rate_of(path))
+        watcher = Watcher(frames)
+        clock = Clock(1 / rate_of(path))
         while frames.grab():
             watcher.see()
-            yield clock(frames.seconds), frames.retrieve()
+            yield clock.time(frames.seconds), frames.retrieve()
         remember(path, watcher.facts(), at)
     finally:
         frames.close()

@@ -7,19 +7,23 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ar3d_keras import atomic
 from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.content import cache_folder, load_descriptors, store_descriptors
+from ar3d_keras.videos.duplicates import Descriptor
 from ar3d_keras.videos.frame_folder import frame_files, is_folder
-from ar3d_keras.videos.inspection import Facts, known_facts, remember, stamp
-from ar3d_keras.videos.reader import ReadError, count_frames, frame_index
+from ar3d_keras.videos.inspection import Facts, Properties, known_facts, remember, stamp
+from ar3d_keras.videos.reader import ReadError, count_frames, describe, frame_index
 from ar3d_keras.videos.sampling import frames_at
 from ar3d_keras.videos.segments import by_file, check_inside, frames_of, stretch
+
+_PROPERTIES = len(fields(Properties))
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,16 @@ class Scan:
         hashes: key -> `content_hash` of the file, for the videos in `frames`.
         numbers: key -> which frames of its file a video consists of, where that is a segment or
             sampled in time; a video that is not in here consists of all of them.
+        properties: path of a file -> sizes, rates and codecs; complete after a scan with descriptors.
+        descriptors: path of a file -> what `duplicates.find_pairs` compares, where they were asked for.
     """
 
     frames: dict[str, int]
     unreadable: dict[str, str]
     damaged: dict[str, str] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, Properties] = field(default_factory=dict)
+    descriptors: dict[str, Descriptor] = field(default_factory=dict)
     numbers: dict[str, Sequence[int] | np.ndarray] = field(default_factory=dict)
 
 
@@ -50,6 +58,7 @@ class _Entry(NamedTuple):
     hash: str
     damage: str | None
     fast: bool = False
+    properties: list[Any] | None = None  # the values of a Properties
 
 
 def scan(
@@ -57,6 +66,7 @@ def scan(
     *,
     workers: int,
     progress: Callable[[int], None] = lambda done: None,
+    descriptors: bool = False,
     clip_segments: bool = False,
     fps: float | None = None,
 ) -> Scan:
@@ -73,6 +83,7 @@ def scan(
         clip_segments: whether a segment may end beyond its file.
         fps: frames a second that a video consists of, see `sampling.frames_at`; None: those that it
             has.
+        descriptors: whether to describe the content of every file too.
 
     Raises:
         UserError: a segment contains no frame, or ends beyond its file.
@@ -80,13 +91,19 @@ def scan(
     cache = _cache_file(catalog)
     known = _load(cache)
     stamps = {video.path: _stamp(catalog.root / video.path) for video in catalog.videos}
+    described: dict[str, tuple[str, Descriptor]] = {}
+    if descriptors and cache:
+        stored = load_descriptors(cache.with_suffix(".npz"))
+        described = {path: value for path, value in stored.items() if value[0] == stamps.get(path)}
     entries = {
         path: known[path]
         for path, stamp in stamps.items()
-        if path in known and known[path].stamp == stamp
+        if path in known
+        and known[path].stamp == stamp
+        and (not descriptors or (path in described and known[path].properties))
     }
     for path, entry in entries.items():  # so that nothing inspects these files again
-        facts = Facts(entry.frames, entry.damage, entry.fast)
+        facts = Facts(entry.frames, entry.damage, entry.fast, _properties(entry))
         remember(catalog.root / path, facts, entry.stamp)
     unreadable: dict[str, str] = {}
     timed = stamps if fps else by_file(catalog.videos)
@@ -101,9 +118,16 @@ def scan(
                 frame_index(video, threads=threads)
                 if path in entries:
                     return entries[path]
-            frames, digest = count_frames(video), content_hash(video)
-            facts = known_facts(video) or Facts(frames, None, False)  # None: a folder of frames
-            return _Entry(stamps[path], frames, digest, facts.damage, facts.fast)
+            if descriptors:
+                facts, descriptor = describe(video)
+                described[path] = stamps[path], descriptor
+            else:
+                frames = count_frames(video)
+                # None: a folder of frames
+                facts = known_facts(video) or Facts(frames, None, False)
+            digest = content_hash(video)
+            values = list(vars(facts.properties).values()) if facts.properties else None
+            return _Entry(stamps[path], facts.frames, digest, facts.damage, facts.fast, values)
         except ReadError as error:
             return str(error)
 
@@ -122,9 +146,16 @@ def scan(
                 progress(done)
     finally:
         # Ctrl-C keeps what was scanned so far, and a scan of one split keeps the other splits.
-        if entries.items() - known.items():
+        if todo:
             _store(cache, known | entries)
-    return _by_video(catalog, entries, unreadable, clip_segments, fps)
+            if descriptors and cache:
+                store_descriptors(cache.with_suffix(".npz"), described)
+    found = _by_video(catalog, entries, unreadable, clip_segments, fps)
+    found.properties.update(
+        (path, value) for path, entry in entries.items() if (value := _properties(entry))
+    )
+    found.descriptors.update((path, described[path][1]) for path in entries if path in described)
+    return found
 
 
 def _by_video(
@@ -164,6 +195,10 @@ def _by_video(
     return found
 
 
+def _properties(entry: _Entry) -> Properties | None:
+    return Properties(*entry.properties) if entry.properties else None
+
+
 def content_hash(path: Path) -> str:
     """A hash of a video's bytes, whatever its name: BLAKE2b, 32 hexadecimal digits.
 
@@ -197,12 +232,9 @@ def _stamp(path: Path) -> str:
 
 def _cache_file(catalog: Catalog) -> Path | None:
     """None where the user has no home folder, as in a container with an unknown user id."""
-    try:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:
-        return None
+    folder = cache_folder()
     name = hashlib.sha256(os.fsencode(catalog.root)).hexdigest()[:16]
-    return home / "ar3d_keras" / f"scan-{name}.json"
+    return folder / f"scan-{name}.json" if folder else None
 
 
 def _load(file: Path | None) -> dict[str, _Entry]:
@@ -225,6 +257,7 @@ def _valid(entry: _Entry) -> bool:
         and isinstance(entry.hash, str)
         and isinstance(entry.damage, str | None)
         and isinstance(entry.fast, bool)
+        and (entry.properties is None or len(entry.properties) == _PROPERTIES)
     )
 
 

@@ -4,7 +4,7 @@ import abc
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -97,6 +97,14 @@ class ClipSource(abc.ABC):
         """The number of clips: videos x clips_per_video."""
         return len(self.videos) * self.clips_per_video
 
+    def video_of(self, index: Any) -> Any:
+        """The places in `videos` of clips: an int, or an array.
+
+        Training may ask for clips beyond the last one: clip i + k * len(source) is another random
+        clip of the video of clip i.
+        """
+        return index // self.clips_per_video % len(self.videos)
+
     def __getitem__(self, place: tuple[int, int]) -> np.ndarray | None:
         """The clip at (index, epoch): uint8 (T, H, W, C), or None if it cannot be read."""
         return self.read(*place)
@@ -107,12 +115,12 @@ class ClipSource(abc.ABC):
 
     def clip_spec(self, index: int, epoch: int) -> ClipSpec:
         """How the clip at (index, epoch) is cut out of its video and augmented."""
-        video = self.videos[index // self.clips_per_video]
+        video = self.videos[self.video_of(index)]
         return self._sampler(self._frames[video.key], self.shape, epoch, index)
 
     def cut(self, index: int, spec: ClipSpec, out: np.ndarray | None = None) -> np.ndarray | None:
         """The clip that `spec` cuts out of the video of clip `index`, as `read` returns it."""
-        video = self.videos[index // self.clips_per_video]
+        video = self.videos[self.video_of(index)]
         try:
             if spec.crop is None:
                 clip = self._clip(video, spec, self.shape, out)

@@ -6,6 +6,7 @@ sees too, and how many have the same bytes as a video of an earlier split.
 """
 
 import os
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,12 @@ import numpy as np
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, first_names
+from ar3d_keras.videos.column_splits import (
+    grouped_by_column,
+    left_out,
+    split_by_column,
+    split_by_date,
+)
 from ar3d_keras.videos.folds import (
     FOLD_SCHEMES,
     assign_fold,
@@ -30,10 +37,11 @@ from ar3d_keras.videos.folds import (
 )
 from ar3d_keras.videos.hmdb import hmdb_lists
 from ar3d_keras.videos.leak import Leak
+from ar3d_keras.videos.pieces import find_pieces
 from ar3d_keras.videos.video import SPLITS, Video
 
 SCHEMES = (
-    *("csv", "group", "hmdb1", "hmdb2", "hmdb3", "kfold", "logo"),
+    *("column", "csv", "date", "group", "hmdb1", "hmdb2", "hmdb3", "kfold", "logo"),
     *("official1", "official2", "official3", "paper", "random"),
 )
 
@@ -55,6 +63,8 @@ class Split:
         notes: sentences that a reader of the result must know.
         copies: (key in val or test, key in an earlier split) of videos with the same bytes,
             see `leak.find_copies`.
+        near_duplicates: (path in val or test, path in an earlier split) of videos with the same
+            content, see `leak.find_near_duplicates`; None: `ar3d check` has not searched them.
     """
 
     catalog: Catalog
@@ -62,6 +72,9 @@ class Split:
     assigned: tuple[str | None, ...]
     notes: tuple[str, ...] = ()
     copies: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
+    near_duplicates: tuple[tuple[str, str], ...] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     def videos(self, name: str) -> tuple[Video, ...]:
         """The videos of "train", "val" or "test", in the catalog's order."""
@@ -86,6 +99,10 @@ class Split:
             return sum(group is not None and group in known for group in groups[name])
 
         copied = {key for key, _ in self.copies}
+        pieces = find_pieces(video for name in SPLITS for video in self.videos(name))
+        split_of = dict(zip((v.key for v in self.catalog.videos), self.assigned, strict=True))
+        searched = self.near_duplicates is not None
+        near = {path for path, _ in self.near_duplicates or ()}
         return Leak(
             sizes=self.sizes,
             ungrouped=sum(group is None for name in SPLITS for group in groups[name]),
@@ -94,7 +111,21 @@ class Split:
             test_train_val=shared("test", "train", "val"),
             val_copies=sum(video.key in copied for video in self.videos("val")),
             test_copies=sum(video.key in copied for video in self.videos("test")),
+            pieces=len(pieces),
+            recordings=len(pieces.recordings),
+            torn_recordings=sum(
+                len({split_of[video.key] for video in videos}) > 1
+                for videos in pieces.recordings.values()
+            ),
+            group_command=_group_command(self.catalog, pieces.rule) if pieces.rule else "",
+            val_near=sum(v.path in near for v in self.videos("val")) if searched else None,
+            test_near=sum(v.path in near for v in self.videos("test")) if searched else None,
         )
+
+
+def _group_command(catalog: Catalog, rule: str) -> str:
+    data = shlex.quote(str(catalog.source or catalog.root))
+    return f"python train.py --data {data} --group-by {shlex.quote(rule)}"
 
 
 def default_scheme(catalog: Catalog) -> str:
@@ -110,6 +141,7 @@ def make_split(
     lists: str | os.PathLike | None = None,
     fold: int | None = None,
     folds: int | None = None,
+    by: str | None = None,
 ) -> Split:
     """Assigns every video of `catalog` to train, val or test.
 
@@ -127,15 +159,19 @@ def make_split(
             - `kfold`: groups are dealt into `folds` folds, each class evenly. Fold `fold` tests,
               the next one validates, the others train, so that over all folds every video is
               tested once and validates once.
-            - `logo`: leave one group out, a fold for each group; the next group validates.
+            - `logo`: leave one group out, or with `by` one value of that column; a fold for each;
+              the next one validates.
+            - `column`: no value of the column `by` in two splits, about 64/16/20 %.
+            - `date`: by the dates in the column `by`; train is earliest and test latest.
             - `random`: as kfold, but videos are dealt one by one without regard to groups, so it
               leaks: a control that shows what a leak is worth.
-        seed: for the folds of kfold and random, and the order of groups in `group`. All folds of
+        seed: for the folds of kfold and random, and the division in `group` and `column`. All folds of
             one seed belong to one deal.
         lists: the ucfTrainTestlist folder, for `official1|2|3`; None: the same rule is read from
             the videos' names. The testTrainMulti_7030_splits folder, for `hmdb1|2|3`.
         fold: from 1, for kfold, logo and random; None: 1.
         folds: at least 3, for kfold and random; None: 5.
+        by: a column of the CSV, for column, date and logo; None with logo: the group.
 
     Raises:
         UserError: an unknown scheme, or data that it cannot split.
@@ -148,16 +184,27 @@ def make_split(
         assigned = _paper(catalog)
     elif scheme == "group":
         assigned = _group(catalog, seed)
+    elif scheme in ("column", "date"):
+        if not by:
+            raise UserError(f"`split_scheme` {scheme} needs `split_by`, the column to split by")
+        if scheme == "column":
+            assigned, notes = split_by_column(catalog, by, seed)
+        else:
+            assigned, notes = split_by_date(catalog, by)
+        scheme = f"{scheme} {by}"
     elif scheme in FOLD_SCHEMES:
-        folds = num_folds(catalog, scheme, folds)
+        left_from = grouped_by_column(catalog, by)
+        folds = num_folds(left_from, scheme, folds)
         check_fold(fold, folds)
         if scheme == "logo":
-            dealt = one_fold_a_group(catalog)
+            dealt = one_fold_a_group(left_from)
         else:
             dealt, notes = deal(catalog, seed, folds, by_video=scheme == "random")
         check_each_fold(catalog, dealt, scheme)
         assigned = assign_fold(len(catalog), dealt, fold)
         scheme = f"{scheme} {fold} of {folds}"
+        if by:
+            scheme, notes = f"{scheme} by {by}", left_out(catalog, by, assigned)
     elif scheme.startswith("official") and scheme in SCHEMES:
         number = int(scheme[-1])
         if lists is None:
@@ -168,7 +215,8 @@ def make_split(
         assigned, notes = hmdb_lists(catalog, int(scheme[-1]), lists)
     else:
         raise UserError(f"no `split_scheme` {scheme!r}: choose from {', '.join(SCHEMES)}")
-    split = Split(catalog, scheme, tuple(assigned), (*notes, *_lacking(catalog, assigned)))
+    notes = (*catalog.group_notes, *notes, *_lacking(catalog, assigned))
+    split = Split(catalog, scheme, tuple(assigned), notes)
     _check_not_empty(split)
     return split
 

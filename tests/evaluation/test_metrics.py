@@ -273,3 +273,42 @@ def test_the_exact_bound_is_that_of_clopper_and_pearson():
     for trials in (1, 2, 6, 40, 3000):
         low = binomtest(trials, trials).proportion_ci(0.95, method="exact").low
         assert exact_bound(trials) == pytest.approx(low, rel=1e-13)
+
+
+def of_class(right, wrong, groups=None):
+    videos = right + wrong + 1
+    labels = np.array([0] * (right + wrong) + [1])
+    predicted = np.array([0] * right + [1] * (wrong + 1))
+    return Evaluation(
+        ("a", "b", "c"), tuple(map(str, range(videos))), labels, np.eye(3)[predicted],
+        (*(groups or [None] * (right + wrong)), None),
+    )  # fmt: skip
+
+
+def interval_of(evaluation, label=0):
+    row = per_class(evaluation)[label]
+    return row["recall_low"], row["recall_high"]
+
+
+def test_recall_has_wilsons_interval_without_groups():
+    # Newcombe (Stat. Med. 1998), table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
+    for right, of, low, high in (
+        (81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ):  # fmt: skip
+        assert interval_of(of_class(right, of - right)) == pytest.approx((low, high), abs=6e-5)
+
+
+def test_a_class_without_videos_has_no_interval():
+    assert interval_of(of_class(3, 1), label=2) == (None, None)
+    assert interval_of(of_class(3, 1), label=1)[1] == pytest.approx(1)
+
+
+def test_recall_resamples_groups_where_they_are_known():
+    groups = ["r1", "r1", "r2", "r2", "r3", "r3"]
+    evaluation = of_class(4, 2, groups)
+    expected = top1_interval(np.array([True] * 4 + [False] * 2), tuple(groups))[0]
+    assert list(interval_of(evaluation)) == expected
+    assert interval_of(of_class(4, 2, ["r1"] * 6)) == (None, None)
+    all_right = interval_of(of_class(6, 0, groups))
+    assert all_right == pytest.approx((0.025 ** (1 / 3), 1))

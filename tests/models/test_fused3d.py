@@ -8,6 +8,7 @@ from ar3d_keras.models.fused3d import cut_moments
 
 class TestFused3D(NetworkTests):
     name = "fused3d"
+    quick_on_jax = False
     small = {  # noqa: RUF012
         "frames": 3, "height": 32, "width": 32, "backbone": "MobileNet", "filters": 4,
         "gate_kernel": 1,

@@ -7,6 +7,7 @@ class TestI3D(NetworkTests):
     # With 1/32 of the channels (one or two in most layers) TensorFlow 2.21's bfloat16 gives NaN now
     # and then on a CPU with AMX.
     name = "i3d"
+    quick_on_jax = False
     small = {  # noqa: RUF012
         "frames": 8, "height": 16, "width": 16, "width_multiplier": 1 / 8, "gate_kernel": 1,
     }  # fmt: skip

@@ -8,6 +8,7 @@ from ar3d_keras.models.r2plus1d import R2Plus1D
 
 class TestR2Plus1D(NetworkTests):
     name = "r2plus1d"
+    quick_on_jax = False
     small = {  # noqa: RUF012
         "frames": 8, "height": 16, "width": 16, "width_multiplier": 1 / 16, "gate_kernel": 1,
     }  # fmt: skip

@@ -21,7 +21,6 @@ def build(network=Conv3DClassifier, frames=12, height=16, width=12, **options):
     return model, clips
 
 
-@pytest.mark.multi_backend
 def test_a_gated_networks_rows():
     model, clips = build(attention=True, **SMALL)
     explanations = explain_videos(model, clips, np.array([0, 1]), CLASSES)

@@ -92,6 +92,7 @@ def test_the_folder_holds_every_part_and_returns_what_it_wrote(tmp_path, evaluat
         "metrics.json",
         "per_class.csv",
         "predictions.csv",
+        "reliability.png",
         "report.html",
     ]
     kept = json.loads((tmp_path / "new" / "test" / "metrics.json").read_text(encoding="utf-8"))
@@ -114,7 +115,8 @@ def test_the_tables_can_be_read_back_whatever_the_names(tmp_path, evaluation):
     assert counts == confusion_matrix(evaluation).tolist()
 
     rows = read_csv(tmp_path / "per_class.csv")
-    assert rows[0] == ["class", "videos", "precision", "recall", "f1"]
+    assert rows[0][:5] == ["class", "videos", "precision", "recall", "f1"]
+    assert rows[0][5:] == ["recall_low", "recall_high"]
     assert [row[0] for row in rows[1:]] == classes
     assert [float(row[4]) for row in rows[1:]] == [row["f1"] for row in per_class(evaluation)]
 
@@ -157,7 +159,7 @@ def test_the_page_is_well_formed_and_needs_nothing_beside_it(tmp_path, evaluatio
     assert not {"link", "iframe", "object"} & set(page.tags)
     assert page.tags.count("script") == 1
     assert "b" in page.tags and "<b>bold" not in source
-    assert len(page.links) == 3
+    assert len(page.links) == 4
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
     assert not re.search(r"https?:|@import|url\(|fetch\(|XMLHttp|eval\(|innerHTML", source)
     assert "<i>demo</i> & $title" in page.text

@@ -55,7 +55,6 @@ def rows(file):
         return list(csv.DictReader(lines))
 
 
-@pytest.mark.multi_backend
 def test_curves_history_and_report_from_a_plain_fit(tmp_path):
     model = network()
     model.fit(
@@ -267,3 +266,32 @@ def test_the_share_of_waiting(monkeypatch):
     assert logs["clips_per_s"] == 3.0
     assert logs["wait_share"] == 1 / 7
     assert ready == {(0, 2): 9.0}
+
+
+def test_training_ends_by_the_entry_that_is_monitored():
+    rows = [
+        {"val_accuracy": 0.5, "val_class_mean": 0.1 * n, "val_loss": 1.0 + n} for n in range(1, 5)
+    ]
+    assert not EarlyStop(2, rows, "val_class_mean").is_due
+    assert EarlyStop(2, rows, "val_loss").is_due
+    assert EarlyStop(2, rows).is_due  # equal accuracies: by loss
+
+
+def test_the_best_network_by_another_entry(tmp_path):
+    file = tmp_path / "best.keras"
+    rows = [{"val_accuracy": 0.9, "val_class_mean": 0.4, "val_loss": 0.1}]
+    callback = BestNetwork(file, network(), rows, monitor="val_class_mean")
+    callback.set_model(network())
+    callback.on_epoch_end(1, {"val_accuracy": 0.95, "val_class_mean": 0.3, "val_loss": 0.1})
+    assert not file.exists()
+    callback.on_epoch_end(2, {"val_accuracy": 0.8, "val_class_mean": 0.5, "val_loss": 0.3})
+    assert file.exists()
+
+
+def test_split_metrics_log_the_class_mean():
+    model = network()
+    history = model.fit(*data(), verbose=0, callbacks=[SplitMetrics({"val": batches(16, 1)})])
+    labels = np.concatenate([label for _, label in batches(16, 1)])
+    right = model.predict(data(16, 1)[0], verbose=0).argmax(axis=1) == labels
+    by_class = [right[labels == c].mean() for c in range(3)]
+    assert history.history["val_class_mean"][-1] == pytest.approx(np.mean(by_class))

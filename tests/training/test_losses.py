@@ -43,3 +43,19 @@ def test_config_round_trip():
     loss = crossentropy(0.2)
     float32_model = keras.losses.deserialize(keras.losses.serialize(loss))
     assert value(float32_model) == value(loss)
+
+
+@pytest.mark.multi_backend
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("soft", [False, True])
+def test_class_weights_are_not_cancelled_within_a_batch(smoothing, soft):
+    probabilities = np.array([[0.7, 0.3], [0.6, 0.4], [0.2, 0.8]], np.float32)
+    labels, weights = np.array([0, 1, 1]), np.array([0.5, 2.0, 2.0], np.float32)
+    targets = np.eye(2)[labels] * (1 - smoothing) + smoothing / 2
+    losses = -(targets * np.log(probabilities)).sum(axis=1)
+    loss = crossentropy(smoothing, soft_labels=soft, class_weighted=True)
+    given = np.eye(2, dtype=np.float32)[labels] if soft else labels
+    assert float(loss(given, probabilities, weights)) == pytest.approx((losses * weights).sum() / 3)
+    plain = crossentropy(smoothing, soft_labels=soft)
+    expected = (losses * weights).sum() / weights.sum()
+    assert float(plain(given, probabilities, weights)) == pytest.approx(expected)

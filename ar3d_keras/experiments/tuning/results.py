@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ar3d_keras import atomic
+from ar3d_keras.config import Monitor
+from ar3d_keras.evaluation.monitor import rank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +25,10 @@ class Result:
         resumed_from: the trial whose training it continued (Hyperband).
         top1: the val accuracy, 0 to 1, of the epoch that a run would keep; NaN if the trial failed.
         loss: the val loss, in nats, of that epoch; NaN if the trial failed.
+        class_mean: the mean over classes of the val accuracy of that epoch.
         epoch: that epoch, from 1.
         reason: why it failed.
+        monitor: what ranks epochs and trials; see `evaluation.monitor`.
     """
 
     trial: str
@@ -34,8 +38,10 @@ class Result:
     resumed_from: str | None = None
     top1: float = math.nan
     loss: float = math.nan
+    class_mean: float = math.nan
     epoch: int | None = None
     reason: str | None = None
+    monitor: Monitor = "val_accuracy"
 
     @property
     def failed(self) -> bool:
@@ -43,19 +49,36 @@ class Result:
         return math.isnan(self.top1)
 
     def score(self, videos: int) -> float:
-        """Returns a number that ranks by val top-1 first, then by val loss.
+        """Returns a number that ranks as `rank` does: by the monitor first.
 
         Args:
             videos: the number of val videos. Two different top-1 differ by at least 1 / videos,
-                and the loss subtracts less than that.
+                and the loss subtracts less than that. Class means and losses may differ by less
+                than any such step, so ties of them are broken by a billionth.
         """
-        return self.top1 - self.loss / (1 + self.loss) / videos
+        if self.monitor == "val_loss":
+            return self.top1 / 1e9 - self.loss
+        penalty = self.loss / (1 + self.loss)
+        if self.monitor == "val_class_mean":
+            return self.class_mean - penalty / 1e9
+        return self.top1 - penalty / videos
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Larger for a better trial."""
+        logs = {
+            "val_accuracy": self.top1,
+            "val_loss": self.loss,
+            "val_class_mean": self.class_mean,
+        }
+        return rank(logs, self.monitor)
 
     def write(self, folder: Path) -> None:
         """Writes result.json."""
         fields = dataclasses.asdict(self)
-        if self.failed:  # JSON has no NaN
-            del fields["top1"], fields["loss"]
+        for name in ("top1", "loss", "class_mean"):
+            if math.isnan(fields[name]):  # JSON has no NaN
+                del fields[name]
         atomic.write_json(folder / "result.json", fields)
 
 
@@ -78,4 +101,4 @@ def read_results(folder: Path) -> list[Result]:
 
 def ranked(results: Iterable[Result]) -> list[Result]:
     """The results of the trials that did not fail, the best first."""
-    return sorted((r for r in results if not r.failed), key=lambda r: (-r.top1, r.loss))
+    return sorted((r for r in results if not r.failed), key=lambda r: r.rank, reverse=True)

@@ -8,6 +8,7 @@ bit for bit as if it had never stopped. The test split is not opened.
 import dataclasses
 import gc
 import logging
+import math
 import shutil
 import time
 import traceback
@@ -23,6 +24,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from ar3d_keras import atomic
 from ar3d_keras.config import RecipeConfig, TrainConfig, to_json
 from ar3d_keras.errors import UserError
+from ar3d_keras.evaluation.monitor import rank
 from ar3d_keras.experiments.setup import resolve
 from ar3d_keras.experiments.tuning.oracles import OBJECTIVE, chosen, make_oracle
 from ar3d_keras.experiments.tuning.parallel import Chief, Role, serve
@@ -181,6 +183,7 @@ def run_trial(
         outcome = {
             "top1": best["val_accuracy"],
             "loss": best["val_loss"],
+            "class_mean": best.get("val_class_mean", math.nan),
             "epoch": best["epoch"],
         }
     except OSError:
@@ -196,6 +199,7 @@ def run_trial(
         values=values,
         epochs=epochs,
         resumed_from=earlier,
+        monitor=what.config.recipe.monitor,
         seconds=time.monotonic() - begun,
         **outcome,
     )
@@ -212,7 +216,7 @@ def _kept(rows: Sequence[dict[str, float]], recipe: RecipeConfig) -> dict[str, f
     """The epoch whose weights a run of this recipe keeps."""
     if recipe.keep == "last":
         return rows[-1]
-    return max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    return max(rows, key=lambda row: rank(row, recipe.monitor))
 
 
 def drop_state(trial: Path) -> None:

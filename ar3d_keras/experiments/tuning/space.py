@@ -13,9 +13,9 @@ from ar3d_keras.models import check_options, network
 
 # Trials that differ in one of these are not comparable, or not one search.
 FIXED = {
-    "data.data", "data.split_scheme", "data.split_lists", "data.fold", "data.folds",
-    "data.segments", "data.background", "data.workers",
-    "recipe.epochs", "recipe.seed", "recipe.init_from",
+    "data.data", "data.group_by", "data.split_scheme", "data.split_by", "data.split_lists",
+    "data.fold", "data.folds", "data.segments", "data.background", "data.workers",
+    "recipe.epochs", "recipe.seed", "recipe.init_from", "recipe.monitor",
 }  # fmt: skip
 Kind = Literal["choice", "float", "int"]
 FORMS = '{"choice": [...]}, {"float": [low, high], "log": true} or {"int": [low, high], "step": n}'

@@ -101,13 +101,16 @@ def _tiles(results: Sequence[Result], order: Sequence[Result]) -> list[tuple[str
     failed = len(results) - len(order)
     hours = sum(result.seconds for result in results) / 3600
     top1, loss, median, which = "–", "–", "–", "no trial has a score"
+    ranked_by = ""
     if order:
         best, middle = order[0], order[len(order) // 2]
         assert best.top1 is not None and middle.top1 is not None  # `order` has no failed trial
         top1, loss, median = percent(best.top1), f"{best.loss:.3f}", percent(middle.top1)
         which = f"trial {best.trial}, epoch {best.epoch}"
+        if best.monitor != "val_accuracy":
+            ranked_by = f" of the trial with the best {best.monitor}"
     return [
-        ("best val top-1", top1, which),
+        (f"val top-1{ranked_by}" if ranked_by else "best val top-1", top1, which),
         ("its val loss", loss, "cross-entropy, nats"),
         ("median val top-1", median, "over the trials"),
         ("trials", f"{len(results):,}", f"{failed:,} failed" if failed else "none failed"),

@@ -1,0 +1,341 @@
+"""The data report: decodes every video once, and says what the data set consists of."""
+
+import dataclasses
+import datetime
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ar3d_keras import atomic
+from ar3d_keras.console import Console
+from ar3d_keras.errors import UserError
+from ar3d_keras.progress import Reporter
+from ar3d_keras.videos.catalog import Catalog, open_catalog
+from ar3d_keras.videos.content import NearDuplicate, store_near_duplicates
+from ar3d_keras.videos.dataset import with_near_duplicates
+from ar3d_keras.videos.duplicates import find_pairs, moves
+from ar3d_keras.videos.leak import find_copies
+from ar3d_keras.videos.pack_index import AGAIN, is_pack
+from ar3d_keras.videos.packs import open_pack
+from ar3d_keras.videos.reader import decoding_threads, reduced_frames
+from ar3d_keras.videos.scan import Scan, scan
+from ar3d_keras.videos.splits import SPLITS, Split, make_split
+from ar3d_keras.videos.summary import class_summaries, distributions
+
+_VIDEO_COLUMNS = (
+    *("path", "label", "group", "split", "frames", "seconds", "rate", "width", "height"),
+    *("codec", "rotation", "damage", "unreadable", "near_duplicates"),
+)
+_PAIR_COLUMNS = (
+    *("one", "other", "kind", "score", "shift"),
+    *("one_label", "other_label", "one_split", "other_split"),
+)
+_LOGGED = 10  # pairs; the CSV file and the page have all
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What `check` found.
+
+    Attributes:
+        catalog: the videos.
+        scanned: their scan, with properties and descriptors.
+        pairs: the near-duplicates; those across splits first, then by score.
+        split: the split that was asked for, with its leak report; None: there is none.
+    """
+
+    catalog: Catalog
+    scanned: Scan
+    pairs: tuple[NearDuplicate, ...]
+    split: Split | None
+
+
+def check(
+    data: str | os.PathLike[str],
+    *,
+    html: str | os.PathLike[str] | None = None,
+    split_scheme: str | None = None,
+    split_lists: str | os.PathLike[str] | None = None,
+    fold: int | None = None,
+    folds: int | None = None,
+    seed: int = 0,
+    run: str | None = None,
+    runs_dir: str | os.PathLike[str] = "runs",
+    workers: int | None = None,
+    reporter: Reporter | None = None,
+    command: str = "check()",
+) -> DataReport | None:
+    """Decodes every video, finds near-duplicates, and writes the report.
+
+    Args:
+        data: a folder of class folders, a CSV, a folder with a labels.csv in it, or a pack, whose
+            checksums are compared instead.
+        html: a folder, for report.html, videos.csv and duplicates.csv; or an .html file, beside
+            which NAME-videos.csv and NAME-duplicates.csv are written. None: writes nothing.
+        split_scheme: the split to look for leaks in; None: the data's own split column, if any.
+        split_lists: see `make_split`, and the next three.
+        fold: which fold tests.
+        folds: how many there are.
+        seed: of the folds.
+        run: a run whose split is looked at instead.
+        runs_dir: the folder of all runs.
+        workers: decoding threads; None: one per core.
+        reporter: shows progress and the result; None: prints it.
+        command: for the record.
+
+    Returns:
+        What was found; None for a pack.
+
+    Raises:
+        UserError: a video cannot be decoded (after the report is written), or an option or the
+            data cannot be used.
+    """
+    data, reporter, threads = Path(data), reporter or Console(), decoding_threads(workers)
+    split_options = {"fold": fold, "folds": folds, "split_lists": split_lists}
+    if run is not None and (split_scheme or any(split_options.values())):
+        raise UserError("`run` has its own split: leave out `split_scheme` and its options")
+    if split_scheme is None and (given := [n for n, v in split_options.items() if v is not None]):
+        raise UserError(f"`{given[0]}` needs `split_scheme`")
+    if is_pack(data):
+        if html or split_scheme or run:
+            raise UserError(
+                f"`data` {data} is a pack, whose checksums alone are compared: give the folder of "
+                "its videos for a report"
+            )
+        _check_pack(data, threads, reporter)
+        return None
+    files = _report_files(Path(html)) if html else None
+    catalog = open_catalog(data)
+    if run is not None:
+        split = _split_of_run(run, Path(runs_dir), catalog)
+    elif split_scheme is not None or all(video.split for video in catalog.videos):
+        split = make_split(
+            catalog, split_scheme or "csv", seed=seed, lists=split_lists, fold=fold, folds=folds
+        )
+    else:
+        split = None
+    with reporter.bar("checking", len(catalog), "videos") as update:
+        scanned = scan(catalog, workers=threads, progress=update, descriptors=True)
+    pairs = near_duplicates(catalog, scanned, reporter)
+    if split:
+        videos = {name: split.videos(name) for name in SPLITS}
+        split = dataclasses.replace(split, copies=find_copies(videos, scanned.hashes))
+        split = with_near_duplicates(split, pairs)
+    assigned = _assigned(split)
+    report = DataReport(catalog, scanned, _ordered(pairs, assigned), split)
+    _log(scanned, catalog, reporter)
+    _log_report(report, assigned, reporter)
+    if files:
+        _write(report, assigned, files, command)
+        reporter.log(str(files[0]))
+    if scanned.unreadable:
+        raise UserError(
+            f"{len(scanned.unreadable)} of {len(catalog)} videos in {catalog.root} cannot be "
+            "decoded (named above): replace or remove them"
+        )
+    return report
+
+
+def near_duplicates(catalog: Catalog, scanned: Scan, reporter: Reporter) -> list[NearDuplicate]:
+    """Finds the videos with the same bytes or the same content, and keeps the result for later.
+
+    Args:
+        catalog: the videos.
+        scanned: their scan, with descriptors.
+        reporter: shows progress.
+
+    Returns:
+        The pairs, in the catalog's order.
+    """
+    paths = [video.path for video in catalog.videos if video.path in scanned.descriptors]
+    descriptors = [scanned.descriptors[path] for path in paths]
+    with reporter.bar("comparing", len(paths), "videos") as update:
+        found = find_pairs(
+            descriptors, lambda index: reduced_frames(catalog.root / paths[index]), update
+        )
+    pairs = {}
+    first: dict[str, str] = {}
+    for path in paths:
+        digest = scanned.hashes[path]
+        if digest in first:
+            pair = first[digest], path
+            pairs[pair] = NearDuplicate(*pair, "same bytes", 1.0, 0.0)
+        first.setdefault(digest, path)
+    for match in found:
+        one, other = paths[match.one], paths[match.other]
+        if scanned.hashes[one] != scanned.hashes[other]:
+            found_before = pairs.get((one, other))
+            if found_before is None or found_before.score < match.score:
+                pairs[one, other] = NearDuplicate(one, other, match.kind, match.score, match.shift)
+    result = [pairs[key] for key in sorted(pairs)]
+    still = sum(not moves(descriptor) for descriptor in descriptors)
+    if still:
+        reporter.log(f"{still} videos have too little motion or are too short to be compared")
+    store_near_duplicates(catalog.content_fingerprint, result, len(paths) - still)
+    return result
+
+
+def _split_of_run(name: str, runs_dir: Path, catalog: Catalog) -> Split:
+    """The split of a run, for the videos of `catalog`; those that the run has not are left out."""
+    from ar3d_keras.runs import find_run
+
+    found = find_run(name, runs_dir, needs=["split.csv"])
+    written = found.split(catalog.root, found.record()["split"]["scheme"])
+    assigned = {
+        video.path: split
+        for video, split in zip(written.catalog.videos, written.assigned, strict=True)
+    }
+    if not any(assigned.get(video.path) for video in catalog.videos):
+        raise UserError(f"`run` {name} was not trained on the videos of {catalog.root}")
+    return Split(
+        catalog, written.scheme, tuple(assigned.get(video.path) for video in catalog.videos)
+    )
+
+
+def _assigned(split: Split | None) -> dict[str, str | None]:
+    if split is None:
+        return {}
+    videos = split.catalog.videos
+    return {v.path: name for v, name in zip(videos, split.assigned, strict=True)}
+
+
+def _ordered(
+    pairs: Sequence[NearDuplicate], assigned: Mapping[str, str | None]
+) -> tuple[NearDuplicate, ...]:
+    def across(pair: NearDuplicate) -> bool:
+        one, other = assigned.get(pair.one), assigned.get(pair.other)
+        return one is not None and other is not None and one != other
+
+    return tuple(sorted(pairs, key=lambda pair: (not across(pair), -pair.score)))
+
+
+def _log_report(report: DataReport, assigned: Mapping[str, str | None], reporter: Reporter) -> None:
+    properties = report.scanned.properties.values()
+    for name, values in distributions(properties).items():
+        shown = ", ".join(f"{value} ({count})" for value, count in values[:4])
+        more = f", {len(values) - 4} more" if len(values) > 4 else ""
+        reporter.log(f"{name}: {shown}{more}")
+    pairs = report.pairs
+    reporter.log(f"near-duplicates by content: {len(pairs)} pairs")
+    for pair in pairs[:_LOGGED]:
+        names = [
+            f"{path!r}" + (f" ({assigned[path]})" if assigned.get(path) else "")
+            for path in (pair.one, pair.other)
+        ]
+        reporter.log(f"  {pair.kind} {pair.score:.3f}: {' = '.join(names)}")
+    if len(pairs) > _LOGGED:
+        reporter.log(f"  and {len(pairs) - _LOGGED} more")
+    if report.split:
+        reporter.log(
+            f"split scheme {report.split.scheme}. " + " ".join(report.split.leak.sentences())
+        )
+
+
+def _report_files(html: Path) -> tuple[Path, Path, Path]:
+    """The page, the CSV of videos and the CSV of pairs."""
+    if html.suffix.lower() in (".html", ".htm"):
+        parent, names = html.parent, (f"{html.stem}-videos.csv", f"{html.stem}-duplicates.csv")
+        page = html
+    else:
+        parent, names, page = html, ("videos.csv", "duplicates.csv"), html / "report.html"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"`html` {html} cannot be made: {error.strerror}") from None
+    return page, parent / names[0], parent / names[1]
+
+
+def _write(
+    report: DataReport,
+    assigned: Mapping[str, str | None],
+    files: tuple[Path, Path, Path],
+    command: str,
+) -> None:
+    from ar3d_keras.reports import data_page
+
+    catalog, split = report.catalog, report.split
+    duplicated = {path for pair in report.pairs for path in (pair.one, pair.other)}
+    about: dict[str, Any] = {
+        "data": catalog.root,
+        "fingerprint": catalog.fingerprint,
+        "split_scheme": split.scheme if split else "",
+        "written": f"{datetime.datetime.now():%Y-%m-%d %H:%M}",
+        "command": command,
+    }
+    leak = split.leak if split else None
+    page = data_page.build(
+        catalog,
+        report.scanned,
+        class_summaries(catalog, report.scanned, duplicated),
+        report.pairs,
+        assigned,
+        leak.sentences() if leak else [],
+        leak.has_leakage if leak else False,
+        about,
+    )
+    atomic.write_text(files[0], page)
+    atomic.write_csv(files[1], _VIDEO_COLUMNS, _video_rows(report, assigned))
+    labels = {video.path: video.label for video in catalog.videos}
+    atomic.write_csv(
+        files[2],
+        _PAIR_COLUMNS,
+        (
+            (
+                *dataclasses.astuple(pair),
+                *(labels[path] for path in (pair.one, pair.other)),
+                *(assigned.get(path) or "" for path in (pair.one, pair.other)),
+            )
+            for pair in report.pairs
+        ),
+    )
+
+
+def _video_rows(report: DataReport, assigned: Mapping[str, str | None]) -> list[list[Any]]:
+    scanned, counts = report.scanned, dict.fromkeys(report.scanned.frames, 0)
+    for pair in report.pairs:
+        counts[pair.one] += 1
+        counts[pair.other] += 1
+    rows = []
+    for video in report.catalog.videos:
+        p = scanned.properties.get(video.path)
+        known = [p.seconds, p.rate, p.width, p.height, p.codec, p.rotation] if p else [None] * 6
+        row = [
+            *(video.path, video.label, video.group, assigned.get(video.path) or video.split),
+            *(scanned.frames.get(video.path), *known),
+            *(scanned.damaged.get(video.path), scanned.unreadable.get(video.path)),
+            counts.get(video.path),
+        ]
+        rows.append(["" if value is None else value for value in row])
+    return rows
+
+
+def _check_pack(folder: Path, workers: int, reporter: Reporter) -> None:
+    pack = open_pack(folder)
+    with reporter.bar("checking", len(pack.videos), "videos") as update:
+        damaged = pack.verify(workers=workers, progress=update)
+    for path, reason in damaged.items():
+        reporter.log(f"{path!r}: {reason}")
+    _log(pack.scan(pack.catalog.videos), pack.catalog, reporter)
+    if damaged:
+        raise UserError(
+            f"{len(damaged)} of {len(pack.videos)} videos in the pack {pack.root} are damaged "
+            f"(named above): copy it again from an intact copy, or {AGAIN}"
+        )
+    pack.check_unchanged()
+
+
+def _log(scanned: Scan, catalog: Catalog, reporter: Reporter) -> None:
+    for note in catalog.notes:
+        reporter.log(note)
+    for path, reason in scanned.unreadable.items():
+        reporter.log(f"{path!r}: {reason}")
+    for path, damage in scanned.damaged.items():
+        reporter.log(f"{path!r} is damaged: {damage}")
+    lengths = sorted(scanned.frames.values())
+    if lengths:
+        reporter.log(
+            f"{len(lengths)} videos, {len(catalog.class_names)} classes; frames: shortest "
+            f"{lengths[0]}, median {lengths[len(lengths) // 2]}, longest {lengths[-1]}"
+        )

@@ -1,0 +1,242 @@
+"""Event evaluation end to end, with a network that sees how bright a clip is."""
+
+import contextlib
+import csv
+import http.server
+import json
+import queue
+import shutil
+import subprocess
+import threading
+import urllib.parse
+
+import numpy as np
+import pytest
+
+from ar3d_keras.cli import main
+from ar3d_keras.config import TrainConfig, to_json
+from ar3d_keras.experiments import events
+from ar3d_keras.inference.classifier import Classifier
+from ar3d_keras.inference.predictor import predict_videos
+from ar3d_keras.runs import Run
+from ar3d_keras.videos.catalog import Catalog, Video
+from ar3d_keras.videos.reader import load_cv2
+from ar3d_keras.videos.sampling import ClipShape
+
+SHAPE = ClipShape(2, 8, 8, resize_height=8, resize_width=8)
+CLASSES = ("Bright", "Dark", "Gray")
+LEVELS = {"Bright": 230, "Dark": 20, "Gray": 125}
+# 25 frames a second; each list is (class, frames). A flash is no event.
+FILMS = {
+    "val.avi": [("Dark", 50), ("Bright", 60), ("Gray", 5), ("Bright", 35), ("Dark", 50)],
+    "test.avi": [("Dark", 100), ("Bright", 35), ("Gray", 5), ("Bright", 35), ("Dark", 75)],
+}
+LABELS = [
+    ("val.avi", "Bright", 2, 6, "val"),
+    ("test.avi", "Bright", 4, 7, "test"),
+    ("test.avi", "Dark", 0, 4, "test"),  # the background is no event
+    ("train.avi", "Bright", 0, 1, "train"),  # not evaluated, so it need not exist
+]
+
+
+class Brightness:
+    def predict_on_batch(self, clips):
+        levels = clips.reshape(len(clips), -1).mean(axis=1)[:, None]
+        near = -np.abs(levels - np.array([LEVELS[name] for name in CLASSES])) / 40
+        shares = np.exp(near)
+        return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    cv2, folder = load_cv2(), tmp_path_factory.mktemp("films")
+    for name, parts in FILMS.items():
+        codec = cv2.VideoWriter_fourcc(*"XVID")
+        writer = cv2.VideoWriter(str(folder / name), cv2.CAP_FFMPEG, codec, 25, (64, 48))
+        for label, frames in parts:
+            for _ in range(frames):
+                writer.write(np.full((48, 64, 3), LEVELS[label], np.uint8))
+        writer.release()
+    write_labels(folder / "labels.csv", LABELS)
+    return folder
+
+
+def write_labels(file, rows, header=("path", "label", "start", "end", "split")):
+    with file.open("w", newline="") as lines:
+        csv.writer(lines).writerows([header, *rows])
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    run = Run(tmp_path / "runs" / "bright")
+    run.best.parent.mkdir(parents=True)
+    run.best.touch()
+    (run.folder / "split.csv").write_text("path,label,group,split\ntrain.avi,Bright,,train\n")
+    run.write_record(
+        {
+            "begun": "2026-01-01T00:00:00+00:00",
+            "config": to_json(TrainConfig()),
+            "data": {"fingerprint": "0" * 16, "root": str(tmp_path)},
+            "split": {"scheme": "group"},
+            "class_names": list(CLASSES),
+        }
+    )
+    classifier = Classifier(Brightness(), CLASSES, SHAPE, "bright")
+    monkeypatch.setattr(events, "from_run", lambda _: classifier)
+    return run
+
+
+def evaluate(run, films, **options):
+    return events.evaluate_events(
+        run.folder,
+        stretches=options.pop("stretches", films / "labels.csv"),
+        window_seconds=0.2,
+        background="Dark",
+        workers=1,
+        **options,
+    )
+
+
+def test_the_flash_is_smoothed_away_and_test_is_scored(run, films):
+    content = evaluate(run, films)
+    folder = run.folder / "evaluation" / "events"
+    assert content == json.loads((folder / "events.json").read_text())
+    options = content["options"]
+    assert options["smooth_seconds"] or options["min_seconds"] or options["high"]
+    for split in ("val", "test"):
+        for iou in ("0.3", "0.5", "0.7"):
+            assert content[split]["iou"][iou] == {
+                "precision": 1, "recall": 1, "f1": 1,
+                "true_positives": 1, "false_positives": 0, "false_negatives": 0,
+            }  # fmt: skip
+        assert content[split]["frame_accuracy"] > 0.97
+    assert content["test"]["seconds"] == pytest.approx(10)
+    rows = list(csv.DictReader((folder / "stretches.csv").read_text().splitlines()))
+    assert [(row["path"], row["label"]) for row in rows] == [
+        ("val.avi", "Bright"),
+        ("test.avi", "Bright"),
+    ]
+    assert float(rows[1]["start"]) == pytest.approx(4, abs=0.3)
+    assert float(rows[1]["end"]) == pytest.approx(7, abs=0.3)
+    assert (folder / "timeline.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "video-1.mp4").stat().st_size  # browsers do not play an .avi
+
+
+def test_without_post_processing_the_flash_costs_f1(run, films):
+    content = evaluate(run, films)
+    catalog = Catalog(films, (Video("test.avi", None),))
+    predictions = predict_videos(events.from_run(run), catalog, window_seconds=0.2, workers=1)
+    truth = [events.Event("test.avi", "Bright", 4, 7)]
+    plain = events.score(predictions, truth, events.BoutOptions(), "Dark")
+    assert plain["iou"]["0.3"]["false_positives"] == 2  # the flash, and the second half
+    assert content["test"]["iou"]["0.3"]["false_positives"] == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "part"),
+    [
+        ([("val.avi", "Bright", 3, 2, "val")], "row 2"),
+        ([("val.avi", "Bright", "nan", 2, "val")], "row 2"),
+        ([("val.avi", "Bright", 1, "1,5", "val")], "row 2"),
+        ([("val.avi", "Purple", 1, 2, "val")], "Purple"),
+        ([("val.avi", "Bright", 1, 2, "val")], "test"),
+        ([("v.avi", "Bright", 1, 2, "val"), ("v.avi", "Bright", 1, 2, "test")], "v.avi"),
+        ([("val.avi", "Bright", 1, 2, "val"), ("train.avi", "Bright", 1, 2, "test")], "train.avi"),
+        ([], "rows"),
+    ],
+)
+def test_a_wrong_row_is_one_line(run, tmp_path, rows, part, user_error):
+    write_labels(tmp_path / "labels.csv", rows)
+    with user_error(part):
+        evaluate(run, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--events"],
+        ["--window-seconds", "2"],
+        ["--events", "--window-seconds", "0"],
+        ["--background", "x"],
+    ],
+)
+def test_flags_that_do_not_fit_together(flags, run, capsys):
+    assert main(["evaluate", "--run", str(run.folder), *flags]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+DRIVER = """<!doctype html><iframe src="evaluation/events/timeline.html" width="1100" height="800"></iframe>
+<script>
+const report = (text) => fetch("/result?" + encodeURIComponent(text));
+const frame = document.querySelector("iframe");
+frame.addEventListener("load", () => {
+  const page = frame.contentDocument, video = page.querySelector("video");
+  const rows = page.querySelector(".rows"), labels = () => [...rows.querySelectorAll("b")].map((b) => b.textContent);
+  video.addEventListener("error", () => report("error " + video.error.message));
+  const go = () => {
+    const box = rows.getBoundingClientRect();
+    video.addEventListener("seeked", () => {
+      const seen = labels().join(" "), at = video.currentTime.toFixed(1);
+      const left = parseFloat(rows.querySelector(".cursor").style.left).toFixed(0);
+      video.addEventListener("ended", () => report([seen, at, left, video.currentTime.toFixed(1)].join(" ")));
+      video.playbackRate = 8;
+      video.play();
+    }, { once: true });
+    const middle = box.left + box.width / 2;  // 5 of 10 seconds, inside the event
+    rows.dispatchEvent(new PointerEvent("pointerdown", { clientX: middle, bubbles: true }));
+  };
+  if (video.readyState >= 1) go(); else video.addEventListener("loadedmetadata", go, { once: true });
+});
+</script>"""
+
+
+@pytest.mark.slow
+def test_the_page_plays_in_a_browser(run, films):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("chromium is not installed")
+    evaluate(run, films)
+    (run.folder / "driver.html").write_text(DRIVER)
+    results = queue.Queue()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(run.folder))
+
+        def do_GET(self):
+            if self.path.startswith("/result?"):
+                results.put(urllib.parse.unquote(self.path.partition("?")[2]))
+            if not self.path.endswith(".mp4"):
+                return super().do_GET()
+            # Browsers seek only where the server sends parts of a file.
+            content = (run.folder / self.path.lstrip("/")).read_bytes()
+            first = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
+            self.send_response(206)
+            self.send_header("Content-Type", "video/mp4")
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Content-Length", str(len(content) - first))
+            self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(content[first:])
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        running = subprocess.Popen(
+            [
+                browser, "--headless", "--no-sandbox", "--disable-gpu",
+                "--autoplay-policy=no-user-gesture-required",
+                f"--user-data-dir={run.folder / 'profile'}",
+                f"http://127.0.0.1:{server.server_port}/driver.html",
+            ],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            assert results.get(timeout=60) == "Bright Bright 5.0 50 10.0"
+        finally:
+            running.terminate()
+            running.wait(20)
+            server.shutdown()
