@@ -250,7 +250,7 @@ def test_a_packs_checksums_cover_its_flow(moving, packs, tmp_path):
 def test_a_pack_of_version_1_is_one_without_flow(moving, tmp_path, user_error):
     pack = pack_of(moving, tmp_path / "pack", PackSettings("raw", *SIZE))
     content = json.loads((pack.root / INDEX).read_text())
-    assert content["version"] == 3
+    assert content["version"] == 4
     content["version"] = 1
     del content["settings"]["flow"]
     (pack.root / INDEX).write_text(json.dumps({**content, "sha256": digest(content)}))
