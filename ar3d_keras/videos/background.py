@@ -163,4 +163,4 @@ def _video(path: str, piece: Stretch, name: str, segments: Sequence[Video]) -> V
             f"`background` cannot choose a region for stretches of {path}, whose rows have several: "
             "give them one region, or none and `roi`"
         )
-    return Video(path, name, segments[0].group, *splits, {}, *piece, *regions)
+    return Video(path, name, segments[0].group, splits.pop(), {}, *piece, regions.pop())

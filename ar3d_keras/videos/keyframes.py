@@ -181,10 +181,11 @@ def _decode_once(path: Path, step: float, threads: int, at: str) -> FrameIndex:
     # A duration that is no multiple of a frame is of a header that means something else.
     last = duration if duration and 0.2 * step < duration < 100 * step else step
     index = FrameIndex(np.array(times), times[-1] + last)
-    rising = None not in stamps and all(a < b for a, b in itertools.pairwise(stamps))
+    known = [stamp for stamp in stamps if stamp is not None]
+    rising = known == stamps and all(a < b for a, b in itertools.pairwise(known))
     if facts.damage or not rising or len(keyframes) < 2:
         return index
-    able = FrameIndex(index.times, index.end, np.array([0, *keyframes]), np.array(stamps))
+    able = FrameIndex(index.times, index.end, np.array([0, *keyframes]), np.array(known))
     return able if _seeks_exactly(path, able, compared) else index
 
 
@@ -210,7 +211,7 @@ def _seeks_exactly(path: Path, index: FrameIndex, compared: dict[int, int | None
 def _checksum(frame: Any) -> int | None:
     """CRC-32 of a frame's pixels; None for a pixel format that PyAV gives no array of."""
     try:
-        return zlib.crc32(np.ascontiguousarray(frame.to_ndarray()))
+        return zlib.crc32(frame.to_ndarray().tobytes())
     except ValueError:
         return None
 

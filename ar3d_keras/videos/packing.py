@@ -520,7 +520,7 @@ def _encoded_parts(
     frame: np.ndarray, settings: PackSettings, flow: np.ndarray | None = None
 ) -> tuple[bytes, ...]:
     encoded = _encoded(frame, settings)
-    return (encoded,) if flow is None else (encoded, zlib.compress(flow))
+    return (encoded,) if flow is None else (encoded, zlib.compress(flow.tobytes()))
 
 
 def encoded_frames(path: Path, settings: PackSettings) -> Iterator[tuple[bytes, ...]]:

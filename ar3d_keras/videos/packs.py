@@ -142,9 +142,10 @@ class Pack:
                 f"`ar3d pack --resize {wanted[0]} {wanted[1]}`"
             )
         if shape.roi != self.settings.roi:
-            there, here = self.settings.roi or "no region", shape.roi or "none"
+            made = f"the region {self.settings.roi}" if self.settings.roi else "no region"
+            here = shape.roi if shape.roi else "none"
             raise UserError(
-                f"{self.root} was made with {there} of interest and this run has {here}: set `roi` "
+                f"{self.root} was made with {made} of interest and this run has {here}: set `roi` "
                 "to the same, or pack again with `ar3d pack --roi`"
             )
         if shape.fps and any(packed.frames and not packed.clock for packed in self.videos):

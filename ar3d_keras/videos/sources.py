@@ -84,6 +84,7 @@ class ClipSource(abc.ABC):
         class_names: Sequence[str],
         shape: ClipShape,
         sampler: ClipSampler,
+        *,
         numbers: Mapping[str, Sequence[int] | np.ndarray] | None = None,
     ):
         self.videos, self.shape = videos, shape

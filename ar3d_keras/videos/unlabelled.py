@@ -39,7 +39,7 @@ def find_videos(paths: Sequence[str | os.PathLike]) -> Catalog:
         raise UserError("one of `paths` is empty: is a variable of your shell unset?")
     found: dict[str, Video] = {}
     ignored: list[tuple[str, str]] = []
-    for given in map(os.fspath, paths):
+    for given in map(str, paths):
         if (match := _SEGMENT.fullmatch(given)) and not os.path.lexists(given):
             video = _segment(given, match)
             found[video.key] = video
