@@ -26,11 +26,11 @@ class Numbers(ClipSource):
 
     lost = frozenset()
 
-    def _clip(self, path, spec, shape, out):
-        if path in self.lost:
+    def _clip(self, video, spec, shape, out):
+        if video.path in self.lost:
             raise ReadError("lost")
         out = np.empty(shape.array, np.uint8) if out is None else out
-        out[:] = int(path), spec.window[0], 8 * spec.top + spec.left
+        out[:] = int(video.path), spec.window[0], 8 * spec.top + spec.left
         return out
 
 
