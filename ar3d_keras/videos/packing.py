@@ -101,7 +101,7 @@ def make_pack(
             raise UserError(
                 f"{folder} could not be written ({error.strerror}) after {len(packing.done)} of "
                 f"{len(catalog)} videos, which are kept: make room and give the same command "
-                "again, or close the pack as it is with --close"
+                "again, or close the pack as it is with `close`"
             ) from None
         return open_pack(folder)
 
@@ -139,7 +139,7 @@ def _only_one(folder: Path, reporter: Reporter) -> Iterator[None]:
         names = {file.name for file in folder.iterdir()}
         if names and not names & {LOCK, INDEX, JOURNAL}:
             raise UserError(
-                f"{folder} holds other files ({min(names)}): give --out a folder that is new, "
+                f"{folder} holds other files ({min(names)}): give `out` a folder that is new, "
                 "empty or a pack"
             )
         lock = (folder / LOCK).open("w")
@@ -385,7 +385,7 @@ class _Packing:
             if known and not self.done:
                 raise UserError(
                     f"{self.folder} is a pack of other videos than those in {self.catalog.root}: "
-                    "give another --out"
+                    "give another `out`"
                 )
             self._trust()
             if finished and [self.done.get(v.key) for v in self.catalog.videos] == known:
@@ -549,7 +549,7 @@ def _check_same_settings(folder: Path, made: PackSettings, asked: PackSettings) 
     if made != asked:
         raise UserError(
             f"{folder} was begun with other settings ({made}) than these ({asked}): "
-            "give the same again, or another --out"
+            "give the same again, or another `out`"
         )
 
 
