@@ -112,6 +112,7 @@ def demo_config(**sections):
     return from_json(sections, with_preset(TrainConfig(), "demo"))
 
 
+@pytest.mark.slow  # it trains twice
 def test_a_small_network_cannot_tell_the_actions_without_motion(demo, tmp_path):
     config = demo_config(
         data={"height": 24, "width": 24},

@@ -140,6 +140,7 @@ def test_the_python_examples_of_the_readme_run_as_they_are_printed(tmp_path):
     assert list(tmp_path.glob("runs/*/saved_model/2"))
 
 
+@pytest.mark.slow  # the README examples run the same calls
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Jupyter's packages
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_notebook_runs(tmp_path, monkeypatch):

@@ -145,6 +145,7 @@ def test_another_search_in_its_folder_is_refused(searched, refused, other, parts
     assert all(part in error for part in parts)
 
 
+@pytest.mark.slow  # it trains a dozen trials
 def test_a_stopped_search_continues_and_hyperband_promotes_its_state(tiny_demo, space, tmp_path):
     command = ["--attention", "--data", tiny_demo, *SMALL, "--epochs", 3, "--runs-dir", tmp_path]
     command += ["--name", "h", "--trials", 5, *space(EASY)]

@@ -96,6 +96,7 @@ class NetworkTests:
         loaded = type(mixed).from_config(mixed.get_config())
         assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}
 
+    @pytest.mark.slow  # test_conv3d and test_callbacks train in the fast suite
     def test_training_lowers_the_loss(self):
         model, labels = self.build(dropout=0.0), np.array([0, 1, 2])
         # Eagerly: tracing the larger networks takes longer than the steps.
