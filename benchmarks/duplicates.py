@@ -150,7 +150,9 @@ def measure(originals: list, copies: list, kind: str, files: list[Path]) -> dict
     count = len(originals)
     pairs = find_pairs([*originals, *copies], lambda index: reduced_frames(files[index]))
     found = {p.one for p in pairs if p.other == p.one + count and p.kind == kind}
-    wrong = {(p.one % count, p.other % count) for p in pairs if p.one % count != p.other % count}
+    wrong = [pair for pair in pairs if pair.one % count != pair.other % count]
+    for pair in wrong:
+        print(f"false: {files[pair.one]} {files[pair.other]} {pair.kind} {pair.score}")
     halves = [[n for n in range(count) if held_out(n) is half] for half in (False, True)]
     tuned, held = (sum(n in found for n in half) / len(half) for half in halves)
     return {"tuned": tuned, "held out": held, "false pairs": len(wrong)}
