@@ -13,9 +13,9 @@ from ar3d_keras.config import (
     TrainConfig,
     check_choice,
     from_json,
-    with_preset,
 )
 from ar3d_keras.errors import UserError
+from ar3d_keras.presets import with_preset
 
 
 def configure(
@@ -76,11 +76,11 @@ def default_config(
         where: the name of that file, for errors.
         preset: see `configure`.
         data: the videos that will be used; None: those of `sections`.
-        model: the network that will be used; None: that of `sections`.
+        model: the network that will be used; None: that of `sections`, else of the preset.
     """
     configured = from_json(sections, TrainConfig(), where)
     preset = preset or default_preset(data or configured.data.data)
-    base = with_preset(TrainConfig(), preset, model or configured.model.model)
+    base = with_preset(TrainConfig(), preset, model or sections.get("model", {}).get("model"))
     return from_json(sections, base, where)
 
 

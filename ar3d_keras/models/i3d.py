@@ -22,6 +22,7 @@ from ar3d_keras.models.classifier import (
     triple,
 )
 from ar3d_keras.models.layers import PACKAGE, AttentionGate
+from ar3d_keras.models.preparation import log_pooled, prepared
 
 # Channels of a module's four branches: 1x1x1; 1x1x1 and 3x3x3; again 1x1x1 and 3x3x3; pooling and
 # 1x1x1. Poolings between the modules: (name, window, strides).
@@ -109,7 +110,7 @@ class I3D(VideoClassifier):
             return _unit(x, channels, kernel, name, strides, dtype)
 
         clip = clip_input(frames, height, width)
-        x = unit(centered(clip), 64, 7, "Conv3d_1a_7x7", strides=2)
+        x = unit(prepared(centered(clip), sizes), 64, 7, "Conv3d_1a_7x7", strides=2)
         x = _pool(x, (1, 3, 3), (1, 2, 2), "MaxPool3d_2a_3x3", dtype)
         x = unit(x, 64, 1, "Conv3d_2b_1x1")
         x = unit(x, 192, 3, "Conv3d_2c_3x3")
@@ -124,6 +125,7 @@ class I3D(VideoClassifier):
             x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
         # A mean over the whole map: AveragePooling3D with so large a window is slow on a CPU.
         x = ops.mean(ops.cast(x, "float32"), axis=(2, 3))
+        x = log_pooled(x, sizes)
         if x.shape[1] > 1:
             x = (x[:, 1:] + x[:, :-1]) / 2
         x = seeded_dropout(dropout, "float32")(x)

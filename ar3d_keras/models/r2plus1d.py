@@ -21,6 +21,7 @@ from ar3d_keras.models.classifier import (
     triple,
 )
 from ar3d_keras.models.layers import PACKAGE, AttentionGate
+from ar3d_keras.models.preparation import log_pooled, prepared
 
 # Channels of the four stages; each has two blocks, and all but the first halve time and space.
 STAGES = (64, 128, 256, 512)
@@ -84,7 +85,7 @@ class R2Plus1D(VideoClassifier):
         dtype = kwargs.pop("dtype", None) or "float32"
 
         clip = clip_input(frames, height, width)
-        x = centered(clip)
+        x = prepared(centered(clip), sizes)
         x = _spatial(x, scaled(45, width_multiplier), 7, 2, "stem_spatial", dtype)
         x = _norm_relu(x, "stem_spatial", dtype)
         x = _temporal(x, scaled(64, width_multiplier), 1, "stem_temporal", dtype)
@@ -97,6 +98,7 @@ class R2Plus1D(VideoClassifier):
             x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
         # A mean over the whole map: AveragePooling3D with so large a window is slow on a CPU.
         x = ops.mean(ops.cast(x, "float32"), axis=(1, 2, 3))
+        x = log_pooled(x, sizes)
         x = seeded_dropout(dropout, "float32")(x)
         output = layers.Dense(num_classes, activation="softmax", dtype="float32", name="output")(x)
         kwargs.setdefault("name", "r2plus1d_attention" if attention else "r2plus1d")

@@ -1,0 +1,67 @@
+"""Named options: what a preset changes in the defaults of `config`, which are the paper's."""
+
+import dataclasses
+from typing import Any
+
+from ar3d_keras.config import Config, from_json
+from ar3d_keras.networks import network
+
+# A network adds to a preset what only holds for itself: VideoClassifier.presets. A preset that
+# names a network chooses it where the user does not.
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "paper": {},
+    # data/demo: small moving discs. Some classes differ by left and right, so clips are not flipped.
+    "demo": {
+        "data": {"height": 48, "width": 48, "flip": False},
+        "recipe": {"epochs": 8, "batch_size": 8, "learning_rate": 1e-3},
+    },
+    # Up to a few hundred videos of single actions; docs/results.md says how it was found.
+    "small-data": {
+        "data": {
+            "height": 120, "width": 160, "resize": (120, 160), "sampling": "uniform",
+        },
+        "model": {"model": "compact3d", "motion_crop": (36, 48), "differences": True},
+        "recipe": {
+            "epochs": 60, "learning_rate": 2e-3, "weight_decay": 1e-2,
+            "weight_decay_kind": "decoupled", "weight_decay_after": 0, "schedule": "cosine",
+            "warmup_epochs": 3, "clip_norm": 1.0, "label_smoothing": 0.1, "keep": "last",
+            "precision": "float32",
+        },
+    },
+}  # fmt: skip
+
+
+def network_of(preset: str, model: str | None = None) -> str:
+    """The network that holds: `model` if the user gave one, else that of the preset."""
+    return model or PRESETS[preset].get("model", {}).get("model", "conv3d")
+
+
+def with_shared_preset(base: Config, name: str, model: str | None = None) -> Config:
+    """`base` with a network and the values of a preset that hold for every network.
+
+    Args:
+        base: the values of all other options.
+        name: a key of PRESETS.
+        model: a key of NETWORKS; None: the network that the preset chooses.
+    """
+    base = from_json(PRESETS[name], base, f"preset {name}")
+    model = network_of(name, model)
+    return dataclasses.replace(base, model=dataclasses.replace(base.model, model=model))
+
+
+def with_preset(base: Config, name: str, model: str | None = None) -> Config:
+    """`base` with a network and the values of a preset, those for this network included.
+
+    Imports the network, and so Keras; `with_shared_preset` does not.
+
+    Args:
+        base: the values of all other options.
+        name: a key of PRESETS.
+        model: a key of NETWORKS; None: the network that the preset chooses.
+
+    Raises:
+        UserError: no network has this name.
+    """
+    base = with_shared_preset(base, name, model)
+    own = network(base.model.model).presets.get(name, {})
+    return from_json(own, base, f"preset {name}")
