@@ -27,7 +27,7 @@ Scheme = Literal[
 Sampling = Literal["stride", "uniform"]
 Balance = Literal["none", "sampler", "loss"]
 Monitor = Literal["val_accuracy", "val_class_mean", "val_loss"]
-Preset = Literal["paper", "demo", "small-data"]
+Preset = Literal["paper", "demo", "small-data", "auto"]
 
 DEMO = Path("data/demo")  # where the built-in data set is, and is made if it is missing
 FOLDS = 5

@@ -1,6 +1,8 @@
 """Named options: what a preset changes in the defaults of `config`, which are the paper's."""
 
 import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ar3d_keras.config import Config, from_json
@@ -29,6 +31,21 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A preset, and what `auto` chose besides.
+
+    Attributes:
+        preset: a key of PRESETS.
+        sections: section -> option -> value, over the preset.
+        reasons: a line for each decision; none if the user named the preset.
+    """
+
+    preset: str
+    sections: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
 
 
 def network_of(preset: str, model: str | None = None) -> str:

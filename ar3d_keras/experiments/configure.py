@@ -14,14 +14,17 @@ from ar3d_keras.config import (
     check_choice,
     from_json,
 )
+from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
-from ar3d_keras.presets import with_preset
+from ar3d_keras.presets import Choice, with_preset
+from ar3d_keras.progress import Reporter
 
 
 def configure(
     config: TrainConfig | str | os.PathLike[str] | None = None,
     *,
     preset: Preset | None = None,
+    reporter: Reporter | None = None,
     **options: Any,
 ) -> TrainConfig:
     """Returns the configuration that `config`, `preset` and single options describe.
@@ -30,7 +33,9 @@ def configure(
 
     Args:
         config: a TrainConfig, taken as it is; or the path of a run.json, whose options hold.
-        preset: named options. Default: `demo` for the demo set, else `paper`.
+        preset: named options. `auto` chooses by the data. Default: `demo` for the demo set, else
+            `paper`.
+        reporter: receives the reasons of `auto`. Default: prints them.
         options: any option of `python train.py`, by its name with underscores.
 
     Raises:
@@ -56,6 +61,7 @@ def configure(
             preset=preset,
             data=given.data.data,
             model=given.model.model if "model" in options else None,
+            reporter=reporter or Console(),
         ).replace(**options)
     configured.validate()
     return configured
@@ -68,6 +74,7 @@ def default_config(
     preset: Preset | None = None,
     data: Path | None = None,
     model: str | None = None,
+    reporter: Reporter | None = None,
 ) -> TrainConfig:
     """The options that hold where no single option is given: `sections` over the preset.
 
@@ -77,11 +84,25 @@ def default_config(
         preset: see `configure`.
         data: the videos that will be used; None: those of `sections`.
         model: the network that will be used; None: that of `sections`, else of the preset.
+        reporter: receives the reasons of the preset `auto`.
     """
     configured = from_json(sections, TrainConfig(), where)
-    preset = preset or default_preset(data or configured.data.data)
-    base = with_preset(TrainConfig(), preset, model or sections.get("model", {}).get("model"))
-    return from_json(sections, base, where)
+    data = data or configured.data.data
+    found = preset_for(preset, data)
+    for reason in found.reasons:
+        (reporter or Reporter()).log(f"preset auto: {reason}")
+    model = model or sections.get("model", {}).get("model")
+    base = with_preset(TrainConfig(), found.preset, model)
+    return from_json(sections, from_json(found.sections, base, "preset auto"), where)
+
+
+def preset_for(preset: Preset | None, data: Path | None) -> Choice:
+    """The preset that holds: the one given, the one that `auto` chooses, or the default."""
+    if preset == "auto":
+        from ar3d_keras.experiments.auto_preset import choose_preset  # it reads videos
+
+        return choose_preset(data)
+    return Choice(preset or default_preset(data))
 
 
 def default_preset(data: Path | None) -> Preset:

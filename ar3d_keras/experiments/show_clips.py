@@ -51,7 +51,7 @@ def show_clips(
         UserError: an option is out of range, `out` is not a .png in an existing folder, or the data
             cannot be used.
     """
-    configured = configure(config, preset=preset, **options)
+    configured = configure(config, preset=preset, reporter=reporter, **options)
     Range(1).check("count", count)
     Range(1).check("epoch", epoch)
     file = Path(out)
