@@ -56,7 +56,7 @@ class Result:
 
     @property
     def top5(self) -> float:
-        """Likewise, among the `top5_k` most likely classes."""
+        """The share of videos whose class is among the `top5_k` most likely classes; 0..1."""
         return float(self.in_top5.mean())
 
     @property

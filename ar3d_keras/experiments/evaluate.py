@@ -104,14 +104,14 @@ def calibrate_run(
     """Fits the calibration of a finished run on val and writes its reports on val and test again.
 
     Args:
-        run: as for `evaluate_split`, like the arguments that are not named here.
+        run: as for `evaluate_split`.
         reject_error: the share of wrong predictions among the accepted val videos that is allowed,
             between 0 and 1; None: accept everything.
-        data: likewise.
-        workers: likewise.
-        runs_dir: likewise.
-        reporter: likewise.
-        command: likewise.
+        data: as for `evaluate_split`.
+        workers: as for `evaluate_split`.
+        runs_dir: as for `evaluate_split`.
+        reporter: as for `evaluate_split`.
+        command: as for `evaluate_split`.
 
     Returns:
         The content of metrics.json for test.
