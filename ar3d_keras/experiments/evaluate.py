@@ -22,8 +22,7 @@ from ar3d_keras.reports import examples
 from ar3d_keras.reports.explanation_sheet import Explanations
 from ar3d_keras.reports.explanations import explain_videos
 from ar3d_keras.reports.report import write_report
-from ar3d_keras.runs import Run as RunFolder
-from ar3d_keras.runs import columns, find_run, read_history
+from ar3d_keras.runs import RunFolder, columns, find_run, read_history
 from ar3d_keras.training import hardware
 from ar3d_keras.videos.dataset import Dataset
 from ar3d_keras.videos.reader import decoding_threads

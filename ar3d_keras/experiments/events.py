@@ -19,7 +19,7 @@ from ar3d_keras.inference.limits import check_options
 from ar3d_keras.inference.predictor import Prediction, bouts_of, predict_videos
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.events_page import write_events_page
-from ar3d_keras.runs import Run, find_run
+from ar3d_keras.runs import RunFolder, find_run
 from ar3d_keras.training import hardware
 from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.sampling import protocol
@@ -31,7 +31,7 @@ THRESHOLDS = ((None, None), (0.5, 0.3), (0.7, 0.4), (0.9, 0.5))
 
 
 def evaluate_events(
-    run: str | os.PathLike[str] | Run | None = None,
+    run: str | os.PathLike[str] | RunFolder | None = None,
     *,
     stretches: str | os.PathLike[str] | None = None,
     window_seconds: float,
@@ -149,7 +149,9 @@ def evaluate_events(
     return content
 
 
-def _splits(run: Run, rows: Sequence[Stretch], root: Path, file: Path) -> dict[str, list[str]]:
+def _splits(
+    run: RunFolder, rows: Sequence[Stretch], root: Path, file: Path
+) -> dict[str, list[str]]:
     """The videos of val and test, each once."""
     record = run.record()
     recorded = run.split(Path(record["data"]["root"]), record["split"]["scheme"])
