@@ -75,7 +75,7 @@ def _evaluations(run: RunFolder) -> dict[str, _Evaluation]:
             with (folder / "per_class.csv").open(encoding="utf-8", newline="") as lines:
                 rows = list(csv.DictReader(lines))
             confused = {name: _most_confused(names, name, row) for name, *row in counts}
-            classes = [
+            classes: list[dict[str, Any]] = [
                 {
                     "name": row["class"],
                     "videos": int(row["videos"]),
