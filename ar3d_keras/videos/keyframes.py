@@ -24,7 +24,7 @@ import numpy as np
 
 from ar3d_keras import atomic
 from ar3d_keras.videos.decoders import PyAVFrames, ReadError
-from ar3d_keras.videos.inspection import Clock, Watcher, check_readable, remember, stamp
+from ar3d_keras.videos.inspection import Viewer, Watcher, check_readable, remember, stamp
 
 VERSION = 1
 # A key frame so many frames ahead is worth a seek, which opens no file but drops what is buffered.
@@ -65,24 +65,27 @@ def known_index(path: Path) -> FrameIndex | None:
         return None
 
 
-def index_file(path: Path, step: float, *, threads: int = 1) -> FrameIndex:
+def index_file(
+    path: Path, step: float, *, threads: int = 1, viewer: Viewer | None = None
+) -> FrameIndex:
     """Indexes a file: from this process, from the cache of the user, or by decoding it once.
 
     Args:
         path: a video file.
         step: seconds between two frames by its frame rate.
         threads: decoding threads.
+        viewer: gets every frame, so that the file is decoded in any case.
 
     Raises:
         ReadError: the file cannot be opened, or no frame can be decoded.
     """
-    if index := known_index(path):
+    if viewer is None and (index := known_index(path)):
         return index
     at = check_readable(path)
     cache = _cache_file(path)
-    index = _load(cache, at)
-    if index is None:
-        index = _decode_once(path, step, threads, at)
+    known = None if viewer else _load(cache, at)
+    index = known or _decode_once(path, step, threads, at, viewer)
+    if known is None:
         _store(cache, at, index)
     _known[os.fspath(path.absolute())] = at, index
     return index
@@ -99,9 +102,9 @@ def worth_a_seek(index: FrameIndex, wanted: Sequence[int]) -> bool:
     return False
 
 
-def read_from_keyframes(
+def grab_from_keyframes(
     path: Path, index: FrameIndex, wanted: Sequence[int]
-) -> Iterator[np.ndarray]:
+) -> Iterator[PyAVFrames]:
     """Decodes frames, starting from the key frames before them.
 
     Args:
@@ -110,7 +113,7 @@ def read_from_keyframes(
         wanted: frame numbers, in rising order.
 
     Yields:
-        uint8 (height, width, 3), BGR, as `PyAVFrames.retrieve` does.
+        the decoder, whose `frame` is the wanted one.
 
     Raises:
         SeekError: the file did not seek as it did when it was indexed.
@@ -131,7 +134,7 @@ def read_from_keyframes(
                 position += 1
             if frames.frame.pts != index.stamps[number]:
                 raise SeekError
-            yield frames.retrieve()
+            yield frames
     finally:
         frames.close()
 
@@ -152,10 +155,12 @@ def _go_to(frames: PyAVFrames, stamp: int) -> None:
     raise SeekError
 
 
-def _decode_once(path: Path, step: float, threads: int, at: str) -> FrameIndex:
+def _decode_once(
+    path: Path, step: float, threads: int, at: str, viewer: Viewer | None
+) -> FrameIndex:
     frames = PyAVFrames(path, threads)
     try:
-        watcher, clock = Watcher(frames), Clock(step)
+        watcher = Watcher(frames, viewer, step)
         times: list[float] = []
         stamps: list[int | None] = []
         keyframes: list[int] = []
@@ -171,7 +176,7 @@ def _decode_once(path: Path, step: float, threads: int, at: str) -> FrameIndex:
             if checked and since < COMPARED:
                 compared[number] = _checksum(frame)
             since += 1
-            times.append(clock.time(frames.seconds))
+            times.append(watcher.seconds)
             stamps.append(frame.pts)
             duration = frame.duration and float(frame.duration * frames.stream.time_base)
         facts = watcher.facts()

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
@@ -16,12 +16,14 @@ import numpy as np
 from ar3d_keras import atomic
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.content import cache_folder, load_descriptors, store_descriptors
+from ar3d_keras.videos.describing import FileDescriber
 from ar3d_keras.videos.duplicates import Descriptor
 from ar3d_keras.videos.frame_folder import frame_files, is_folder
 from ar3d_keras.videos.inspection import Facts, Properties, known_facts, remember, stamp
-from ar3d_keras.videos.reader import ReadError, count_frames, describe, frame_index
+from ar3d_keras.videos.reader import ReadError, count_frames, frame_index, show_frames
 from ar3d_keras.videos.sampling import frames_at
 from ar3d_keras.videos.segments import by_file, check_inside, frames_of, stretch
+from ar3d_keras.videos.video import Video
 
 _PROPERTIES = len(fields(Properties))
 
@@ -38,7 +40,7 @@ class Scan:
         numbers: key -> which frames of its file a video consists of, where that is a segment or
             sampled in time; a video that is not in here consists of all of them.
         properties: path of a file -> sizes, rates and codecs; complete after a scan with descriptors.
-        descriptors: path of a file -> what `duplicates.find_pairs` compares, where they were asked for.
+        descriptors: key -> what `duplicates.find_pairs` compares, where they were asked for.
     """
 
     frames: dict[str, int]
@@ -83,7 +85,7 @@ def scan(
         clip_segments: whether a segment may end beyond its file.
         fps: frames a second that a video consists of, see `sampling.frames_at`; None: those that it
             has.
-        descriptors: whether to describe the content of every file too.
+        descriptors: whether to describe the content of every video too.
 
     Raises:
         UserError: a segment contains no frame, or ends beyond its file.
@@ -91,21 +93,29 @@ def scan(
     cache = _cache_file(catalog)
     known = _load(cache)
     stamps = {video.path: _stamp(catalog.root / video.path) for video in catalog.videos}
+    rows: dict[str, list[Video]] = defaultdict(list)
+    for video in catalog.videos:
+        rows[video.path].append(video)
     described: dict[str, tuple[str, Descriptor]] = {}
     if descriptors and cache:
         stored = load_descriptors(cache.with_suffix(".npz"))
-        described = {path: value for path, value in stored.items() if value[0] == stamps.get(path)}
+        at = {video.key: stamps[video.path] for video in catalog.videos}
+        described = {key: value for key, value in stored.items() if value[0] == at.get(key)}
     entries = {
         path: known[path]
         for path, stamp in stamps.items()
         if path in known
         and known[path].stamp == stamp
-        and (not descriptors or (path in described and known[path].properties))
+        and (
+            not descriptors
+            or (known[path].properties and all(row.key in described for row in rows[path]))
+        )
     }
     for path, entry in entries.items():  # so that nothing inspects these files again
         facts = Facts(entry.frames, entry.damage, entry.fast, _properties(entry))
         remember(catalog.root / path, facts, entry.stamp)
     unreadable: dict[str, str] = {}
+    outside: dict[str, str] = {}  # `Video.key` -> reason
     timed = stamps if fps else by_file(catalog.videos)
     todo = [path for path in stamps if path not in entries or path in timed]
     # A long file is decoded by the threads that have no file of their own.
@@ -114,13 +124,18 @@ def scan(
     def look(path: str) -> _Entry | str:
         try:
             video = catalog.root / path
-            if path in timed:
+            if path in timed and (path in entries or not descriptors):
                 frame_index(video, threads=threads)
                 if path in entries:
                     return entries[path]
             if descriptors:
-                facts, descriptor = describe(video)
-                described[path] = stamps[path], descriptor
+                describer = FileDescriber(rows[path])
+                facts = show_frames(video, describer, indexed=path in timed, threads=threads)
+                describer.end()
+                outside.update(describer.failed)
+                described.update(
+                    (key, (stamps[path], value)) for key, value in describer.descriptors.items()
+                )
             else:
                 frames = count_frames(video)
                 # None: a folder of frames
@@ -131,8 +146,7 @@ def scan(
         except ReadError as error:
             return str(error)
 
-    rows = Counter(video.path for video in catalog.videos)
-    done = len(catalog.videos) - sum(rows[path] for path in todo)
+    done = len(catalog.videos) - sum(len(rows[path]) for path in todo)
     progress(done)
     try:
         with ThreadPoolExecutor(workers) as pool:
@@ -142,7 +156,7 @@ def scan(
                     entries.pop(path, None)
                 else:
                     entries[path] = answer
-                done += rows[path]
+                done += len(rows[path])
                 progress(done)
     finally:
         # Ctrl-C keeps what was scanned so far, and a scan of one split keeps the other splits.
@@ -154,7 +168,11 @@ def scan(
     found.properties.update(
         (path, value) for path, entry in entries.items() if (value := _properties(entry))
     )
-    found.descriptors.update((path, described[path][1]) for path in entries if path in described)
+    found.descriptors.update((key, described[key][1]) for key in found.frames if key in described)
+    for key, reason in outside.items():
+        found.unreadable[key] = reason
+        for of_video in (found.frames, found.hashes, found.numbers, found.damaged):
+            of_video.pop(key, None)
     return found
 
 
