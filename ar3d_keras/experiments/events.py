@@ -21,7 +21,7 @@ from ar3d_keras.inference.limits import check_options
 from ar3d_keras.inference.predictor import Prediction, bouts_of, predict_videos
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.events_page import write_events_page
-from ar3d_keras.runs import Run, find_run
+from ar3d_keras.runs import RunFolder, find_run
 from ar3d_keras.training import hardware
 from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.sampling import protocol
@@ -34,7 +34,7 @@ THRESHOLDS = ((None, None), (0.5, 0.3), (0.7, 0.4), (0.9, 0.5))
 
 
 def evaluate_events(
-    run: str | os.PathLike[str] | Run | None = None,
+    run: str | os.PathLike[str] | RunFolder | None = None,
     *,
     stretches: str | os.PathLike[str] | None = None,
     window_seconds: float,
@@ -161,7 +161,7 @@ def evaluate_events(
 
 
 def _splits(
-    run: Run, rows: Sequence[Stretch], root: Path, file: Path
+    run: RunFolder, rows: Sequence[Stretch], root: Path, file: Path
 ) -> tuple[dict[str, tuple[Video, ...]], list[Event]]:
     """The videos of val and test, each once, and their labeled events, by `Video.key`."""
     splits: dict[str, dict[str, Video]] = {"val": {}, "test": {}}
@@ -202,7 +202,7 @@ def _splits(
     return {split: tuple(videos.values()) for split, videos in splits.items()}, truth
 
 
-def _recorded_parts(run: Run) -> dict[str, list[tuple[Video, str | None]]]:
+def _recorded_parts(run: RunFolder) -> dict[str, list[tuple[Video, str | None]]]:
     """What the run did with each file, by its absolute path and by its path in the data set."""
     record = run.record()
     recorded = run.split(Path(record["data"]["root"]), record["split"]["scheme"])

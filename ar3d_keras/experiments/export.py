@@ -10,7 +10,7 @@ from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.load import WEIGHTS, describe_file, describe_run, is_network_file
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run, find_run
+from ar3d_keras.runs import RunFolder, find_run
 from ar3d_keras.serving import warmup
 from ar3d_keras.serving.export import export_saved_model
 from ar3d_keras.serving.formats import check, export_file
@@ -20,7 +20,7 @@ Format = Literal["savedmodel", "onnx", "openvino", "litert"]
 
 
 def export(
-    run: str | os.PathLike[str] | Run | None = None,
+    run: str | os.PathLike[str] | RunFolder | None = None,
     format: Format = "savedmodel",
     *,
     to: str | os.PathLike[str] | None = None,
@@ -50,7 +50,7 @@ def export(
     check_choice("format", format, Format)
     reporter = reporter or Console()
     target = None if to is None else Path(to)
-    if run is not None and not isinstance(run, Run) and is_network_file(run):
+    if run is not None and not isinstance(run, RunFolder) and is_network_file(run):
         if target is None:
             raise UserError(f"`to` is needed to export {run}: a file has no folder of exports")
         network, describe = Path(run), partial(describe_file, Path(run))

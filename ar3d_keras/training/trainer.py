@@ -13,7 +13,7 @@ from ar3d_keras.models import check_options, network
 from ar3d_keras.models.classifier import VideoClassifier
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.callbacks import CurvesPlot
-from ar3d_keras.runs import Run, read_history
+from ar3d_keras.runs import RunFolder, read_history
 from ar3d_keras.training import hardware
 from ar3d_keras.training.callbacks import (
     BestNetwork,
@@ -103,7 +103,7 @@ def compile_network(
 
 
 def train(
-    run: Run,
+    run: RunFolder,
     config: TrainConfig,
     dataset: Dataset,
     *,

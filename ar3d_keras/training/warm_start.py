@@ -13,7 +13,7 @@ import keras
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.models.loading import load_model
-from ar3d_keras.runs import Run, find_run
+from ar3d_keras.runs import RunFolder, find_run
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class WarmStart:
     class_names: tuple[str, ...] | None
 
     @staticmethod
-    def of(run: Run) -> "WarmStart":
+    def of(run: RunFolder) -> "WarmStart":
         """Reads it from the run.json of a run that began with `init_from`."""
         record = run.record()["init_from"]
         names = record.get("class_names", record.get("classes"))  # "classes" in earlier versions
@@ -75,7 +75,7 @@ def _sha256(file: Path) -> str:
 def _classes_of(file: Path) -> tuple[str, ...] | None:
     """The class names of the run that contains a checkpoint; None without a run."""
     try:
-        return tuple(Run(file.resolve().parents[1]).record()["class_names"])
+        return tuple(RunFolder(file.resolve().parents[1]).record()["class_names"])
     except UserError:
         return None
 

@@ -18,7 +18,7 @@ from ar3d_keras.config import TrainConfig, to_json
 from ar3d_keras.experiments import events
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.predictor import predict_videos
-from ar3d_keras.runs import Run
+from ar3d_keras.runs import RunFolder
 from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.reader import load_cv2
 from ar3d_keras.videos.sampling import ClipShape
@@ -68,7 +68,7 @@ def write_labels(file, rows, header=("path", "label", "start", "end", "split")):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    run = Run(tmp_path / "runs" / "bright")
+    run = RunFolder(tmp_path / "runs" / "bright")
     run.best.parent.mkdir(parents=True)
     run.best.touch()
     (run.folder / "split.csv").write_text("path,label,group,split\ntrain.avi,Bright,,train\n")
