@@ -129,7 +129,7 @@ class DataConfig(AugmentConfig):
     split_scheme: Scheme | None = None
     """How train, val and test are made. `group`: no recording in two splits. `csv`: the CSV's split column. `kfold`, `logo`: cross-validation by group. `column`, `date`: by the column `split_by`; no value is in two splits, or train is earliest and test latest. `random`, `paper`: ignore groups, so they leak. Default: `csv` if the CSV has a split column, else `group`."""
     group_by: str | None = None
-    """Which videos were cut from one recording: a regular expression that is searched in the path (its group named `group`, or the first one); `parent`, the folder above the video inside its class folder; or `column:NAME`, a column of the CSV."""
+    """Which videos were cut from one recording: a regular expression that is searched in the path (its group named `group`, or the first one); `parent`, the folder above the video inside its class folder; `column:NAME`, a column of the CSV; or `block:SECONDS`, blocks of time of a file with segments."""
     split_by: str | None = None
     """The column of the CSV for the schemes column (its values are divided), logo (one value is left out in each fold) and date (ISO dates)."""
     segments: Literal["strict", "clip"] = "strict"
