@@ -249,11 +249,11 @@ def timeline(
     shape = classifier.shape
     times: list[tuple[float, float]] = []
     header = read_header(path)
-    frames, begin = header.frames, 0.0
+    frames, begin, end = header.frames, 0.0, math.inf
     if stretch:
         rate = header.rate or ASSUMED_RATE
-        begin, end = stretch
-        frames = round((min(math.inf if end is None else end, frames / rate) - begin) * rate)
+        begin, end = stretch[0], math.inf if stretch[1] is None else stretch[1]
+        frames = round((min(end, frames / rate) - begin) * rate)
     with (reporter or Reporter()).bar(description, max(1, frames), "frames") as update:
 
         def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -261,7 +261,7 @@ def timeline(
             for window in small_windows(
                 path, shape, seconds=seconds, hop=hop, stretch=stretch, threads=threads
             ):
-                times.append((begin + window.start, begin + window.end))
+                times.append((begin + window.start, min(end, begin + window.end)))
                 shown = [window.frames[place] for place in window.sampled(shape.fps)]
                 for clip in clips_of(shown, shape, clips=clips, crops=crops):
                     waiting.append(clip)

@@ -30,6 +30,7 @@ from ar3d_keras.videos.folds import (
     deal,
     group_counts,
     labels_and_groups,
+    long_recording_hint,
     num_folds,
     one_fold_a_group,
     quietly,
@@ -370,7 +371,7 @@ def _draw_groups(catalog: Catalog, seed: int) -> list[str | None]:
             raise UserError(
                 f"class {name!r} has videos of {count} group(s), and a "
                 "leak-free split needs at least 3, one each for train, val and test: "
-                "add videos of it, or give a split column in a CSV"
+                "add videos of it, or give a split column in a CSV" + long_recording_hint(catalog)
             )
     assigned = np.array(["train"] * len(catalog), dtype=object)
     rest = np.arange(len(catalog))
