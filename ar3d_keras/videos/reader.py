@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos import decoders, keyframes
 from ar3d_keras.videos.decoders import Frames, OpenCVFrames, PyAVFrames, ReadError
 from ar3d_keras.videos.duplicates import Describer, Descriptor, FrameCollector
 from ar3d_keras.videos.duplicates import Frames as SmallFrames
@@ -160,9 +161,22 @@ def frame_index(path: str | os.PathLike, *, threads: int = 1) -> FrameIndex:
     """
     path = Path(path)
     if is_folder(path):
-        count = count_frames(path)
-        return FrameIndex(np.arange(count) / ASSUMED_RATE, count / ASSUMED_RATE)
+        return even_index(count_frames(path))
     return index_file(path, 1 / rate_of(path), threads=threads)
+
+
+def make_index(path: Path, *, threads: int = 1) -> FrameIndex:
+    """`frame_index` of a file that is decoded in any case, and not kept.
+
+    Raises:
+        ReadError: no frame can be decoded.
+    """
+    return keyframes.make_index(path, 1 / rate_of(path), threads=threads)
+
+
+def even_index(frames: int) -> FrameIndex:
+    """The times of a folder of frames."""
+    return FrameIndex(np.arange(frames) / ASSUMED_RATE, frames / ASSUMED_RATE)
 
 
 def read_frames(
@@ -425,6 +439,7 @@ def _from_folder(path: Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
 
 def _read_image(file: Path, mode: int) -> np.ndarray:
     """Decodes from memory: cv2.imread cannot open every name that a file system can hold."""
+    decoders.heartbeat()
     try:
         frame = load_cv2().imdecode(np.fromfile(file, np.uint8), mode)
     except (OSError, load_cv2().error):  # unreadable, or of zero bytes
