@@ -43,6 +43,7 @@ def main() -> None:
     load_cv2()
     import av  # noqa: F401  (before memory is limited)
 
+    send(answers, None)  # ready
     life = _Life(answers)
     decoders.heartbeat = life.beat
     while True:

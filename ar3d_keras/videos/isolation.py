@@ -9,6 +9,7 @@ It is isolation of faults and no sandbox: a process has the rights of the user.
 
 import atexit
 import json
+import math
 import os
 import pickle
 import signal
@@ -29,6 +30,7 @@ UNREADABLE = "unreadable"  # the kind of every other ReadError
 # A whole file may take this many times as long as a decoder may take without a sign of life, and a
 # second more for so many bytes of the file.
 WHOLE, BYTES_A_SECOND = 30, 20_000
+START_SECONDS = 120.0  # that a new process may take to import what it needs
 IDLE_SECONDS = 10.0  # after which a process that nobody asks ends
 _CHECK_SECONDS = 0.2  # between two looks at the clock
 _START = (
@@ -105,7 +107,7 @@ class Isolation:
         """Calls `function(path, **arguments)` in another process.
 
         A file whose decoder crashes is tried again in a new process, because the file before it
-        may be the culprit.
+        may be the culprit. Where the system starts no process, the function is called in this one.
 
         Args:
             function: at the top level of its module; its result can be pickled.
@@ -117,14 +119,19 @@ class Isolation:
             DecoderError: the process crashed or broke a limit, or the function raised anything
                 else.
         """
-        process = _take()
-        is_new = process.calls == 0
         try:
-            return self._call(process, function, path, arguments)
-        except DecoderError as error:
-            if error.kind != CRASHED or is_new or process.alive or self._failed:
+            process = _take()
+            is_new = process.calls == 0
+            try:
+                return self._call(process, function, path, arguments)
+            except DecoderError as error:
+                if error.kind != CRASHED or is_new or process.alive or self._failed:
+                    raise
+            return self._call(_Process(), function, path, arguments)
+        except OSError:  # it cannot be started
+            if self._failed:
                 raise
-        return self._call(_Process(), function, path, arguments)
+            return function(path, **arguments)
 
     def _call(self, process: "_Process", function: Any, path: Path, arguments: Any) -> Any:
         with self._lock:
@@ -163,7 +170,8 @@ class _Process:
     def __init__(self) -> None:
         self.calls = 0
         self.user = _user()
-        self._deadline = float("inf")  # of the next sign of life, by time.monotonic
+        self._ready = False
+        self._deadline = math.inf  # of the next sign of life, by time.monotonic
         self._late = False
         package = os.fspath(Path(__file__).parents[2])  # need not be installed
         paths = json.dumps([package, *(os.path.abspath(path) for path in sys.path)])  # noqa: PTH100
@@ -185,6 +193,7 @@ class _Process:
     def call(self, function: Any, path: Path, arguments: Any, limits: Limits) -> Any:
         """Sends a request and waits for its answer; see `Isolation.call`."""
         assert self._popen.stdin is not None and self._popen.stdout is not None
+        self._wait_until_ready()
         seconds = _seconds(path, limits)
         end = time.monotonic() + seconds
         self._deadline = min(end, time.monotonic() + limits.seconds)
@@ -194,6 +203,8 @@ class _Process:
                 self._deadline = min(end, time.monotonic() + limits.seconds)
         except (OSError, EOFError):
             raise self._failure(limits) from None
+        finally:
+            self._deadline = math.inf
         self.calls += 1
         kind, value = answer
         if kind == "result":
@@ -204,6 +215,21 @@ class _Process:
             self.close()  # its memory is in pieces
             raise DecoderError(kind, _too_large(limits))
         raise DecoderError(kind, value)
+
+    def _wait_until_ready(self) -> None:
+        """Waits for the imports of a new process, which take long on a busy machine.
+
+        Raises:
+            OSError: it does not start.
+        """
+        if not self._ready:
+            self._deadline = time.monotonic() + START_SECONDS
+            assert self._popen.stdout is not None
+            try:
+                receive(self._popen.stdout)
+            except EOFError:
+                raise OSError("a process that decodes does not start") from None
+            self._ready = True
 
     def _failure(self, limits: Limits) -> DecoderError:
         """Why the process has ended."""

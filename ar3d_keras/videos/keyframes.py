@@ -24,7 +24,7 @@ import numpy as np
 
 from ar3d_keras import atomic
 from ar3d_keras.videos.decoders import PyAVFrames, ReadError
-from ar3d_keras.videos.inspection import Clock, Watcher, check_readable, remember, stamp
+from ar3d_keras.videos.inspection import Viewer, Watcher, check_readable, remember, stamp
 
 VERSION = 1
 # A key frame so many frames ahead is worth a seek, which opens no file but drops what is buffered.
@@ -120,9 +120,9 @@ def worth_a_seek(index: FrameIndex, wanted: Sequence[int]) -> bool:
     return False
 
 
-def read_from_keyframes(
+def grab_from_keyframes(
     path: Path, index: FrameIndex, wanted: Sequence[int]
-) -> Iterator[np.ndarray]:
+) -> Iterator[PyAVFrames]:
     """Decodes frames, starting from the key frames before them.
 
     Args:
@@ -131,7 +131,7 @@ def read_from_keyframes(
         wanted: frame numbers, in rising order.
 
     Yields:
-        uint8 (height, width, 3), BGR, as `PyAVFrames.retrieve` does.
+        the decoder, whose `frame` is the wanted one.
 
     Raises:
         SeekError: the file did not seek as it did when it was indexed.
@@ -152,7 +152,7 @@ def read_from_keyframes(
                 position += 1
             if frames.frame.pts != index.stamps[number]:
                 raise SeekError
-            yield frames.retrieve()
+            yield frames
     finally:
         frames.close()
 
@@ -173,12 +173,21 @@ def _go_to(frames: PyAVFrames, stamp: int) -> None:
     raise SeekError
 
 
-def make_index(path: Path, step: float, *, threads: int = 1) -> FrameIndex:
-    """Decodes a file once, and some stretches of it again; see `index_file`."""
+def make_index(
+    path: Path, step: float, *, threads: int = 1, viewer: Viewer | None = None
+) -> FrameIndex:
+    """Decodes a file once, and some stretches of it again; see `index_file`.
+
+    Args:
+        path: a video file.
+        step: seconds between two frames by its frame rate.
+        threads: decoding threads.
+        viewer: gets every frame.
+    """
     at = check_readable(path)
     frames = PyAVFrames(path, threads)
     try:
-        watcher, clock = Watcher(frames), Clock(step)
+        watcher = Watcher(frames, viewer, step)
         times: list[float] = []
         stamps: list[int | None] = []
         keyframes: list[int] = []
@@ -194,7 +203,7 @@ def make_index(path: Path, step: float, *, threads: int = 1) -> FrameIndex:
             if checked and since < COMPARED:
                 compared[number] = _checksum(frame)
             since += 1
-            times.append(clock.time(frames.seconds))
+            times.append(watcher.seconds)
             stamps.append(frame.pts)
             duration = frame.duration and float(frame.duration * frames.stream.time_base)
         facts = watcher.facts()

@@ -172,12 +172,12 @@ def find_near_duplicates(
 
     Args:
         videos: the videos of train, val and test.
-        pairs: paths of near-duplicates, in any order; those of other videos are left out.
+        pairs: `Video.key` of near-duplicates, in any order; those of other videos are left out.
 
     Returns:
-        (path, path of the video in the earlier split), sorted; a video may occur several times.
+        (key, key of the video in the earlier split), sorted; a video may occur several times.
     """
-    place = {v.path: rank for rank, name in enumerate(SPLITS) for v in videos.get(name, ())}
+    place = {v.key: rank for rank, name in enumerate(SPLITS) for v in videos.get(name, ())}
     across = set()
     for one, other in pairs:
         if one in place and other in place and place[one] != place[other]:

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
@@ -25,6 +25,7 @@ from ar3d_keras.videos.keyframes import cached_index, keep_index
 from ar3d_keras.videos.reader import ReadError, even_index, frame_index
 from ar3d_keras.videos.sampling import frames_at
 from ar3d_keras.videos.segments import by_file, check_inside, frames_of, stretch
+from ar3d_keras.videos.video import Video
 
 _PROPERTIES = len(fields(Properties))
 
@@ -42,7 +43,7 @@ class Scan:
         numbers: key -> which frames of its file a video consists of, where that is a segment or
             sampled in time; a video that is not in here consists of all of them.
         properties: path of a file -> sizes, rates and codecs; complete after a scan with descriptors.
-        descriptors: path of a file -> what `duplicates.find_pairs` compares, where they were asked for.
+        descriptors: key -> what `duplicates.find_pairs` compares, where they were asked for.
     """
 
     frames: dict[str, int]
@@ -92,7 +93,7 @@ def scan(
         clip_segments: whether a segment may end beyond its file.
         fps: frames a second that a video consists of, see `sampling.frames_at`; None: those that it
             has.
-        descriptors: whether to describe the content of every file too.
+        descriptors: whether to describe the content of every video too.
         limits: on the decoding of one file; None: the defaults.
 
     Raises:
@@ -102,28 +103,39 @@ def scan(
     cache = _cache_file(catalog)
     known = _load(cache)
     stamps = {video.path: _stamp(catalog.root / video.path) for video in catalog.videos}
+    rows: dict[str, list[Video]] = defaultdict(list)
+    for video in catalog.videos:
+        rows[video.path].append(video)
     described: dict[str, tuple[str, Descriptor]] = {}
     if descriptors and cache:
         stored = load_descriptors(cache.with_suffix(".npz"))
-        described = {path: value for path, value in stored.items() if value[0] == stamps.get(path)}
+        at = {video.key: stamps[video.path] for video in catalog.videos}
+        described = {key: value for key, value in stored.items() if value[0] == at.get(key)}
     entries = {
         path: known[path]
         for path, stamp in stamps.items()
         if path in known
         and known[path].stamp == stamp
-        and (not descriptors or (path in described and known[path].properties))
+        and (
+            not descriptors
+            or (known[path].properties and all(row.key in described for row in rows[path]))
+        )
     }
     for path, entry in entries.items():  # so that nothing inspects these files again
         facts = Facts(entry.frames, entry.damage, entry.fast, _properties(entry))
         remember(catalog.root / path, facts, entry.stamp)
     unreadable: dict[str, ReadError] = {}
+    outside: dict[str, str] = {}  # `Video.key` -> reason
     timed = stamps if fps else by_file(catalog.videos)
     todo = [path for path in stamps if path not in entries or path in timed]
     # A long file is decoded by the threads that have no file of their own.
     threads = max(1, workers // max(1, len(todo)))
 
     def look(path: str) -> _Entry | ReadError:
-        video, timed_file = catalog.root / path, path in timed and not is_folder(catalog.root / path)
+        video, timed_file = (
+            catalog.root / path,
+            path in timed and not is_folder(catalog.root / path),
+        )
         try:
             indexed = timed_file and cached_index(video, stamps[path])
             if path in entries and (indexed or not timed_file):
@@ -131,14 +143,14 @@ def scan(
             found = isolation.call(
                 examine,
                 video,
-                descriptor=descriptors,
-                index=timed_file and not indexed,
+                described=rows[path] if descriptors else (),
+                indexed=timed_file and not indexed,
                 threads=threads,
             )
             if found.index:
                 keep_index(video, stamps[path], found.index)
-            if found.descriptor:
-                described[path] = stamps[path], found.descriptor
+            outside.update(found.outside)
+            described.update((k, (stamps[path], value)) for k, value in found.descriptors.items())
             facts = found.facts
             remember(video, facts, stamps[path])
             values = list(vars(facts.properties).values()) if facts.properties else None
@@ -147,8 +159,7 @@ def scan(
         except ReadError as error:
             return error
 
-    rows = Counter(video.path for video in catalog.videos)
-    done = len(catalog.videos) - sum(rows[path] for path in todo)
+    done = len(catalog.videos) - sum(len(rows[path]) for path in todo)
     progress(done)
     try:
         with ThreadPoolExecutor(workers) as pool, Isolation(limits) as isolation:
@@ -158,7 +169,7 @@ def scan(
                     entries.pop(path, None)
                 else:
                     entries[path] = answer
-                done += rows[path]
+                done += len(rows[path])
                 progress(done)
     finally:
         # Ctrl-C keeps what was scanned so far, and a scan of one split keeps the other splits.
@@ -170,7 +181,11 @@ def scan(
     found.properties.update(
         (path, value) for path, entry in entries.items() if (value := _properties(entry))
     )
-    found.descriptors.update((path, described[path][1]) for path in entries if path in described)
+    found.descriptors.update((key, described[key][1]) for key in found.frames if key in described)
+    for key, reason in outside.items():
+        found.unreadable[key], found.kinds[key] = reason, UNREADABLE
+        for of_video in (found.frames, found.hashes, found.numbers, found.damaged):
+            of_video.pop(key, None)
     return found
 
 

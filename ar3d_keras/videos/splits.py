@@ -63,7 +63,7 @@ class Split:
         notes: sentences that a reader of the result must know.
         copies: (key in val or test, key in an earlier split) of videos with the same bytes,
             see `leak.find_copies`.
-        near_duplicates: (path in val or test, path in an earlier split) of videos with the same
+        near_duplicates: (key in val or test, key in an earlier split) of videos with the same
             content, see `leak.find_near_duplicates`; None: `ar3d check` has not searched them.
     """
 
@@ -102,7 +102,7 @@ class Split:
         pieces = find_pieces(video for name in SPLITS for video in self.videos(name))
         split_of = dict(zip((v.key for v in self.catalog.videos), self.assigned, strict=True))
         searched = self.near_duplicates is not None
-        near = {path for path, _ in self.near_duplicates or ()}
+        near = {key for key, _ in self.near_duplicates or ()}
         return Leak(
             sizes=self.sizes,
             ungrouped=sum(group is None for name in SPLITS for group in groups[name]),
@@ -118,8 +118,8 @@ class Split:
                 for videos in pieces.recordings.values()
             ),
             group_command=_group_command(self.catalog, pieces.rule) if pieces.rule else "",
-            val_near=sum(v.path in near for v in self.videos("val")) if searched else None,
-            test_near=sum(v.path in near for v in self.videos("test")) if searched else None,
+            val_near=sum(v.key in near for v in self.videos("val")) if searched else None,
+            test_near=sum(v.key in near for v in self.videos("test")) if searched else None,
         )
 
 
