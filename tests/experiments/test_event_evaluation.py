@@ -15,6 +15,7 @@ import pytest
 
 from ar3d_keras.cli import main
 from ar3d_keras.config import TrainConfig, to_json
+from ar3d_keras.errors import UserError
 from ar3d_keras.experiments import events
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.predictor import predict_videos
@@ -142,13 +143,62 @@ def test_without_post_processing_the_flash_costs_f1(run, films):
         ([("val.avi", "Bright", 1, 2, "val")], "test"),
         ([("v.avi", "Bright", 1, 2, "val"), ("v.avi", "Bright", 1, 2, "test")], "v.avi"),
         ([("val.avi", "Bright", 1, 2, "val"), ("train.avi", "Bright", 1, 2, "test")], "train.avi"),
-        ([], "rows"),
+        ([], "labels.csv"),
     ],
 )
 def test_a_wrong_row_is_one_line(run, tmp_path, rows, part, user_error):
     write_labels(tmp_path / "labels.csv", rows)
     with user_error(part):
         evaluate(run, tmp_path)
+
+
+SPLIT = "path,label,group,split,start,end\n"
+
+
+def test_the_segments_of_a_run_are_its_labels(run, films):
+    """Without a CSV of stretches; an open end is that of the file, and rows of a file are one video."""
+    (run.folder / "split.csv").write_text(
+        SPLIT + "train.avi,Bright,,train,0,1\nval.avi,Bright,,val,2,4\nval.avi,Bright,,val,4.2,6\n"
+        "test.avi,Bright,,test,4,5.5\ntest.avi,Dark,,test,7,\n"
+    )
+    content = evaluate(run, films, stretches=None, data=films)
+    assert content["stretches"] == str(run.folder / "split.csv")
+    assert (content["val"]["videos"], content["test"]["videos"]) == (1, 1)
+    counts = content["val"]["iou"]["0.3"]
+    assert counts["true_positives"] + counts["false_negatives"] == 2
+    # A file of which the run has seen a segment is refused, whatever its other segments are.
+    with (run.folder / "split.csv").open("a") as file:
+        file.write("val.avi,Bright,,train,7,8\n")
+    with pytest.raises(UserError, match=r"val\.avi"):
+        evaluate(run, films, stretches=None, data=films)
+
+
+def test_a_stretch_beyond_its_file_is_refused_or_clipped(run, films, tmp_path, user_error):
+    for film in FILMS:
+        (tmp_path / film).symlink_to(films / film)
+    rows = [("val.avi", "Bright", "0:02", "0:06", "val"), ("test.avi", "Bright", 4, 99, "test")]
+    write_labels(tmp_path / "labels.csv", rows)
+    with user_error("row 3"):
+        evaluate(run, tmp_path)
+    assert evaluate(run, tmp_path, segments="clip")["test"]["iou"]["0.3"]["true_positives"] == 1
+
+
+def test_regions_of_one_picture_are_videos_of_their_own(run, films, tmp_path):
+    for film in FILMS:
+        (tmp_path / film).symlink_to(films / film)
+    rows = [
+        ("val.avi", "Bright", 2, 6, "val", "", "", "", ""),
+        ("test.avi", "Bright", 4, 7, "test", 0, 0, 0.5, 1),
+        ("test.avi", "Gray", 4, 7, "test", 0.5, 0, 1, 1),
+    ]
+    header = "path", "label", "start", "end", "split", "left", "top", "right", "bottom"
+    write_labels(tmp_path / "labels.csv", rows, header)
+    content = evaluate(run, tmp_path)
+    assert content["test"]["videos"] == 2
+    assert content["test"]["iou"]["0.3"] | {"precision": 0, "f1": 0} == {
+        "precision": 0, "recall": 0.5, "f1": 0,
+        "true_positives": 1, "false_positives": 1, "false_negatives": 1,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -158,6 +208,7 @@ def test_a_wrong_row_is_one_line(run, tmp_path, rows, part, user_error):
         ["--window-seconds", "2"],
         ["--events", "--window-seconds", "0"],
         ["--background", "x"],
+        ["--segments", "clip"],
     ],
 )
 def test_flags_that_do_not_fit_together(flags, run, capsys):
