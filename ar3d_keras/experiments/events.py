@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -12,17 +12,18 @@ import numpy as np
 from ar3d_keras import atomic
 from ar3d_keras.console import Console
 from ar3d_keras.evaluation.events import Event, event_scores, mean_f1, right_seconds
-from ar3d_keras.experiments.event_labels import event_labels
+from ar3d_keras.experiments.event_labels import event_labels, whole_of
 from ar3d_keras.experiments.load import WEIGHTS, from_run
 from ar3d_keras.inference.bouts import NOTHING, BoutOptions, own_spans
 from ar3d_keras.inference.limits import check_options
 from ar3d_keras.inference.predictor import Prediction, bouts_of, predict_videos
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.events_page import write_events_page
-from ar3d_keras.runs import Run, find_run
+from ar3d_keras.runs import RunFolder, find_run
 from ar3d_keras.training import hardware
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.sampling import protocol
+from ar3d_keras.videos.video import Video
 
 # The grid: windows that smoothing and the minimum length span, and (high, low) of the hysteresis.
 SMOOTHED = SHORTEST = (0, 2, 4)
@@ -30,7 +31,7 @@ THRESHOLDS = ((None, None), (0.5, 0.3), (0.7, 0.4), (0.9, 0.5))
 
 
 def evaluate_events(
-    run: str | os.PathLike[str] | Run | None = None,
+    run: str | os.PathLike[str] | RunFolder | None = None,
     *,
     stretches: str | os.PathLike[str] | None = None,
     window_seconds: float,
@@ -47,6 +48,9 @@ def evaluate_events(
 ) -> dict[str, Any]:
     """Predicts the untrimmed videos of val and test and scores the stretches against the labels.
 
+    A file whose segments are in several splits is evaluated in parts: see
+    `event_labels.parts_of_file`.
+
     Smoothing, minimum length and hysteresis are chosen on val from a small grid, by the mean F1
     over the overlaps 0.3, 0.5 and 0.7, then by frame accuracy; the first of equal choices counts,
     and the grid begins with no post-processing. Test is scored with the choice, once.
@@ -60,7 +64,7 @@ def evaluate_events(
             Without a column split a file is in the split of the run.
         window_seconds: the length of a window.
         hop_seconds: from the start of one window to the next; None: `window_seconds`.
-        background: a class that is no event.
+        background: a class that is no event; None: that of the run, if it has one.
         clips: clips of a window.
         crops: crops of a clip, 1 or 3.
         data: where the run's videos are now, if they were moved.
@@ -84,6 +88,7 @@ def evaluate_events(
     found = find_run(run, Path(runs_dir), needs=["split.csv", WEIGHTS])
     reporter = reporter or Console()
     classifier = from_run(found)
+    background = background or found.config().data.background
     labeled = event_labels(
         found,
         labels={*classifier.class_names, background},
@@ -98,7 +103,11 @@ def evaluate_events(
     reporter.log_to(found.log_file)
     predictions = {}
     for split, videos in labeled.videos.items():
-        reporter.log(f"{split}: {len(videos)} untrimmed videos")
+        parts = sum(video.is_segment for video in videos)
+        reporter.log(
+            f"{split}: {len(videos)} untrimmed videos"
+            + (f", {parts} of them parts of a file that is in several splits" if parts else "")
+        )
         with hardware.disable_tf32():
             predictions[split] = predict_videos(
                 classifier,
@@ -134,12 +143,15 @@ def evaluate_events(
     }
     folder = found.folder / "evaluation" / "events"
     predicted = {
-        split: [(p, events_of(p, options, background)) for p in predictions[split] if p.segments]
-        for split in predictions
+        split: [(p.path, events_of(p, options, background)) for p in outputs if p.segments]
+        for split, outputs in predictions.items()
     }
-    _write_stretches(folder, predicted)
-    files = {video.key: labeled.root / video.path for video in labeled.videos["test"]}
-    shown = [(p.path, files[p.path], found_events) for p, found_events in predicted["test"]]
+    whole = {v.key: whole_of(v) for videos in labeled.videos.values() for v in videos}
+    _write_stretches(folder, predicted, whole)
+    tested = _by_video(predicted["test"], whole)
+    shown = [(v.key, labeled.root / v.path, found_events) for v, found_events in tested]
+    keys = {video.key for video in labeled.videos["test"]}
+    truth = [event._replace(path=whole[event.path].key) for event in truth if event.path in keys]
     write_events_page(folder, content, shown, truth)
     atomic.write_json(folder / "events.json", content)
     _log(content, options, folder, reporter)
@@ -205,14 +217,27 @@ def _rank(scores: dict[str, Any]) -> tuple[float, float]:
     return round(mean_f1(scores["iou"]), 9), round(scores["frame_accuracy"] or 0.0, 9)
 
 
+def _by_video(
+    predicted: Sequence[tuple[str, list[Event]]], whole: Mapping[str, Video]
+) -> list[tuple[Video, list[Event]]]:
+    """The events of each untrimmed video, those of its parts together."""
+    found: dict[str, tuple[Video, list[Event]]] = {}
+    for key, events in predicted:
+        video = whole[key]
+        found.setdefault(video.key, (video, []))[1].extend(events)
+    return list(found.values())
+
+
 def _write_stretches(
-    folder: Path, predicted: dict[str, list[tuple[Prediction, list[Event]]]]
+    folder: Path,
+    predicted: Mapping[str, Sequence[tuple[str, list[Event]]]],
+    whole: Mapping[str, Video],
 ) -> None:
     rows = (
-        (event.path, event.label, f"{event.start:.3f}", f"{event.end:.3f}", f"{event.score:.6f}", s)
-        for s, videos in predicted.items()
-        for _, events in videos
-        for event in events
+        (video.key, e.label, f"{e.start:.3f}", f"{e.end:.3f}", f"{e.score:.6f}", split)
+        for split, of_split in predicted.items()
+        for video, events in _by_video(of_split, whole)
+        for e in events
     )
     header = ["path", "label", "start", "end", "probability", "split"]
     atomic.write_csv(folder / "stretches.csv", header, rows)

@@ -1,6 +1,7 @@
 """The first three stages of the search for near-duplicates, which compare descriptors."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np

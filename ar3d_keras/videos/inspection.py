@@ -1,6 +1,7 @@
 """Inspecting a video file: one pass over all its frames shows how it must be read."""
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -31,6 +32,7 @@ class Properties:
         rate: frames per second, the header's or the measured one; None: unknown.
         codec: FFmpeg's name of it, or the suffix of the images of a folder.
         rotation: degrees by which a player turns the frames; 0, 90, 180 or 270.
+        promised: number of frames by the header; None: it does not tell.
     """
 
     width: int
@@ -39,6 +41,7 @@ class Properties:
     rate: float | None
     codec: str
     rotation: int = 0
+    promised: int | None = None
 
 
 class Viewer(Protocol):
@@ -148,6 +151,8 @@ def check_readable(path: Path) -> str:
         ReadError: it is missing, empty or locked; neither decoder would say which.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its other end
+            raise ReadError("neither a file nor a folder")
         at = stamp(path)
         path.open("rb").close()
     except OSError as error:
@@ -221,7 +226,12 @@ class Watcher:
             round(rate, 3) if rate else None,
             self._frames.stream.codec_context.name,
             turns * 90,
+            self._promised(rate),
         )
+
+    def _promised(self, rate: float | None) -> int | None:
+        stream = self._frames.stream
+        return stream.frames or round(_tagged_duration(stream) * (rate or 0)) or None
 
     def _damage(self) -> str | None:
         frames, found = self._frames, []

@@ -65,30 +65,48 @@ def known_index(path: Path) -> FrameIndex | None:
         return None
 
 
-def index_file(
-    path: Path, step: float, *, threads: int = 1, viewer: Viewer | None = None
-) -> FrameIndex:
+def index_file(path: Path, step: float, *, threads: int = 1) -> FrameIndex:
     """Indexes a file: from this process, from the cache of the user, or by decoding it once.
 
     Args:
         path: a video file.
         step: seconds between two frames by its frame rate.
         threads: decoding threads.
-        viewer: gets every frame, so that the file is decoded in any case.
 
     Raises:
         ReadError: the file cannot be opened, or no frame can be decoded.
     """
-    if viewer is None and (index := known_index(path)):
-        return index
     at = check_readable(path)
-    cache = _cache_file(path)
-    known = None if viewer else _load(cache, at)
-    index = known or _decode_once(path, step, threads, at, viewer)
-    if known is None:
-        _store(cache, at, index)
-    _known[os.fspath(path.absolute())] = at, index
+    if index := cached_index(path, at):
+        return index
+    index = make_index(path, step, threads=threads)
+    keep_index(path, at, index)
     return index
+
+
+def cached_index(path: Path, at: str) -> FrameIndex | None:
+    """The index of a file, from this process or the cache of the user; None: it is in neither.
+
+    Args:
+        path: a video file.
+        at: its stamp.
+    """
+    index = known_index(path) or _load(_cache_file(path), at)
+    if index:
+        _known[os.fspath(path.absolute())] = at, index
+    return index
+
+
+def keep_index(path: Path, at: str, index: FrameIndex) -> None:
+    """Keeps what `make_index` made of a file, in this process and in the cache of the user.
+
+    Args:
+        path: a video file.
+        at: its stamp when it was indexed.
+        index: its index.
+    """
+    _store(_cache_file(path), at, index)
+    _known[os.fspath(path.absolute())] = at, index
 
 
 def worth_a_seek(index: FrameIndex, wanted: Sequence[int]) -> bool:
@@ -155,9 +173,18 @@ def _go_to(frames: PyAVFrames, stamp: int) -> None:
     raise SeekError
 
 
-def _decode_once(
-    path: Path, step: float, threads: int, at: str, viewer: Viewer | None
+def make_index(
+    path: Path, step: float, *, threads: int = 1, viewer: Viewer | None = None
 ) -> FrameIndex:
+    """Decodes a file once, and some stretches of it again; see `index_file`.
+
+    Args:
+        path: a video file.
+        step: seconds between two frames by its frame rate.
+        threads: decoding threads.
+        viewer: gets every frame.
+    """
+    at = check_readable(path)
     frames = PyAVFrames(path, threads)
     try:
         watcher = Watcher(frames, viewer, step)

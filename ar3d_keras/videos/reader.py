@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos import decoders, keyframes
 from ar3d_keras.videos.decoders import Frames, OpenCVFrames, PyAVFrames, ReadError
 from ar3d_keras.videos.frame_folder import frame_files, is_folder
 from ar3d_keras.videos.inspection import (
@@ -104,26 +105,19 @@ def gray_frames(path: str | os.PathLike, wanted: Sequence[int]) -> Iterator[np.n
         yield gray(frames.frame)
 
 
-def show_frames(
-    path: str | os.PathLike, viewer: Viewer, *, indexed: bool = False, threads: int = 1
-) -> Facts:
+def show_frames(path: str | os.PathLike, viewer: Viewer) -> Facts:
     """Decodes a whole video once and shows every frame to `viewer`.
 
     Args:
         path: a video file, or a folder of frames, which has no times: ASSUMED_RATE holds.
         viewer: gets the frames.
-        indexed: whether the same pass makes the `frame_index` of a file.
-        threads: decoding threads, for a file that is indexed.
 
     Raises:
         ReadError: no frame can be decoded, or an image of a folder of frames is damaged.
     """
     path = Path(path)
     if not is_folder(path):
-        if not indexed:
-            return inspect(path, viewer)
-        index_file(path, 1 / rate_of(path), threads=threads, viewer=viewer)
-        return inspect(path)  # known from that pass
+        return inspect(path, viewer)
     cv2, files = load_cv2(), frame_files(path)
     picture = None
     for number, file in enumerate(files):
@@ -178,9 +172,27 @@ def frame_index(path: str | os.PathLike, *, threads: int = 1) -> FrameIndex:
     """
     path = Path(path)
     if is_folder(path):
-        count = count_frames(path)
-        return FrameIndex(np.arange(count) / ASSUMED_RATE, count / ASSUMED_RATE)
+        return even_index(count_frames(path))
     return index_file(path, 1 / rate_of(path), threads=threads)
+
+
+def make_index(path: Path, *, threads: int = 1, viewer: Viewer | None = None) -> FrameIndex:
+    """`frame_index` of a file that is decoded in any case, and kept nowhere.
+
+    Args:
+        path: a video file.
+        threads: decoding threads.
+        viewer: gets every frame; see `show_frames`.
+
+    Raises:
+        ReadError: no frame can be decoded.
+    """
+    return keyframes.make_index(path, 1 / rate_of(path), threads=threads, viewer=viewer)
+
+
+def even_index(frames: int) -> FrameIndex:
+    """The times of a folder of frames."""
+    return FrameIndex(np.arange(frames) / ASSUMED_RATE, frames / ASSUMED_RATE)
 
 
 def read_frames(
@@ -453,6 +465,7 @@ def _from_folder(path: Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
 
 def _read_image(file: Path, mode: int) -> np.ndarray:
     """Decodes from memory: cv2.imread cannot open every name that a file system can hold."""
+    decoders.heartbeat()
     try:
         frame = load_cv2().imdecode(np.fromfile(file, np.uint8), mode)
     except (OSError, load_cv2().error):  # unreadable, or of zero bytes

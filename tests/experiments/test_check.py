@@ -14,6 +14,7 @@ from ar3d_keras.videos import keyframes
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.content import load_near_duplicates
 from ar3d_keras.videos.dataset import with_near_duplicates
+from ar3d_keras.videos.isolation import Isolation
 from ar3d_keras.videos.splits import make_split
 
 
@@ -77,7 +78,7 @@ def test_leak_reports_quote_what_check_found(data):
 def test_the_second_check_decodes_nothing(data, monkeypatch):
     folder, _ = data
     once = check(folder, reporter=Reporter())
-    monkeypatch.setattr("ar3d_keras.videos.scan.show_frames", None)
+    monkeypatch.setattr("ar3d_keras.videos.scan.examine", None)
     again = check(folder, reporter=Reporter())
     assert again.pairs == once.pairs and again.scanned.properties == once.scanned.properties
 
@@ -164,10 +165,11 @@ def test_segments_are_compared_and_not_their_files(
     )  # fmt: skip
     data = segments_csv(tmp_path / "data", long_files, *rows)
     opened = []
-    decode = keyframes._decode_once
+    decode = keyframes.make_index
     monkeypatch.setattr(
-        keyframes, "_decode_once", lambda *a: opened.append(a[0].name) or decode(*a)
+        keyframes, "make_index", lambda *a, **k: opened.append(a[0].name) or decode(*a, **k)
     )
+    monkeypatch.setattr(Isolation, "call", lambda self, examine, path, **k: examine(path, **k))
     report = check(data, html=tmp_path / "report", reporter=Reporter())
     assert sorted(opened) == ["a.mp4", "b.mp4"]  # described and indexed in one pass
     assert len(report.scanned.descriptors) == 7

@@ -15,7 +15,7 @@ from ar3d_keras.inference.timeline import (
     windows,
 )
 from ar3d_keras.videos.catalog import Video
-from ar3d_keras.videos.parts import Part
+from ar3d_keras.videos.parts import Part, part_of
 from ar3d_keras.videos.reader import load_cv2, read_header, timed_frames
 from ar3d_keras.videos.sampling import ClipShape
 from ar3d_keras.videos.sources import UniformSampler, VideoSource
@@ -199,3 +199,18 @@ def test_times_of_a_variable_rate_are_those_that_a_player_shows(write_video, tmp
         (3.0, 13),
         (3.5, 1),
     ]
+
+
+def test_windows_of_a_stretch_are_those_of_the_file(write_timed, tmp_path):
+    """Decoding from the key frame before the stretch gives the frames that decoding the file gives."""
+    file = write_timed(tmp_path / "a.mp4", np.arange(100) / 10)
+    options = {"seconds": 1.0, "hop": 0.5}
+    stretch = part_of(tmp_path, Video("a.mp4", None, start=6.0, end=8.0))
+    part = list(small_windows(stretch, SHAPE, **options))
+    whole = list(small_windows(Part(file), SHAPE, **options))[12:15]
+    assert [(w.start, w.first, w.times) for w in part[:3]] == [
+        (pytest.approx(w.start), w.first - 60, pytest.approx(w.times)) for w in whole
+    ]
+    for one, other in zip(part, whole, strict=False):
+        np.testing.assert_array_equal(one.frames, other.frames)
+    assert part[-1].times[-1] == pytest.approx(7.9)
