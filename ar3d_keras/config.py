@@ -130,7 +130,7 @@ class DataConfig(AugmentConfig):
     split_scheme: Scheme | None = None
     """How train, val and test are made. `group`: no recording in two splits. `csv`: the CSV's split column. `kfold`, `logo`: cross-validation by group. `column`, `date`: by the column `split_by`; no value is in two splits, or train is earliest and test latest. `random`, `paper`: ignore groups, so they leak. Default: `csv` if the CSV has a split column, else `group`."""
     group_by: str | None = None
-    """Which videos were cut from one recording: a regular expression that is searched in the path (its group named `group`, or the first one); `parent`, the folder above the video inside its class folder; or `column:NAME`, a column of the CSV."""
+    """Which videos were cut from one recording: a regular expression that is searched in the path (its group named `group`, or the first one); `parent`, the folder above the video inside its class folder; `column:NAME`, a column of the CSV; or `block:SECONDS`, blocks of time of a file with segments."""
     split_by: str | None = None
     """The column of the CSV for the schemes column (its values are divided), logo (one value is left out in each fold) and date (ISO dates)."""
     segments: Literal["strict", "clip"] = "strict"
@@ -246,6 +246,8 @@ class ModelConfig:
     """Dropout rate of the hidden units."""
     width_multiplier: float | None = None
     """Multiplies all channels: less than 1 makes the network smaller than the publication's."""
+    norm_momentum: float | None = None
+    """Momentum of the moving statistics of batch norms."""
     backbone: Backbone | None = None
     """Image network for single frames, from keras.applications."""
     backbone_weights: Literal["none", "imagenet"] | None = None
@@ -303,7 +305,7 @@ class RecipeConfig:
     deterministic: bool = False
     """Ask TensorFlow for bit-identical runs on a GPU too (slower). A CPU is always deterministic."""
     init_from: str | None = None
-    """Start from the weights of this run (folder or name) or .keras file, layer by layer where name and shapes match; the head only if the classes are the same."""
+    """Start from the weights of this run (folder or name) or .keras file, layer by layer where name and shapes match; the head only if the classes are the same. Or from published weights (.pth, .safetensors, .h5, .npz): clips are then made as these weights need them. `torchvision:r3d_18`, mc3_18, r2plus1d_18 and s3d are downloaded."""
     freeze: tuple[str, ...] = ()
     """Layers whose weights do not train: names, or patterns such as 'conv*'."""
     reject_error: Annotated[float, Range(0, 1, exclude=(0, 1))] | None = None

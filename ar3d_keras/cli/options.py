@@ -22,9 +22,9 @@ from ar3d_keras.config import (
 )
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
-from ar3d_keras.experiments.configure import preset_for, read_config
+from ar3d_keras.experiments.configure import chosen_model, preset_for, read_config
 from ar3d_keras.networks import NETWORKS
-from ar3d_keras.presets import with_preset, with_shared_preset
+from ar3d_keras.presets import Choice, with_preset, with_shared_preset
 from ar3d_keras.progress import Reporter
 
 Options = TypeVar("Options")
@@ -254,26 +254,29 @@ def parse_config(
 def _defaults(
     arguments: Sequence[str],
     base: ConfigOptions,
-    apply_preset: Callable[[ConfigOptions, str, str | None], ConfigOptions],
+    apply_preset: Callable[
+        [ConfigOptions, Choice, str | None, str | None, Collection[str]], ConfigOptions
+    ],
     reporter: Reporter | None = None,
 ) -> ConfigOptions:
     """What holds where no flag is given: --config over the preset over `base`.
 
     `reporter` receives the reasons of the preset `auto`.
     """
-    given = peek(arguments, "config", "preset", "data", "model")
+    given = peek(arguments, "config", "preset", "data", "model", "init-from")
     sections = read_config(Path(given["config"])) if given["config"] else {}
     where = given["config"] or ""
     configured = from_json(sections, base, where)
     data = Path(given["data"]) if given["data"] else configured.data.data
-    model = given["model"] or sections.get("model", {}).get("model")
+    init_from = given["init-from"] or configured.recipe.init_from
+    model = chosen_model(sections, init_from, given["model"])
     if given["preset"] not in (None, *get_args(Preset)) or model not in (None, *NETWORKS):
         return configured  # `parse` names the choices
-    found = preset_for(given["preset"], data)  # type: ignore[arg-type]
-    for reason in found.reasons:
+    choice = preset_for(given["preset"], data)
+    for reason in choice.reasons:
         (reporter or Reporter()).log(f"preset auto: {reason}")
-    base = from_json(found.sections, apply_preset(base, found.preset, model), "preset auto")
-    return from_json(sections, base, where)
+    typed = typed_names(arguments)
+    return from_json(sections, apply_preset(base, choice, model, init_from, typed), where)
 
 
 def check_not_typed(arguments: Sequence[str], allowed: Collection[str], reason: str) -> None:

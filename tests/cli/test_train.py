@@ -14,7 +14,7 @@ import pytest
 from processes import ROOT, TINY_FLAGS, python  # tests/processes.py
 
 from ar3d_keras.cli import main
-from ar3d_keras.runs import Run
+from ar3d_keras.runs import RunFolder
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.splits import make_split
 
@@ -111,7 +111,7 @@ def test_metrics_say_what_they_mean(trained):
 
 
 def test_the_split_can_be_rebuilt_from_its_csv(trained, tiny_demo):
-    rebuilt = Run(trained).split(tiny_demo.resolve(), "group")
+    rebuilt = RunFolder(trained).split(tiny_demo.resolve(), "group")
     made = make_split(open_catalog(tiny_demo), "group")
     assert (rebuilt.catalog.videos, rebuilt.assigned) == (made.catalog.videos, made.assigned)
     assert rebuilt.catalog.fingerprint == made.catalog.fingerprint
