@@ -269,7 +269,9 @@ class RecipeConfig:
     """How the network is trained."""
 
     epochs: Count = 50
-    """Passes over the training videos, one clip per video."""
+    """Passes over the training videos. After each one val is evaluated and the run is saved."""
+    clips_per_video: Count = 1
+    """Random clips of each training video in an epoch. On few videos, more clips and fewer epochs train as long and spend less time on evaluation and saving."""
     batch_size: Count = 16
     """Clips per training step."""
     learning_rate: Annotated[float, Range(0, exclude=(0, math.inf))] = 1e-4

@@ -69,7 +69,9 @@ def show_clips(
 def _rows(config: TrainConfig, dataset: Dataset, count: int, epoch: int) -> list[Row]:
     """The first clips of an epoch, counted from 0."""
     data, seed = config.data, config.recipe.seed
-    source = dataset.training(seed=seed, flip=data.flip, augment=data)
+    source = dataset.training(
+        seed=seed, flip=data.flip, augment=data, clips=config.recipe.clips_per_video
+    )
     mixing = Mixing(data, num_classes=len(dataset.class_names), seed=seed)
     batches = ClipBatches(
         source,

@@ -6,7 +6,7 @@ docs/results.md says how its sizes were found.
 from typing import Any, ClassVar
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from ar3d_keras.models.classifier import (
     Sizes3D,
@@ -115,6 +115,6 @@ class Compact3D(VideoClassifier):
 
 def gray(clip: Any) -> Any:
     """The brightness of a clip in -1..1: (batch, time, height, width, 1); ITU-R BT.601 weights."""
-    weights = ops.convert_to_tensor([[0.299], [0.587], [0.114]], "float32")
-    scaled = layers.Rescaling(1 / 127.5, offset=-1, dtype="float32", name="rescaling")(clip)
-    return ops.matmul(scaled, weights)
+    x = layers.Rescaling(1 / 127.5, offset=-1, dtype="float32", name="rescaling")(clip)
+    # Numbers and no array: a converter takes an array for an input of the network.
+    return 0.299 * x[..., :1] + 0.587 * x[..., 1:2] + 0.114 * x[..., 2:3]

@@ -86,9 +86,11 @@ class Dataset:
             if video.key in self.unreadable
         )
 
-    def training(self, *, seed: int, flip: bool, augment: AugmentConfig = NOTHING) -> ClipSource:
-        """The training videos, with a random clip of each in every epoch."""
-        return self._source("train", RandomSampler(seed, flip, augment))
+    def training(
+        self, *, seed: int, flip: bool, augment: AugmentConfig = NOTHING, clips: int = 1
+    ) -> ClipSource:
+        """The training videos, with `clips` random clips of each in every epoch."""
+        return self._source("train", RandomSampler(seed, flip, augment, per_video=clips))
 
     def evaluation(self, name: str, *, clips: int = 1, crops: int = 1) -> ClipSource:
         """The videos of a split, with a fixed grid of clips x crops of each."""
