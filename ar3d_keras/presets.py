@@ -24,9 +24,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "model": {"model": "compact3d", "motion_crop": (36, 48), "differences": True},
         "recipe": {
-            "epochs": 60, "learning_rate": 2e-3, "weight_decay": 1e-2,
+            "epochs": 25, "clips_per_video": 8, "learning_rate": 2e-3, "weight_decay": 1e-2,
             "weight_decay_kind": "decoupled", "weight_decay_after": 0, "schedule": "cosine",
-            "warmup_epochs": 3, "clip_norm": 1.0, "label_smoothing": 0.1, "keep": "last",
+            "warmup_epochs": 1, "clip_norm": 1.0, "label_smoothing": 0.1, "keep": "last",
             "precision": "float32",
         },
     },
