@@ -270,8 +270,8 @@ class RecipeConfig:
 
     epochs: Count = 50
     """Passes over the training videos. After each one val is evaluated and the run is saved."""
-    clips_per_video: Count = 1
-    """Random clips of each training video in an epoch. On few videos, more clips and fewer epochs train as long and spend less time on evaluation and saving."""
+    clips_per_epoch: Annotated[int, Range(0)] = 0
+    """At least this many training clips in an epoch: each video gives several random clips, all videos equally many. Few videos then train as long as many. 0: one clip of each video."""
     batch_size: Count = 16
     """Clips per training step."""
     learning_rate: Annotated[float, Range(0, exclude=(0, math.inf))] = 1e-4

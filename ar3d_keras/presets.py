@@ -20,11 +20,11 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # Up to a few hundred videos of single actions; docs/results.md says how it was found.
     "small-data": {
         "data": {
-            "height": 120, "width": 160, "resize": (120, 160), "sampling": "uniform",
+            "height": 96, "width": 128, "resize": (96, 128), "sampling": "uniform",
         },
         "model": {"model": "compact3d", "motion_crop": (36, 48), "differences": True},
         "recipe": {
-            "epochs": 25, "clips_per_video": 8, "learning_rate": 2e-3, "weight_decay": 1e-2,
+            "epochs": 25, "clips_per_epoch": 480, "learning_rate": 2e-3, "weight_decay": 1e-2,
             "weight_decay_kind": "decoupled", "weight_decay_after": 0, "schedule": "cosine",
             "warmup_epochs": 1, "clip_norm": 1.0, "label_smoothing": 0.1, "keep": "last",
             "precision": "float32",

@@ -17,8 +17,6 @@ from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, rate_of, read_head
 
 LOOKED_AT = 40  # videos whose length and size are read
 FEW = 2000  # videos; the recipe for few videos was measured on 60 to 181
-CLIPS = 12_000  # training clips in all epochs: 100 epochs of 120 videos
-EPOCHS = 30, 150
 LONG = 15.0  # seconds; in a longer video an action is a part of it
 LONG_RATE = 8.0  # frames a second of clips of long videos
 
@@ -42,15 +40,12 @@ def choose_preset(data: Path | None, group_by: str | None = None) -> Choice:
     if videos > FEW:
         return Choice("paper", {}, (f"{what}: more than {FEW}, so preset paper",))
     reasons = [f"{what}: preset small-data, whose network has few weights"]
-    sections: dict[str, dict[str, Any]] = {"data": {}, "recipe": {}}
-    epochs = min(max(round(CLIPS / videos), EPOCHS[0]), EPOCHS[1])
-    sections["recipe"]["epochs"] = epochs
-    reasons.append(f"{videos} videos: {epochs} epochs, about {epochs * videos:,} clips")
+    sections: dict[str, dict[str, Any]] = {"data": {}}
     seconds, (height, width), packed = _look(catalog)
     if packed:
         size, reason = (height, width), "the pack has this size"
     else:
-        size = (160, 120) if height > width else (120, 160)
+        size = (128, 96) if height > width else (96, 128)
         reason = "portrait" if height > width else "landscape"
     sections["data"] |= {"height": size[0], "width": size[1], "resize": size}
     reasons.append(f"frames of {width}x{height}: clips of {size[1]}x{size[0]}, {reason}")

@@ -149,7 +149,7 @@ def train(
         seed=recipe.seed,
         flip=config.data.flip,
         augment=config.data,
-        clips=recipe.clips_per_video,
+        at_least=recipe.clips_per_epoch,
     )
     mixing = Mixing(config.data, num_classes=len(dataset.class_names), seed=recipe.seed)
     steps = steps_per_epoch(source, recipe.batch_size)

@@ -47,11 +47,10 @@ def test_it_reads_the_data_and_gives_its_reasons(portrait):
     lines = Lines()
     config = configure(data=str(portrait), preset="auto", reporter=lines)
     assert config.model.model == "compact3d"
-    assert (config.data.height, config.data.width) == (160, 120)
-    assert config.data.resize == (160, 120)
+    assert (config.data.height, config.data.width) == (128, 96)
+    assert config.data.resize == (128, 96)
     assert config.data.sampling == "uniform"
-    assert config.recipe.epochs == 150
-    assert len(lines.lines) == len(choose_preset(portrait).reasons) == 5
+    assert len(lines.lines) == len(choose_preset(portrait).reasons) == 4
 
 
 def test_options_win_and_a_long_video_is_not_spanned(portrait):
@@ -60,7 +59,7 @@ def test_options_win_and_a_long_video_is_not_spanned(portrait):
     choose_preset.cache_clear()
     config = configure(data=str(portrait), preset="auto", epochs=3, reporter=Lines())
     assert (config.data.sampling, config.data.fps, config.recipe.epochs) == ("stride", 8.0, 3)
-    assert (config.data.height, config.data.width) == (120, 160)
+    assert (config.data.height, config.data.width) == (96, 128)
 
 
 def test_the_command_line_chooses_the_same(portrait, capsys):
@@ -70,7 +69,7 @@ def test_the_command_line_chooses_the_same(portrait, capsys):
         data=str(portrait), preset="auto", model="conv3d", attention=True, reporter=Lines()
     )
     assert (typed.data, typed.model, typed.recipe) == (called.data, called.model, called.recipe)
-    assert capsys.readouterr().out.count("preset auto") == 5
+    assert capsys.readouterr().out.count("preset auto") == 4
 
 
 def test_the_demo_set_has_its_own(tiny_demo):
