@@ -1,5 +1,7 @@
 """Predictions for a stream while it arrives."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -45,3 +47,15 @@ def test_a_window_is_as_long_as_a_clip_spans(classifier, stream):
     with Camera(stream(40)) as camera:
         prediction = next(watch(classifier, camera))
     assert prediction.frames == 10  # 5 at stride 2: the shortest that gives 4 frames that stride
+
+
+def test_a_clip_that_spans_the_window_needs_to_know_how_long_that_is(
+    classifier, stream, user_error
+):
+    shape = dataclasses.replace(classifier.shape, sampling="uniform")
+    uniform = dataclasses.replace(classifier, shape=shape)
+    with Camera(stream(40)) as camera:
+        with user_error("`window_seconds`"):
+            next(watch(uniform, camera))
+        prediction = next(watch(uniform, camera, seconds=0.4))
+    assert prediction.frames == 10
