@@ -15,6 +15,7 @@ import argparse
 import itertools
 import json
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,17 @@ class Row:
 
     @property
     def command(self) -> str:
-        return str(json.loads((self._folder(self.seeds[0]) / SUMMARY).read_text())["command"])
+        """How one of them was started, without what belongs to the machine."""
+        summary = json.loads((self._folder(self.seeds[0]) / SUMMARY).read_text())
+        words = shlex.split(summary["command"])
+        for flag in ("--name", "--runs-dir", "--workers", "--seed"):
+            while flag in words:
+                place = words.index(flag)
+                del words[place : place + 2]
+        if "--data" in words:
+            place = words.index("--data") + 1
+            words[place] = f"DIR/{Path(words[place]).name}"
+        return shlex.join([*words, "--seed", "SEED"])
 
     @property
     def seconds(self) -> float:

@@ -87,5 +87,5 @@ def _look(catalog: Catalog) -> tuple[float, tuple[int, int], bool]:
         sizes.append(frame.shape[:2])
     if not sizes:
         raise UserError(f"none of {len(videos)} videos of {catalog.root} can be decoded")
-    size = tuple(int(statistics.median(side)) for side in zip(*sizes, strict=True))
-    return statistics.median(seconds), (size[0], size[1]), False
+    height, width = (int(statistics.median(side)) for side in zip(*sizes, strict=True))
+    return statistics.median(seconds), (height, width), False
