@@ -17,7 +17,7 @@ from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, rate_of, read_head
 
 LOOKED_AT = 40  # videos whose length and size are read
 FEW = 2000  # videos; the recipe for few videos was measured on 60 to 181
-LONG = 15.0  # seconds; in a longer video an action is a part of it
+LONG = 10.0  # seconds; in a longer video an action is a part of it
 LONG_RATE = 8.0  # frames a second of clips of long videos
 
 
