@@ -127,6 +127,27 @@ def test_packs_give_the_same_clips(motion, tmp_path):
     assert pack.scan(catalog.videos).frames == scan(catalog, workers=1).frames
 
 
+@pytest.mark.parametrize("flow", ["dis", None])  # of the pack
+def test_flow_between_the_frames_of_a_clip(motion, tmp_path, flow):
+    """From videos and from a pack, whatever flow that holds."""
+    shape = ClipShape(**vars(SHAPE) | {"flow": "dis"})
+    catalog = open_catalog(motion)
+    settings = PackSettings("raw", 40, 56, flow=flow)
+    pack = make_pack(catalog, tmp_path / "pack", settings, workers=2, reporter=Reporter())
+    pack.require(shape)
+    source = source_of(catalog, RandomSampler(seed=0, flip=True), shape)
+    packed = PackSource(
+        pack, catalog.videos, source._frames, catalog.class_names, shape,
+        RandomSampler(seed=0, flip=True), numbers=pack.scan(catalog.videos, fps=shape.fps).numbers,
+    )  # fmt: skip
+    flips = [source.clip_spec(index, 0).flip for index in range(4)]
+    assert True in flips and False in flips
+    for index in range(4):
+        clip = packed[index, 0]
+        assert clip.shape == shape.array and clip[..., 3:].std() > 0
+        assert np.array_equal(source[index, 0], clip)
+
+
 def test_segments_in_time(motion, frame_numbers, tmp_path):
     for file in (motion / "x").iterdir():
         (tmp_path / file.name).symlink_to(file)
