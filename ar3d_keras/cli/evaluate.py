@@ -40,7 +40,7 @@ class EvaluateOptions:
     hop_seconds: float | None = None
     """Events: seconds from the start of one window to the start of the next. Default: WINDOW_SECONDS."""
     background: str | None = None
-    """Events: the class that is no event."""
+    """Events: the class that is no event. Default: the `background` of the run."""
     workers: int | None = None
     """Decoding threads. Default: one per CPU core."""
 
