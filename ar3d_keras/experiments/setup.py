@@ -14,6 +14,8 @@ from ar3d_keras.videos.demo import make_demo_set
 from ar3d_keras.videos.mirroring import mirrored_classes, mirroring_notes
 from ar3d_keras.videos.splits import SPLITS, Split, default_scheme, make_split
 
+LITTLE = 0.4  # share of a frame that a clip shows; the default crop shows 0.57
+
 
 def open_catalog(config: TrainConfig, reporter: Reporter) -> Catalog:
     """The labeled videos of an experiment.
@@ -88,10 +90,21 @@ def log_split(split: Split, reporter: Reporter) -> None:
 def open_split(
     config: TrainConfig, split: Split, reporter: Reporter, splits: Sequence[str] = SPLITS
 ) -> Dataset:
-    """Scans the videos of a split; see `videos.dataset.open_dataset`."""
+    """Scans the videos of a split; see `videos.dataset.open_dataset`.
+
+    Logs what a clip shows of a frame, where that is little: a preset may have a large `resize`, and
+    the user gave a smaller `height` and `width` only.
+    """
+    shape = clip_shape(config.data)
+    share = shape.height * shape.width / (shape.resize_height * shape.resize_width)
+    if share < LITTLE:
+        reporter.log(
+            f"a clip of {shape.height}x{shape.width} is a crop with {share:.0%} of a frame that is "
+            f"resized to {shape.resize_height}x{shape.resize_width}: set `resize` if that is too little"
+        )
     return open_dataset(
         split,
-        clip_shape(config.data),
+        shape,
         workers=config.data.workers,
         reporter=reporter,
         splits=splits,
