@@ -165,6 +165,16 @@ class DataConfig(AugmentConfig):
     """Mirror half of the training clips, unless two classes differ by left and right in their names (swipe_left, swipe_right). Switch it off where left and right are different actions."""
     flow: Flow | None = None
     """Optical flow between frames as two more channels, for the networks that use it: DIS, Farneback, or TV-L1 (needs opencv-contrib-python). Default: `dis` for these networks, else `none`."""
+    skip: Path | None = None
+    """Leave out the videos that this CSV names in its column path, such as skip.csv of `ar3d check --html`."""
+    strict: bool = False
+    """Stop at the first video that cannot be decoded. Default: name it and go on, unless more than 5 % of the training videos fail after the scan."""
+    allow_outside: bool = False
+    """A CSV may name videos outside its folder."""
+    decode_seconds: Annotated[float, Range(0, exclude=(0, math.inf))] = 60.0
+    """Seconds that a decoder may take without a sign of life when files are checked before training; the whole file may take 30 times as long."""
+    decode_memory: Annotated[float, Range(0, exclude=(0, math.inf))] = 4.0
+    """Gigabytes of memory that the decoding of one file may take then (Linux and macOS)."""
     workers: Count | None = None
     """Decoding threads. Default: one per CPU core."""
 

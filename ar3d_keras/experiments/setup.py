@@ -11,6 +11,7 @@ from ar3d_keras.videos.balance import rare_class_notes
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.dataset import Dataset, clip_shape, open_data, open_dataset
 from ar3d_keras.videos.demo import make_demo_set
+from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.mirroring import mirrored_classes, mirroring_notes
 from ar3d_keras.videos.splits import SPLITS, Split, default_scheme, make_split
 
@@ -32,7 +33,13 @@ def open_catalog(config: TrainConfig, reporter: Reporter) -> Catalog:
     if place is None or place == DEMO:
         place = make_demo_set(DEMO, reporter)
     clip = data.segments == "clip"
-    catalog = open_data(place, data.group_by, clip_segments=clip)
+    catalog = open_data(
+        place,
+        data.group_by,
+        clip_segments=clip,
+        allow_outside=data.allow_outside,
+        skip=data.skip,
+    )
     if data.background is None:
         return catalog
     return with_background(
@@ -109,6 +116,8 @@ def open_split(
         reporter=reporter,
         splits=splits,
         clip_segments=config.data.segments == "clip",
+        limits=Limits(config.data.decode_seconds, config.data.decode_memory),
+        strict=config.data.strict,
     )
 
 

@@ -183,7 +183,7 @@ def train(
                 _split_metrics(config, dataset, splits, workers, reporter),
                 EpochRate(len(source), feed.ready),
                 progress,
-                UnreadableVideoLogger(source, run, reporter),
+                UnreadableVideoLogger(source, run, reporter, strict=config.data.strict),
                 HistoryCSV(run.history, rows),
                 BestNetwork(
                     run.best,

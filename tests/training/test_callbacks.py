@@ -2,6 +2,7 @@
 
 import csv
 import json
+import types
 
 import keras
 import numpy as np
@@ -17,8 +18,9 @@ from ar3d_keras import (
     UserError,
     load_model,
 )
-from ar3d_keras.runs import columns, read_history
-from ar3d_keras.training.callbacks import EarlyStop, EpochRate, StopOnNaN
+from ar3d_keras.progress import Reporter
+from ar3d_keras.runs import Run, columns, read_history
+from ar3d_keras.training.callbacks import EarlyStop, EpochRate, StopOnNaN, UnreadableVideoLogger
 from ar3d_keras.training.run_state import RunState, restore
 
 NAMES = ["dark", "middle", "bright"]
@@ -301,3 +303,32 @@ def test_split_metrics_log_the_class_mean():
     right = model.predict(data(16, 1)[0], verbose=0).argmax(axis=1) == labels
     by_class = [right[labels == c].mean() for c in range(3)]
     assert history.history["val_class_mean"][-1] == pytest.approx(np.mean(by_class))
+
+
+class Lines(Reporter):
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+
+    def show(self, line):
+        self.lines.append(line)
+
+
+@pytest.mark.parametrize("videos, strict, stops_at", [(9, False, 2), (100, False, 6), (9, True, 1)])
+def test_too_many_unreadable_videos_end_the_training(tmp_path, videos, strict, stops_at):
+    source = types.SimpleNamespace(videos=range(videos), failures={})
+    run = Run(tmp_path)
+    run.write_record(
+        {"begun": "2026-01-01", "config": {}, "data": {}, "split": {}, "class_names": []}
+    )
+    reporter = Lines()
+    logger = UnreadableVideoLogger(source, run, reporter, strict=strict)
+    logger.on_epoch_begin(3)
+    for number in range(1, stops_at):
+        source.failures[f"{number}.avi"] = "gone"
+        logger.on_train_batch_end(number)
+    source.failures[f"{stops_at}.avi"] = "gone"
+    with pytest.raises(UserError):
+        logger.on_train_batch_end(stops_at)
+    assert len(run.record()["unreadable"]) == stops_at
+    assert all(any(path in line for line in reporter.lines) for path in source.failures)
