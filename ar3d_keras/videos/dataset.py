@@ -109,7 +109,7 @@ def open_data(
     *,
     clip_segments: bool = False,
     allow_outside: bool = False,
-    skip: Path | None = None,
+    skip: str | os.PathLike[str] | None = None,
 ) -> Catalog:
     """Opens the labelled videos at `data`: a pack, or what `open_catalog` reads.
 
