@@ -15,6 +15,7 @@ from ar3d_keras.videos.catalog import Catalog, first_names, open_catalog
 from ar3d_keras.videos.content import NearDuplicate, load_near_duplicates
 from ar3d_keras.videos.flow import check as check_flow
 from ar3d_keras.videos.grouping import PARENT, group_videos
+from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.leak import find_copies, find_near_duplicates
 from ar3d_keras.videos.pack_index import AGAIN, is_pack
 from ar3d_keras.videos.packs import Pack, open_pack
@@ -29,6 +30,7 @@ from ar3d_keras.videos.sources import (
     VideoSource,
 )
 from ar3d_keras.videos.splits import SPLITS, Split
+from ar3d_keras.videos.status import skip_videos
 
 # A pack up to this size is verified completely before it is used, which takes about a second. In a
 # larger one each frame is verified when it is first read.
@@ -72,11 +74,10 @@ class Dataset:
         if not self.pack:
             return self.split.catalog.fingerprint
         groups = {video.key: video.group for video in self.split.catalog.videos}
-        videos = (
-            dataclasses.replace(video, group=groups.get(video.key, video.group))
-            for video in self.pack.catalog.videos
-        )
-        return dataclasses.replace(self.pack.catalog, videos=tuple(videos)).fingerprint
+        used = [packed for packed in self.pack.videos if packed.video.key in groups]
+        videos = (dataclasses.replace(p.video, group=groups[p.video.key]) for p in used)
+        sizes = tuple(packed.size for packed in used)
+        return dataclasses.replace(self.pack.catalog, videos=tuple(videos), sizes=sizes).fingerprint
 
     def skipped(self, name: str) -> tuple[tuple[str, str], ...]:
         """(`Video.key`, reason) of the videos of a split that cannot be decoded."""
@@ -103,7 +104,12 @@ class Dataset:
 
 
 def open_data(
-    data: str | os.PathLike, group_by: str | None = None, *, clip_segments: bool = False
+    data: str | os.PathLike,
+    group_by: str | None = None,
+    *,
+    clip_segments: bool = False,
+    allow_outside: bool = False,
+    skip: str | os.PathLike[str] | None = None,
 ) -> Catalog:
     """Opens the labelled videos at `data`: a pack, or what `open_catalog` reads.
 
@@ -111,7 +117,9 @@ def open_data(
         data: a pack, a folder or a CSV.
         group_by: the rule of the groups, see `grouping.group_videos`. With `parent`, videos in
             folders below a class folder are taken too. None: groups are what the data says.
-        clip_segments: see `label_csv.read_label_csv`.
+        clip_segments: see `label_csv.read_label_csv`, and the next one.
+        allow_outside: whether a CSV may name videos outside its folder.
+        skip: a CSV of videos to leave out, see `status.skip_videos`.
 
     Raises:
         UserError: there is nothing that can be used, or the rule does not fit it.
@@ -119,7 +127,14 @@ def open_data(
     if is_pack(Path(data)):
         catalog = dataclasses.replace(open_pack(data).catalog, source=Path(data))
     else:
-        catalog = open_catalog(data, nested=group_by == PARENT, clip_segments=clip_segments)
+        catalog = open_catalog(
+            data,
+            nested=group_by == PARENT,
+            clip_segments=clip_segments,
+            allow_outside=allow_outside,
+        )
+    if skip is not None:
+        catalog = skip_videos(catalog, skip)
     return catalog if group_by is None else group_videos(catalog, group_by)
 
 
@@ -129,7 +144,7 @@ def clip_shape(config: DataConfig) -> ClipShape:
     flow = None if config.flow == "none" else config.flow
     fps = config.frames / config.clip_seconds if config.clip_seconds else config.fps
     size = config.frames, config.height, config.width, *resize
-    return ClipShape(*size, config.stride, flow, fps, config.roi)
+    return ClipShape(*size, config.stride, flow, fps, config.roi, config.sampling)
 
 
 def open_dataset(
@@ -140,6 +155,8 @@ def open_dataset(
     reporter: Reporter | None = None,
     splits: Sequence[str] = SPLITS,
     clip_segments: bool = False,
+    limits: Limits | None = None,
+    strict: bool = False,
 ) -> Dataset:
     """Scans the videos of a split; logs those that cannot be decoded and those that are copies.
 
@@ -150,6 +167,8 @@ def open_dataset(
         reporter: shows progress, skipped and damaged videos, and copies across splits.
         splits: the ones to scan, if not all are needed.
         clip_segments: whether a segment may end beyond its file.
+        limits: on the decoding of one file; None: the defaults.
+        strict: whether a video that cannot be decoded is an error.
 
     Raises:
         UserError: a split, or a class in training, has no decodable video left; a pack is
@@ -174,7 +193,14 @@ def open_dataset(
                 progress=update,
                 clip_segments=clip_segments,
                 fps=shape.fps,
+                limits=limits,
             )
+    if strict and scanned.unreadable:
+        path, reason = next(iter(scanned.unreadable.items()))
+        raise UserError(
+            f"{path!r} in {root} cannot be decoded ({reason}), and {len(scanned.unreadable) - 1} "
+            "more videos: `strict` allows none"
+        )
     split = _with_copies(split, scanned, splits, reporter)
     dataset = Dataset(
         split, scanned.frames, scanned.unreadable, shape, pack, scanned.damaged, scanned.numbers

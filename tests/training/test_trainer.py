@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from ar3d_keras.config import TrainConfig, from_json, with_preset
+from ar3d_keras.config import TrainConfig, from_json
+from ar3d_keras.presets import with_preset
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import create_run, read_history
 from ar3d_keras.training.trainer import train
@@ -25,7 +26,8 @@ class Told(Reporter):
         self.lines.append(text)
 
 
-def test_videos_lost_on_the_way_are_named_counted_and_weigh_nothing(tmp_path):
+def test_videos_lost_on_the_way_are_named_counted_and_weigh_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("ar3d_keras.training.callbacks.MOST_FAILURES", 1.0)
     config = from_json(
         {
             "data": {"height": 8, "width": 8},

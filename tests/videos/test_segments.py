@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -330,6 +332,21 @@ def test_background(catalog):
         for s in range(2, 6)
     )
     assert len(scan(found, workers=1).frames) == len(found)  # none is beyond its file
+
+
+def test_background_has_the_group_and_the_columns_of_the_segment_before_it(catalog):
+    """A file may have several groups (blocks of time), and columns such as a date."""
+    videos = tuple(
+        dataclasses.replace(v, group=f"g{n}", extra={"day": str(n)})
+        for n, v in enumerate(catalog.videos)
+    )
+    known = dataclasses.replace(catalog, videos=videos)
+    found = with_background(known, "none", SHAPE, seed=1, workers=1)
+    for video in found.videos:
+        if video.label == "none":
+            rows = [v for v in videos if v.path == video.path]
+            before = [v for v in rows if (v.start or 0) <= video.start] or rows[:1]
+            assert (video.group, video.extra) == (before[-1].group, before[-1].extra)
 
 
 def test_background_that_cannot_be(catalog, ucf_set, user_error):
