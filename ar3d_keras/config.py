@@ -27,7 +27,7 @@ Scheme = Literal[
 Sampling = Literal["stride", "uniform"]
 Balance = Literal["none", "sampler", "loss"]
 Monitor = Literal["val_accuracy", "val_class_mean", "val_loss"]
-Preset = Literal["paper", "demo", "small-data"]
+Preset = Literal["paper", "demo", "small-data", "auto"]
 
 DEMO = Path("data/demo")  # where the built-in data set is, and is made if it is missing
 FOLDS = 5
@@ -279,7 +279,9 @@ class RecipeConfig:
     """How the network is trained."""
 
     epochs: Count = 50
-    """Passes over the training videos, one clip per video."""
+    """Passes over the training videos. After each one val is evaluated and the run is saved."""
+    clips_per_epoch: Annotated[int, Range(0)] = 0
+    """At least this many training clips in an epoch: each video gives several random clips, all videos equally many. Few videos then train as long as many. 0: one clip of each video."""
     batch_size: Count = 16
     """Clips per training step."""
     learning_rate: Annotated[float, Range(0, exclude=(0, math.inf))] = 1e-4

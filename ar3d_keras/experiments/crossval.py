@@ -67,7 +67,7 @@ def crossval(
     if options.get("fold") is not None:
         raise UserError("`fold` is an option of train: crossval runs every fold")
     reporter = reporter or Console()
-    configured = _with_scheme(configure(config, preset=preset, **options))
+    configured = _with_scheme(configure(config, preset=preset, reporter=reporter, **options))
     check_plain_name(name)
     catalog = setup.open_catalog(configured, reporter)
     folder = Path(runs_dir) / name

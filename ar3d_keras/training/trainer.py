@@ -145,7 +145,12 @@ def train(
     start = WarmStart.of(run) if recipe.init_from else None
     model = build_network(config, dataset.class_names, precision, start)
     freeze(model, recipe.freeze)
-    source = dataset.training(seed=recipe.seed, flip=config.data.flip, augment=config.data)
+    source = dataset.training(
+        seed=recipe.seed,
+        flip=config.data.flip,
+        augment=config.data,
+        at_least=recipe.clips_per_epoch,
+    )
     mixing = Mixing(config.data, num_classes=len(dataset.class_names), seed=recipe.seed)
     steps = steps_per_epoch(source, recipe.batch_size)
     compile_network(model, recipe, steps=steps, precision=precision, soft_labels=bool(mixing))
