@@ -26,6 +26,10 @@ class CheckOptions:
     """Write the data report: a folder, or an .html file. CSV files are written beside it."""
     split_scheme: Scheme | None = None
     """The split to look for leaks in. Default: the data's own split, if it has one."""
+    group_by: str | None = None
+    """As in train.py: the rule that finds the recording of each video."""
+    split_by: str | None = None
+    """The column of the CSV for the schemes column, logo and date."""
     split_lists: Path | None = None
     """The folder of UCF-101's or HMDB-51's official lists."""
     fold: int | None = None
@@ -66,6 +70,8 @@ def main(arguments: Sequence[str]) -> None:
         options.data,
         html=options.html,
         split_scheme=options.split_scheme,
+        group_by=options.group_by,
+        split_by=options.split_by,
         split_lists=options.split_lists,
         fold=options.fold,
         folds=options.folds,

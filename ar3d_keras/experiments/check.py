@@ -14,9 +14,9 @@ from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.near_duplicates import near_duplicates
 from ar3d_keras.progress import Reporter
-from ar3d_keras.videos.catalog import Catalog, open_catalog
+from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.content import NearDuplicate
-from ar3d_keras.videos.dataset import with_near_duplicates
+from ar3d_keras.videos.dataset import open_data, with_near_duplicates
 from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.leak import find_copies
 from ar3d_keras.videos.pack_index import MEND, is_pack
@@ -28,7 +28,6 @@ from ar3d_keras.videos.status import (
     OK,
     STATES,
     VideoState,
-    skip_videos,
     states,
     write_skip_list,
 )
@@ -70,6 +69,8 @@ def check(
     *,
     html: str | os.PathLike[str] | None = None,
     split_scheme: str | None = None,
+    group_by: str | None = None,
+    split_by: str | None = None,
     split_lists: str | os.PathLike[str] | None = None,
     fold: int | None = None,
     folds: int | None = None,
@@ -94,6 +95,9 @@ def check(
         html: a folder, for report.html, videos.csv, duplicates.csv and skip.csv; or an .html file,
             beside which NAME-videos.csv and so on are written. None: writes nothing.
         split_scheme: the split to look for leaks in; None: the data's own split column, if any.
+        group_by: see `grouping.group_videos`; with `parent`, videos in folders below a class folder
+            are taken too.
+        split_by: see `by` of `make_split`.
         split_lists: see `make_split`, and the next three.
         fold: which fold tests.
         folds: how many there are.
@@ -119,13 +123,15 @@ def check(
             data cannot be used.
     """
     data, reporter, threads = Path(data), reporter or Console(), decoding_threads(workers)
-    split_options = {"fold": fold, "folds": folds, "split_lists": split_lists}
+    split_options = {
+        "split_by": split_by, "fold": fold, "folds": folds, "split_lists": split_lists
+    }  # fmt: skip
     if run is not None and (split_scheme or any(split_options.values())):
         raise UserError("`run` has its own split: leave out `split_scheme` and its options")
     if split_scheme is None and (given := [n for n, v in split_options.items() if v is not None]):
         raise UserError(f"`{given[0]}` needs `split_scheme`")
     if is_pack(data):
-        if html or split_scheme or run:
+        if html or split_scheme or run or group_by:
             raise UserError(
                 f"`data` {data} is a pack, whose checksums alone are compared: give the folder of "
                 "its videos for a report"
@@ -137,14 +143,24 @@ def check(
     limits = Limits(decode_seconds, decode_memory)
     files = _report_files(Path(html)) if html else None
     clip = segments == "clip"
-    catalog = open_catalog(data, clip_segments=clip, allow_outside=allow_outside)
-    if skip is not None:
-        catalog = skip_videos(catalog, skip)
+    catalog = open_data(
+        data,
+        group_by,
+        clip_segments=clip,
+        allow_outside=allow_outside,
+        skip=None if skip is None else Path(skip),
+    )
     if run is not None:
         split = _split_of_run(run, Path(runs_dir), catalog)
     elif split_scheme is not None or all(video.split for video in catalog.videos):
         split = make_split(
-            catalog, split_scheme or "csv", seed=seed, lists=split_lists, fold=fold, folds=folds
+            catalog,
+            split_scheme or "csv",
+            seed=seed,
+            lists=split_lists,
+            fold=fold,
+            folds=folds,
+            by=split_by,
         )
     else:
         split = None

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from ar3d_keras.config import (
     TrainConfig,
     check_choice,
     from_json,
-    with_preset,
 )
 from ar3d_keras.errors import UserError
+from ar3d_keras.networks import PUBLISHED
+from ar3d_keras.presets import with_preset
 
 
 def configure(
@@ -56,6 +57,8 @@ def configure(
             preset=preset,
             data=given.data.data,
             model=given.model.model if "model" in options else None,
+            init_from=given.recipe.init_from,
+            given=options,
         ).replace(**options)
     configured.validate()
     return configured
@@ -68,6 +71,8 @@ def default_config(
     preset: Preset | None = None,
     data: Path | None = None,
     model: str | None = None,
+    init_from: str | None = None,
+    given: Collection[str] = (),
 ) -> TrainConfig:
     """The options that hold where no single option is given: `sections` over the preset.
 
@@ -76,12 +81,28 @@ def default_config(
         where: the name of that file, for errors.
         preset: see `configure`.
         data: the videos that will be used; None: those of `sections`.
-        model: the network that will be used; None: that of `sections`.
+        model: the network that will be used; None: see `chosen_model`.
+        init_from: the weights that will be used; None: those of `sections`.
+        given: the single options, which may exclude those of the weights.
     """
     configured = from_json(sections, TrainConfig(), where)
     preset = preset or default_preset(data or configured.data.data)
-    base = with_preset(TrainConfig(), preset, model or configured.model.model)
-    return from_json(sections, base, where)
+    init_from = init_from or configured.recipe.init_from
+    model = chosen_model(sections, init_from, model)
+    return from_json(sections, with_preset(TrainConfig(), preset, model, init_from, given), where)
+
+
+def chosen_model(
+    sections: Mapping[str, Any], init_from: str | None, model: str | None = None
+) -> str | None:
+    """The network that the user chose: `model`, else that of weights to download, else of `sections`.
+
+    Returns:
+        A key of NETWORKS, or None: the preset chooses.
+    """
+    if model is None and init_from in PUBLISHED:
+        return PUBLISHED[init_from][0]
+    return model or sections.get("model", {}).get("model")
 
 
 def default_preset(data: Path | None) -> Preset:

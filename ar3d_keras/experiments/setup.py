@@ -12,7 +12,10 @@ from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.dataset import Dataset, clip_shape, open_data, open_dataset
 from ar3d_keras.videos.demo import make_demo_set
 from ar3d_keras.videos.isolation import Limits
+from ar3d_keras.videos.mirroring import mirrored_classes, mirroring_notes
 from ar3d_keras.videos.splits import SPLITS, Split, default_scheme, make_split
+
+LITTLE = 0.4  # share of a frame that a clip shows; the default crop shows 0.57
 
 
 def open_catalog(config: TrainConfig, reporter: Reporter) -> Catalog:
@@ -50,7 +53,12 @@ def open_catalog(config: TrainConfig, reporter: Reporter) -> Catalog:
 
 
 def resolve(config: TrainConfig, catalog: Catalog) -> TrainConfig:
-    """`config` with every default of its data section filled in; see `TrainConfig.resolved`."""
+    """`config` with every default of its data section filled in; see `TrainConfig.resolved`.
+
+    `flip` becomes False if mirrored clips would belong to other classes.
+    """
+    if mirrored_classes(catalog.class_names):
+        config = config.replace(flip=False)
     return config.resolved(
         split_scheme=default_scheme(catalog), needs_flow=network(config.model.model).needs_flow
     )
@@ -73,7 +81,8 @@ def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
         folds=data.folds,
         by=data.split_by,
     )
-    return dataclasses.replace(split, notes=(*split.notes, *rare_class_notes(split)))
+    notes = *rare_class_notes(split), *mirroring_notes(catalog.class_names)
+    return dataclasses.replace(split, notes=(*split.notes, *notes))
 
 
 def log_split(split: Split, reporter: Reporter) -> None:
@@ -88,10 +97,21 @@ def log_split(split: Split, reporter: Reporter) -> None:
 def open_split(
     config: TrainConfig, split: Split, reporter: Reporter, splits: Sequence[str] = SPLITS
 ) -> Dataset:
-    """Scans the videos of a split; see `videos.dataset.open_dataset`."""
+    """Scans the videos of a split; see `videos.dataset.open_dataset`.
+
+    Logs what a clip shows of a frame, where that is little: a preset may have a large `resize`, and
+    the user gave a smaller `height` and `width` only.
+    """
+    shape = clip_shape(config.data)
+    share = shape.height * shape.width / (shape.resize_height * shape.resize_width)
+    if share < LITTLE:
+        reporter.log(
+            f"a clip of {shape.height}x{shape.width} is a crop with {share:.0%} of a frame that is "
+            f"resized to {shape.resize_height}x{shape.resize_width}: set `resize` if that is too little"
+        )
     return open_dataset(
         split,
-        clip_shape(config.data),
+        shape,
         workers=config.data.workers,
         reporter=reporter,
         splits=splits,

@@ -23,7 +23,7 @@ from ar3d_keras.evaluation.evaluator import evaluate_batches
 from ar3d_keras.evaluation.metrics import Evaluation
 from ar3d_keras.evaluation.monitor import rank
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run
+from ar3d_keras.runs import RunFolder
 from ar3d_keras.videos.sources import ClipSource
 
 # Of the training videos; more that were decoded before training and now fail end it.
@@ -264,7 +264,7 @@ class UnreadableVideoLogger(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, source: ClipSource, run: Run, reporter: Reporter, *, strict: bool = False
+        self, source: ClipSource, run: RunFolder, reporter: Reporter, *, strict: bool = False
     ) -> None:
         super().__init__()
         self.source, self.run, self.reporter = source, run, reporter

@@ -9,11 +9,11 @@ import keras
 from ar3d_keras.config import RecipeConfig, TrainConfig
 from ar3d_keras.evaluation.evaluator import evaluate
 from ar3d_keras.evaluation.metrics import Evaluation
-from ar3d_keras.models import check_options, network
+from ar3d_keras.models import check_options, network, options
 from ar3d_keras.models.classifier import VideoClassifier
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.callbacks import CurvesPlot
-from ar3d_keras.runs import Run, read_history
+from ar3d_keras.runs import RunFolder, read_history
 from ar3d_keras.training import hardware
 from ar3d_keras.training.callbacks import (
     BestNetwork,
@@ -36,7 +36,10 @@ from ar3d_keras.videos.sources import ClipSource
 
 
 def build_network(
-    config: TrainConfig, class_names: Sequence[str], precision: str
+    config: TrainConfig,
+    class_names: Sequence[str],
+    precision: str,
+    start: WarmStart | None = None,
 ) -> VideoClassifier:
     """Builds the network of a resolved configuration, with fresh weights.
 
@@ -44,6 +47,7 @@ def build_network(
         config: its model section, and the clip geometry of its data section, are used.
         class_names: the names of the outputs.
         precision: a dtype policy, not "auto".
+        start: the weights that it will take, which may need options of their own.
 
     Raises:
         UserError: a size is invalid, or the network does not have an option.
@@ -51,6 +55,8 @@ def build_network(
     name = config.model.model
     given = config.model.given()
     check_options(name, given)
+    if start and "normalization" in options(name):
+        given |= start.options
     shape = clip_shape(config.data)
     return network(name)(
         len(class_names),
@@ -103,7 +109,7 @@ def compile_network(
 
 
 def train(
-    run: Run,
+    run: RunFolder,
     config: TrainConfig,
     dataset: Dataset,
     *,
@@ -115,8 +121,8 @@ def train(
 ) -> None:
     """Trains until the last epoch of the configuration, starting from the run's state if it has one.
 
-    Writes checkpoints/state.npz, checkpoints/best.keras, history.csv and curves.png after every
-    epoch. The test split is evaluated for the curves only; nothing is chosen by it.
+    Writes checkpoints/state.npz, checkpoints/best.keras and history.csv after every epoch, and
+    curves.png as often as it costs little. The test split is evaluated for the curves only; nothing is chosen by it.
 
     Args:
         run: the run folder.
@@ -136,15 +142,16 @@ def train(
     recipe = config.recipe
     hardware.seed_everything(recipe.seed, deterministic=recipe.deterministic)
     precision = hardware.resolve_precision(recipe.precision)
-    model = build_network(config, dataset.class_names, precision)
+    start = WarmStart.of(run) if recipe.init_from else None
+    model = build_network(config, dataset.class_names, precision, start)
     freeze(model, recipe.freeze)
     source = dataset.training(seed=recipe.seed, flip=config.data.flip, augment=config.data)
     mixing = Mixing(config.data, num_classes=len(dataset.class_names), seed=recipe.seed)
     steps = steps_per_epoch(source, recipe.batch_size)
     compile_network(model, recipe, steps=steps, precision=precision, soft_labels=bool(mixing))
     begin = restore(run.state, model)
-    if recipe.init_from and not begin:
-        take_weights(model, WarmStart.of(run), dataset.class_names)
+    if start and not begin:
+        take_weights(model, start, dataset.class_names)
     rows = read_history(run.history, epochs=begin)
     if begin:
         reporter.log(f"continuing after epoch {begin}")
@@ -152,13 +159,14 @@ def train(
     early_stop = EarlyStop(recipe.early_stop, rows, recipe.monitor)
     if begin >= until or early_stop.is_due:
         return
-    float32_model = build_network(config, dataset.class_names, "float32")
+    float32_model = build_network(config, dataset.class_names, "float32", start)
     progress = EpochProgress(
         reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
     )
+    curves = CurvesPlot(run.curves, run.name, rows, recipe.monitor)
     with contextlib.ExitStack() as stack:
         # However `fit` ends, no bar stays on the screen and no profiler stays open.
-        for callback in (progress, *callbacks):
+        for callback in (progress, curves, *callbacks):
             if hasattr(callback, "close"):
                 stack.callback(callback.close)
         feed = stack.enter_context(_feed(source, config, mixing, range(begin, until), workers))
@@ -185,7 +193,7 @@ def train(
                     monitor=recipe.monitor,
                 ),
                 early_stop,
-                CurvesPlot(run.curves, run.name, rows, recipe.monitor),
+                curves,
                 *callbacks,
                 RunState(run.state),
             ],

@@ -144,7 +144,7 @@ def clip_shape(config: DataConfig) -> ClipShape:
     flow = None if config.flow == "none" else config.flow
     fps = config.frames / config.clip_seconds if config.clip_seconds else config.fps
     size = config.frames, config.height, config.width, *resize
-    return ClipShape(*size, config.stride, flow, fps, config.roi)
+    return ClipShape(*size, config.stride, flow, fps, config.roi, config.sampling)
 
 
 def open_dataset(
@@ -185,11 +185,7 @@ def open_dataset(
         scanned = _scan_pack(pack, catalog, shape, workers, reporter)
     else:
         if shape.flow:
-            check_flow(shape.flow, (shape.resize_height, shape.resize_width))
-            reporter.log(
-                f"optical flow ({shape.flow}) is computed as clips are read, which is slow: "
-                f"`ar3d pack --flow {shape.flow}` computes it once"
-            )
+            _log_slow_flow(shape.flow, shape, reporter)
         with reporter.bar("checking", len(catalog), "videos") as update:
             scanned = scan(
                 catalog,
@@ -229,6 +225,13 @@ def open_dataset(
     return dataset
 
 
+def _log_slow_flow(flow: str, shape: ClipShape, reporter: Reporter) -> None:
+    """Checks that the flow can be computed, and says that this takes its time in every epoch."""
+    check_flow(flow, (shape.resize_height, shape.resize_width))
+    once = "" if shape.fps else f": `ar3d pack --flow {flow}` computes it once"
+    reporter.log(f"optical flow ({flow}) is computed as clips are read, which is slow{once}")
+
+
 def _with_copies(split: Split, scanned: Scan, splits: Sequence[str], reporter: Reporter) -> Split:
     """The split with its videos of equal bytes, which are logged."""
     videos = {name: split.videos(name) for name in splits}
@@ -265,6 +268,8 @@ def _scan_pack(
 ) -> Scan:
     pack.require(shape)
     pack.check_unchanged()
+    if shape.flow and shape.fps:
+        _log_slow_flow(shape.flow, shape, reporter)
     if pack.bytes <= SMALL_PACK:
         with reporter.bar("checking", len(pack.videos), "videos") as update:
             damaged = pack.verify(workers=workers, progress=update)

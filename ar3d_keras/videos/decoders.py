@@ -25,7 +25,7 @@ from ar3d_keras.videos.video import ReadError
 
 # Decoding goes on after a damaged packet, and ends after this many in a row.
 FAILURES_IN_A_ROW = 5000
-# Likewise for errors of the container, each of which can take long on a failing disk.
+# Errors of the container end it sooner: each of them can take long on a failing disk.
 READ_ERRORS_IN_A_ROW = 50
 
 NOT_A_VIDEO = "not a video that can be decoded"

@@ -10,7 +10,8 @@ from pathlib import Path, PureWindowsPath
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.region import COLUMNS as REGION
 from ar3d_keras.videos.region import parse_region
-from ar3d_keras.videos.segments import parse_stretch, with_groups, without_overlaps
+from ar3d_keras.videos.segments import with_groups, without_overlaps
+from ar3d_keras.videos.times import parse_stretch
 from ar3d_keras.videos.video import SPLITS, Video, labelled_video, split_name
 
 COLUMNS = ("path", "label", "group", "split", "start", "end", *REGION)
@@ -18,7 +19,12 @@ _NEEDED = "its first line must name path,label and optionally group,split"
 
 
 def read_label_csv(
-    file: Path, *, labels: bool = True, clip_segments: bool = False, allow_outside: bool = False
+    file: Path,
+    *,
+    labels: bool = True,
+    clip_segments: bool = False,
+    keep_overlaps: bool = False,
+    allow_outside: bool = False,
 ) -> list[Video]:
     """The videos and segments that a CSV lists, one a row, with paths relative to its folder.
 
@@ -30,6 +36,7 @@ def read_label_csv(
         labels: whether the rows need labels; False: the columns label, group and split are ignored.
         clip_segments: whether a segment that overlaps one of another class ends where that one
             starts, instead of an error.
+        keep_overlaps: whether segments of different classes may overlap, as labels of events do.
         allow_outside: whether paths may lead out of the folder of the CSV.
 
     Raises:
@@ -53,7 +60,7 @@ def read_label_csv(
         return f"{file} row {video.row}"
 
     grouped = with_groups(list(videos.values()), row_of)
-    return without_overlaps(grouped, row_of, clip=clip_segments)
+    return grouped if keep_overlaps else without_overlaps(grouped, row_of, clip=clip_segments)
 
 
 def _read_rows(file: Path) -> list[tuple[int, list[str]]]:

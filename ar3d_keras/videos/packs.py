@@ -155,12 +155,9 @@ class Pack:
                 f"{self.root} was made by an earlier version and has no time stamps, which `fps` "
                 f"needs: {AGAIN}"
             )
-        if shape.fps and shape.flow:
-            raise UserError(
-                f"{self.root} holds the flow between the frames of the files, and `fps` needs that "
-                "between the frames of a clip: give the videos themselves as `data`"
-            )
-        if shape.flow and shape.flow != self.settings.flow:
+        # With `fps`, `PackSource` computes the flow between the frames of a clip: the pack's is that
+        # between the frames of the files.
+        if shape.flow and not shape.fps and shape.flow != self.settings.flow:
             there = self.settings.flow
             raise UserError(
                 f"{self.root} holds {f'{there} flow' if there else 'no optical flow'} and this run "

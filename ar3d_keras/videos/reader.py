@@ -284,9 +284,9 @@ def every_frame(
 
 
 def timed_frames(
-    path: str | os.PathLike, *, threads: int = 1
+    path: str | os.PathLike, *, threads: int = 1, numbers: Sequence[int] | None = None
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Decodes a whole video, frame by frame, in its own size, with the time of each frame.
+    """Decodes a video, frame by frame, in its own size, with the time of each frame.
 
     A file is decoded once, from front to back, however long it is. When the last frame was
     yielded, `damage` knows what is missing.
@@ -294,6 +294,8 @@ def timed_frames(
     Args:
         path: a video file, or a folder of frames in natural order of their names.
         threads: decoding threads.
+        numbers: of the frames of a segment, rising; their times are those of `frame_index`. None:
+            all frames.
 
     Yields:
         seconds since the first frame, strictly increasing, and uint8 (height, width, 3), BGR,
@@ -304,6 +306,11 @@ def timed_frames(
     """
     path = Path(path)
     folder = is_folder(path)
+    if numbers is not None:
+        times = frame_index(path, threads=threads).times[list(numbers)].tolist()
+        decoded = _from_folder(path, numbers) if folder else _from_file(path, numbers)
+        yield from zip(times, decoded, strict=True)
+        return
     frame = None
     for time, frame in _all_of_folder(path) if folder else _all_of_file(path, threads):
         yield time, frame

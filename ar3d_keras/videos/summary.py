@@ -21,9 +21,9 @@ class ClassSummary:
         videos: how many, those that cannot be decoded included.
         groups: source recordings; 0 where none is known.
         seconds: total time of its videos that have one.
-        shortest: seconds of the shortest video; None: no video has a time. Likewise the next two.
-        median: seconds.
-        longest: seconds.
+        shortest: seconds of the shortest video; None: no video has a time.
+        median: seconds, or None.
+        longest: seconds, or None.
         unreadable: videos without a decodable frame.
         damaged: videos of which only a part can be decoded.
         duplicates: videos with a near-duplicate, in whatever class.

@@ -10,6 +10,8 @@ from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.pack_index import PackSettings, clock_of
 from ar3d_keras.videos.packing import make_pack
+from ar3d_keras.videos.parts import Part
+from ar3d_keras.videos.reader import load_cv2
 from ar3d_keras.videos.sampling import ClipShape, frames_at, full_span, protocol, stride_for
 from ar3d_keras.videos.scan import scan
 from ar3d_keras.videos.sources import PackSource, RandomSampler, UniformSampler, VideoSource
@@ -126,6 +128,35 @@ def test_packs_give_the_same_clips(motion, tmp_path):
     assert pack.scan(catalog.videos).frames == scan(catalog, workers=1).frames
 
 
+@pytest.mark.parametrize("flow", ["dis", None])  # of the pack
+def test_flow_between_the_frames_of_a_clip(tmp_path, flow):
+    """From videos and from a pack, whatever flow that holds; 25 frames a second move by a pixel each."""
+    still = np.random.default_rng(0).integers(0, 256, (40, 80, 3), np.uint8)
+    still = load_cv2().GaussianBlur(still, (0, 0), 2)
+    for folder in (tmp_path / "videos" / label / "a" for label in "xy"):
+        folder.mkdir(parents=True)
+        for number in range(20):
+            picture = still[:, number : number + 56]
+            load_cv2().imwrite(str(folder / f"{number}.png"), picture)
+    shape = ClipShape(**vars(SHAPE) | {"flow": "dis", "fps": 12.5, "frames": 4})
+    catalog = open_catalog(tmp_path / "videos")
+    settings = PackSettings("raw", 40, 56, flow=flow)
+    pack = make_pack(catalog, tmp_path / "pack", settings, workers=2, reporter=Reporter())
+    pack.require(shape)
+    source = source_of(catalog, RandomSampler(seed=0, flip=True), shape)
+    packed = PackSource(
+        pack, catalog.videos, source._frames, catalog.class_names, shape,
+        RandomSampler(seed=0, flip=True), numbers=pack.scan(catalog.videos, fps=shape.fps).numbers,
+    )  # fmt: skip
+    for epoch in range(4):
+        spec, clip = source.clip_spec(0, epoch), packed[0, epoch]
+        assert np.array_equal(source[0, epoch], clip)
+        middle = clip[:, 10:-10, 10:-10, 3].astype(float)
+        pixels = (middle - 128) * 20 / 127
+        assert np.median(pixels) == pytest.approx(2 if spec.flip else -2, abs=0.3)  # 25 / 12.5
+    assert {source.clip_spec(0, epoch).flip for epoch in range(4)} == {True, False}
+
+
 def test_segments_in_time(motion, frame_numbers, tmp_path):
     for file in (motion / "x").iterdir():
         (tmp_path / file.name).symlink_to(file)
@@ -150,7 +181,7 @@ def test_segments_in_time(motion, frame_numbers, tmp_path):
 def test_windows_of_all_rates(motion, frame_numbers):
     shown = []
     for file in sorted((motion / "x").iterdir()):
-        windows = small_windows(file, SHAPE, seconds=1.2, hop=0.8)
+        windows = small_windows(Part(file), SHAPE, seconds=1.2, hop=0.8)
         shown.append([])
         for window in windows:
             frames = [window.frames[place] for place in window.sampled(SHAPE.fps)]
