@@ -18,7 +18,7 @@ from ar3d_keras.videos.flow import check as check_flow
 from ar3d_keras.videos.grouping import PARENT, group_videos
 from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.leak import find_copies, find_near_duplicates
-from ar3d_keras.videos.pack_index import AGAIN, is_pack
+from ar3d_keras.videos.pack_index import MEND, is_pack
 from ar3d_keras.videos.packs import Pack, open_pack
 from ar3d_keras.videos.reader import decoding_threads
 from ar3d_keras.videos.sampling import NOTHING, ClipShape, resize_for
@@ -289,6 +289,6 @@ def _scan_pack(
             path, reason = next(iter(damaged.items()))
             raise UserError(
                 f"{len(damaged)} of {len(pack.videos)} videos in the pack {pack.root} are damaged "
-                f"(first: {path}: {reason}): copy the pack again from where it is whole, or {AGAIN}"
+                f"(first: {path}: {reason}): copy the pack again from where it is whole, or {MEND}"
             )
     return pack.scan(catalog.videos, fps=shape.fps)

@@ -19,7 +19,7 @@ from ar3d_keras import (
     load_model,
 )
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run, columns, read_history
+from ar3d_keras.runs import RunFolder, columns, read_history
 from ar3d_keras.training.callbacks import EarlyStop, EpochRate, StopOnNaN, UnreadableVideoLogger
 from ar3d_keras.training.run_state import RunState, restore
 
@@ -317,7 +317,7 @@ class Lines(Reporter):
 @pytest.mark.parametrize("videos, strict, stops_at", [(9, False, 2), (100, False, 6), (9, True, 1)])
 def test_too_many_unreadable_videos_end_the_training(tmp_path, videos, strict, stops_at):
     source = types.SimpleNamespace(videos=range(videos), failures={})
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     run.write_record(
         {"begun": "2026-01-01", "config": {}, "data": {}, "split": {}, "class_names": []}
     )
