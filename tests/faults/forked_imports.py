@@ -3,6 +3,7 @@
 import traceback
 
 import numpy as np
+
 from ar3d_keras.cli.backend import start_backend
 
 start_backend()
@@ -11,6 +12,7 @@ import h5py  # noqa: E402, F401
 import sklearn.metrics  # noqa: E402, F401
 import tensorflow  # noqa: E402, F401
 import tyro  # noqa: E402, F401
+
 from ar3d_keras import cli  # noqa: E402
 from ar3d_keras.experiments import train  # noqa: E402, F401
 from ar3d_keras.reports import drawing, examples  # noqa: E402

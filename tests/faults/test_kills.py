@@ -1,12 +1,14 @@
 """Trainings killed with SIGKILL at random moments and resumed: they end as one that was not."""
 
 import csv
+import io
 import json
 import os
 import random
 import shutil
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import forked  # tests/faults/forked.py
@@ -89,17 +91,17 @@ def assert_same(one, other):
 
 
 def _best(run):
-    import io
-    import zipfile
-
+    """The weights of best.keras, whose bytes hold the time."""
     found = {}
+
+    def add(name, item):
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
     with zipfile.ZipFile(run / "checkpoints/best.keras") as file:
-        with h5py.File(io.BytesIO(file.read("model.weights.h5"))) as weights:
-            weights.visititems(
-                lambda name, item: (
-                    found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
-                )
-            )
+        content = io.BytesIO(file.read("model.weights.h5"))
+    with h5py.File(content) as weights:
+        weights.visititems(add)
     return found
 
 
