@@ -25,8 +25,11 @@ from .models.i3d import I3D as I3D
 from .models.layers import AttentionGate as AttentionGate
 from .models.loading import load_model as load_model
 from .models.lrcn import LRCN as LRCN
-from .models.r2plus1d import R2Plus1D as R2Plus1D
+from .models.s3d import S3D as S3D
 from .models.two_stream import TwoStream as TwoStream
+from .models.video_resnet import MC3 as MC3
+from .models.video_resnet import R3D as R3D
+from .models.video_resnet import R2Plus1D as R2Plus1D
 from .progress import Reporter as Reporter
 from .reports.callbacks import ConfusionMatrixReport as ConfusionMatrixReport
 from .reports.callbacks import CurvesPlot as CurvesPlot

@@ -7,13 +7,13 @@ The string under a field is its help text. Values come from, in this order: flag
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.networks import NETWORKS, network
+from ar3d_keras.networks import NETWORKS, is_published, network
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Backbone = Literal[
@@ -129,7 +129,7 @@ class DataConfig(AugmentConfig):
     split_scheme: Scheme | None = None
     """How train, val and test are made. `group`: no recording in two splits. `csv`: the CSV's split column. `kfold`, `logo`: cross-validation by group. `column`, `date`: by the column `split_by`; no value is in two splits, or train is earliest and test latest. `random`, `paper`: ignore groups, so they leak. Default: `csv` if the CSV has a split column, else `group`."""
     group_by: str | None = None
-    """Which videos were cut from one recording: a regular expression that is searched in the path (its group named `group`, or the first one); `parent`, the folder above the video inside its class folder; or `column:NAME`, a column of the CSV."""
+    """Which videos were cut from one recording: a regular expression that is searched in the path (its group named `group`, or the first one); `parent`, the folder above the video inside its class folder; `column:NAME`, a column of the CSV; or `block:SECONDS`, blocks of time of a file with segments."""
     split_by: str | None = None
     """The column of the CSV for the schemes column (its values are divided), logo (one value is left out in each fold) and date (ISO dates)."""
     segments: Literal["strict", "clip"] = "strict"
@@ -229,6 +229,8 @@ class ModelConfig:
     """Dropout rate of the hidden units."""
     width_multiplier: float | None = None
     """Multiplies all channels: less than 1 makes the network smaller than the publication's."""
+    norm_momentum: float | None = None
+    """Momentum of the moving statistics of batch norms."""
     backbone: Backbone | None = None
     """Image network for single frames, from keras.applications."""
     backbone_weights: Literal["none", "imagenet"] | None = None
@@ -286,7 +288,7 @@ class RecipeConfig:
     deterministic: bool = False
     """Ask TensorFlow for bit-identical runs on a GPU too (slower). A CPU is always deterministic."""
     init_from: str | None = None
-    """Start from the weights of this run (folder or name) or .keras file, layer by layer where name and shapes match; the head only if the classes are the same."""
+    """Start from the weights of this run (folder or name) or .keras file, layer by layer where name and shapes match; the head only if the classes are the same. Or from published weights (.pth, .safetensors, .h5, .npz): clips are then made as these weights need them. `torchvision:r3d_18`, mc3_18, r2plus1d_18 and s3d are downloaded."""
     freeze: tuple[str, ...] = ()
     """Layers whose weights do not train: names, or patterns such as 'conv*'."""
     reject_error: Annotated[float, Range(0, 1, exclude=(0, 1))] | None = None
@@ -423,8 +425,21 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def with_preset(base: Config, name: str, model: str = "conv3d") -> Config:
+# Options of published weights that do not go with others: a resize fits one size of clip, and frames
+# are chosen at a rate or at a stride.
+EXCLUDED_BY = {"resize": {"height", "width"}, "fps": {"clip_seconds", "stride"}}
+
+
+def with_preset(
+    base: Config,
+    name: str,
+    model: str = "conv3d",
+    init_from: str | None = None,
+    given: Collection[str] = (),
+) -> Config:
     """`base` with a network and the values of a preset, those for this network included.
+
+    Published weights change the clips to those that they were trained with.
 
     Imports the network, and so Keras. `from_json(PRESETS[name], base)` gives the values that hold
     for all networks without that.
@@ -433,13 +448,23 @@ def with_preset(base: Config, name: str, model: str = "conv3d") -> Config:
         base: the values of all other options.
         name: a key of PRESETS.
         model: a key of NETWORKS.
+        init_from: see RecipeConfig.
+        given: the options that will be set besides, which may exclude those of the weights.
 
     Raises:
         UserError: no network has this name.
     """
     base = dataclasses.replace(base, model=dataclasses.replace(base.model, model=model))
-    for part in (PRESETS[name], network(model).presets.get(name, {})):
+    kind = network(model)
+    for part in (PRESETS[name], kind.presets.get(name, {})):
         base = from_json(part, base, f"preset {name}")
+    if is_published(init_from) and kind.published:
+        clips = {
+            option: value
+            for option, value in kind.published.data.items()
+            if not set(given) & EXCLUDED_BY.get(option, set())
+        }
+        base = from_json({"data": clips}, base, f"weights of {model}")
     return base
 
 

@@ -28,7 +28,7 @@ _SEGMENT_COLUMNS = "start", "end"
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFolder:
     """The folder of one training run; CONTRIBUTING.md lists its files."""
 
     folder: Path
@@ -227,7 +227,7 @@ def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def create_run(runs_dir: Path, name: str | None, model: str) -> Run:
+def create_run(runs_dir: Path, name: str | None, model: str) -> RunFolder:
     """Makes the folder of a new run.
 
     Args:
@@ -243,11 +243,11 @@ def create_run(runs_dir: Path, name: str | None, model: str) -> Run:
         folder = runs_dir / candidate
         try:
             folder.mkdir(parents=True)
-            return Run(folder)
+            return RunFolder(folder)
         except FileExistsError:
             if name:
                 check_run_name(runs_dir, name)
-                return Run(folder)  # left by a run that was killed before it wrote its record
+                return RunFolder(folder)  # left by a run that was killed before it wrote its record
         except OSError as error:
             raise UserError(f"{folder} cannot be made: {error.strerror}") from None
     raise AssertionError("unreachable: dated names never end")
@@ -316,8 +316,8 @@ def _dated(model: str) -> Iterator[str]:
 
 
 def find_run(
-    run: str | os.PathLike[str] | Run | None, runs_dir: Path, *, needs: Sequence[str] = ()
-) -> Run:
+    run: str | os.PathLike[str] | RunFolder | None, runs_dir: Path, *, needs: Sequence[str] = ()
+) -> RunFolder:
     """Finds a run.
 
     Args:
@@ -336,13 +336,13 @@ def find_run(
                 f"there is no run in {runs_dir}: train one first with `python train.py --attention`"
             )
     else:
-        run = run.folder if isinstance(run, Run) else run
+        run = run.folder if isinstance(run, RunFolder) else run
         places = Path(run), runs_dir / run
-        found = next((Run(path) for path in places if (path / "run.json").is_file()), None)
+        found = next((RunFolder(path) for path in places if (path / "run.json").is_file()), None)
         if found is None:
             for path in places:
                 if path.is_dir() and path.name and (path / "split.csv").exists():
-                    Run(path).record()  # raises: it was stopped before it began
+                    RunFolder(path).record()  # raises: it was stopped before it began
             raise UserError(
                 f"there is no run at {run} or {runs_dir / run} (no run.json there): `run` takes a "
                 f"run folder, or a name under {runs_dir}"
@@ -356,7 +356,7 @@ def find_run(
     return found
 
 
-def latest(runs_dir: Path, needs: Sequence[str] = ()) -> Run | None:
+def latest(runs_dir: Path, needs: Sequence[str] = ()) -> RunFolder | None:
     """The run that was last begun among those that have the files `needs`; None: there is none."""
     return next(
         (run for run in _newest(runs_dir) if all((run.folder / name).exists() for name in needs)),
@@ -364,7 +364,7 @@ def latest(runs_dir: Path, needs: Sequence[str] = ()) -> Run | None:
     )
 
 
-def unfinished_run(runs_dir: Path) -> Run | None:
+def unfinished_run(runs_dir: Path) -> RunFolder | None:
     """The run that was last begun, is not finished, and is not being trained; None: there is none."""
     for run in _newest(runs_dir):
         try:
@@ -376,7 +376,7 @@ def unfinished_run(runs_dir: Path) -> Run | None:
     return None
 
 
-def _newest(runs_dir: Path) -> list[Run]:
+def _newest(runs_dir: Path) -> list[RunFolder]:
     """All runs, the one that was last begun first."""
     begun: dict[Path, datetime.datetime] = {}
     for file in runs_dir.glob("*/run.json"):
@@ -384,7 +384,7 @@ def _newest(runs_dir: Path) -> list[Run]:
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             when = json.loads(file.read_text(encoding="utf-8"))["begun"]
             begun[file.parent] = datetime.datetime.fromisoformat(when).astimezone()
-    return [Run(folder) for folder in sorted(begun, key=begun.__getitem__, reverse=True)]
+    return [RunFolder(folder) for folder in sorted(begun, key=begun.__getitem__, reverse=True)]
 
 
 def read_history(file: Path, epochs: int | None = None) -> list[dict[str, float]]:

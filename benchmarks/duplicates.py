@@ -144,8 +144,8 @@ def measure(originals: list, copies: list, kind: str, files: list[Path]) -> dict
         kind: the kind of pair that is right.
         files: of both.
     """
+    from ar3d_keras.videos.describing import reduced_frames
     from ar3d_keras.videos.duplicates import find_pairs
-    from ar3d_keras.videos.reader import reduced_frames
 
     count = len(originals)
     pairs = find_pairs([*originals, *copies], lambda index: reduced_frames(files[index]))
@@ -196,8 +196,8 @@ def main() -> None:
 
 def run(given: argparse.Namespace, folder: Path) -> None:
     """The measurement; the copies are written to `folder`."""
+    from ar3d_keras.videos.describing import describe, reduced_frames
     from ar3d_keras.videos.duplicates import find_pairs, moves
-    from ar3d_keras.videos.reader import describe, reduced_frames
 
     folder.mkdir(parents=True, exist_ok=True)
     sources = clips(given.realdata, given.videos)

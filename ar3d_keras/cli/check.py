@@ -9,6 +9,7 @@ ar3d check --data PACK                                      reads every byte, co
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ar3d_keras.cli.options import command, parse
 from ar3d_keras.config import Scheme
@@ -36,6 +37,8 @@ class CheckOptions:
     """Look for leaks in the split of this run: its folder, or a name under RUNS_DIR."""
     runs_dir: Path = Path("runs")
     """The folder of all runs."""
+    segments: Literal["strict", "clip"] = "strict"
+    """As in train.py: `strict` refuses segments that end beyond their file or overlap one of another class, `clip` cuts them."""
     workers: int | None = None
     """Decoding threads. Default: one per CPU core."""
 
@@ -58,6 +61,7 @@ def main(arguments: Sequence[str]) -> None:
         seed=options.seed,
         run=options.run,
         runs_dir=options.runs_dir,
+        segments=options.segments,
         workers=options.workers,
         command=command("check", arguments),
     )

@@ -22,7 +22,7 @@ from ar3d_keras.config import (
     with_preset,
 )
 from ar3d_keras.errors import UserError
-from ar3d_keras.experiments.configure import default_preset, read_config
+from ar3d_keras.experiments.configure import default_model, default_preset, read_config
 from ar3d_keras.networks import NETWORKS
 
 Options = TypeVar("Options")
@@ -247,7 +247,9 @@ def parse_config(
     return parse(kind, arguments, default=_defaults(arguments, kind(), with_preset), **parts)
 
 
-def _shared(base: ConfigOptions, preset: str, model: str) -> ConfigOptions:
+def _shared(
+    base: ConfigOptions, preset: str, model: str, init_from: str | None, given: Collection[str]
+) -> ConfigOptions:
     """What a preset changes for all networks."""
     base = dataclasses.replace(base, model=dataclasses.replace(base.model, model=model))
     return from_json(PRESETS[preset], base, f"preset {preset}")
@@ -256,19 +258,21 @@ def _shared(base: ConfigOptions, preset: str, model: str) -> ConfigOptions:
 def _defaults(
     arguments: Sequence[str],
     base: ConfigOptions,
-    apply_preset: Callable[[ConfigOptions, str, str], ConfigOptions],
+    apply_preset: Callable[[ConfigOptions, str, str, str | None, Collection[str]], ConfigOptions],
 ) -> ConfigOptions:
     """What holds where no flag is given: --config over the preset over `base`."""
-    given = peek(arguments, "config", "preset", "data", "model")
+    given = peek(arguments, "config", "preset", "data", "model", "init-from")
     sections = read_config(Path(given["config"])) if given["config"] else {}
     where = given["config"] or ""
     configured = from_json(sections, base, where)
     data = Path(given["data"]) if given["data"] else configured.data.data
     preset = given["preset"] or default_preset(data)
-    model = given["model"] or configured.model.model
+    init_from = given["init-from"] or configured.recipe.init_from
+    model = given["model"] or default_model(configured, init_from)
     if preset not in PRESETS or model not in NETWORKS:
         return configured  # `parse` names the choices
-    return from_json(sections, apply_preset(base, preset, model), where)
+    typed = typed_names(arguments)
+    return from_json(sections, apply_preset(base, preset, model, init_from, typed), where)
 
 
 def check_not_typed(arguments: Sequence[str], allowed: Collection[str], reason: str) -> None:

@@ -111,6 +111,11 @@ def main(arguments: Sequence[str]) -> None:
             raise UserError(
                 f"`format` vtt is for one video, not {len(catalog)}: give one at a time"
             )
+        if options.format in TIMELINES and any(video.is_segment for video in catalog.videos):
+            raise UserError(
+                f"`format` {options.format} describes whole videos, and `paths` has segments: give "
+                "the files, or another `format`"
+            )
         overlays = _overlays(options, catalog)
         for note in catalog.notes:
             Console(stderr=True).log(note)

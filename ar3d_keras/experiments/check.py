@@ -6,23 +6,23 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ar3d_keras import atomic
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
+from ar3d_keras.experiments.near_duplicates import near_duplicates
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, open_catalog
-from ar3d_keras.videos.content import NearDuplicate, store_near_duplicates
+from ar3d_keras.videos.content import NearDuplicate
 from ar3d_keras.videos.dataset import with_near_duplicates
-from ar3d_keras.videos.duplicates import find_pairs, moves
 from ar3d_keras.videos.leak import find_copies
 from ar3d_keras.videos.pack_index import AGAIN, is_pack
 from ar3d_keras.videos.packs import open_pack
-from ar3d_keras.videos.reader import decoding_threads, reduced_frames
+from ar3d_keras.videos.reader import decoding_threads
 from ar3d_keras.videos.scan import Scan, scan
 from ar3d_keras.videos.splits import SPLITS, Split, make_split
-from ar3d_keras.videos.summary import class_summaries, distributions
+from ar3d_keras.videos.summary import class_summaries, distributions, seconds_of
 
 _VIDEO_COLUMNS = (
     *("path", "label", "group", "split", "frames", "seconds", "rate", "width", "height"),
@@ -63,6 +63,7 @@ def check(
     seed: int = 0,
     run: str | None = None,
     runs_dir: str | os.PathLike[str] = "runs",
+    segments: Literal["strict", "clip"] = "strict",
     workers: int | None = None,
     reporter: Reporter | None = None,
     command: str = "check()",
@@ -81,6 +82,8 @@ def check(
         seed: of the folds.
         run: a run whose split is looked at instead.
         runs_dir: the folder of all runs.
+        segments: strict refuses segments that end beyond their file or overlap one of another
+            class; clip cuts them.
         workers: decoding threads; None: one per core.
         reporter: shows progress and the result; None: prints it.
         command: for the record.
@@ -107,7 +110,8 @@ def check(
         _check_pack(data, threads, reporter)
         return None
     files = _report_files(Path(html)) if html else None
-    catalog = open_catalog(data)
+    clip = segments == "clip"
+    catalog = open_catalog(data, clip_segments=clip)
     if run is not None:
         split = _split_of_run(run, Path(runs_dir), catalog)
     elif split_scheme is not None or all(video.split for video in catalog.videos):
@@ -117,7 +121,9 @@ def check(
     else:
         split = None
     with reporter.bar("checking", len(catalog), "videos") as update:
-        scanned = scan(catalog, workers=threads, progress=update, descriptors=True)
+        scanned = scan(
+            catalog, workers=threads, progress=update, descriptors=True, clip_segments=clip
+        )
     pairs = near_duplicates(catalog, scanned, reporter)
     if split:
         videos = {name: split.videos(name) for name in SPLITS}
@@ -138,45 +144,6 @@ def check(
     return report
 
 
-def near_duplicates(catalog: Catalog, scanned: Scan, reporter: Reporter) -> list[NearDuplicate]:
-    """Finds the videos with the same bytes or the same content, and keeps the result for later.
-
-    Args:
-        catalog: the videos.
-        scanned: their scan, with descriptors.
-        reporter: shows progress.
-
-    Returns:
-        The pairs, in the catalog's order.
-    """
-    paths = [video.path for video in catalog.videos if video.path in scanned.descriptors]
-    descriptors = [scanned.descriptors[path] for path in paths]
-    with reporter.bar("comparing", len(paths), "videos") as update:
-        found = find_pairs(
-            descriptors, lambda index: reduced_frames(catalog.root / paths[index]), update
-        )
-    pairs = {}
-    first: dict[str, str] = {}
-    for path in paths:
-        digest = scanned.hashes[path]
-        if digest in first:
-            pair = first[digest], path
-            pairs[pair] = NearDuplicate(*pair, "same bytes", 1.0, 0.0)
-        first.setdefault(digest, path)
-    for match in found:
-        one, other = paths[match.one], paths[match.other]
-        if scanned.hashes[one] != scanned.hashes[other]:
-            found_before = pairs.get((one, other))
-            if found_before is None or found_before.score < match.score:
-                pairs[one, other] = NearDuplicate(one, other, match.kind, match.score, match.shift)
-    result = [pairs[key] for key in sorted(pairs)]
-    still = sum(not moves(descriptor) for descriptor in descriptors)
-    if still:
-        reporter.log(f"{still} videos have too little motion or are too short to be compared")
-    store_near_duplicates(catalog.content_fingerprint, result, len(paths) - still)
-    return result
-
-
 def _split_of_run(name: str, runs_dir: Path, catalog: Catalog) -> Split:
     """The split of a run, for the videos of `catalog`; those that the run has not are left out."""
     from ar3d_keras.runs import find_run
@@ -184,13 +151,13 @@ def _split_of_run(name: str, runs_dir: Path, catalog: Catalog) -> Split:
     found = find_run(name, runs_dir, needs=["split.csv"])
     written = found.split(catalog.root, found.record()["split"]["scheme"])
     assigned = {
-        video.path: split
+        video.key: split
         for video, split in zip(written.catalog.videos, written.assigned, strict=True)
     }
-    if not any(assigned.get(video.path) for video in catalog.videos):
+    if not any(assigned.get(video.key) for video in catalog.videos):
         raise UserError(f"`run` {name} was not trained on the videos of {catalog.root}")
     return Split(
-        catalog, written.scheme, tuple(assigned.get(video.path) for video in catalog.videos)
+        catalog, written.scheme, tuple(assigned.get(video.key) for video in catalog.videos)
     )
 
 
@@ -198,7 +165,7 @@ def _assigned(split: Split | None) -> dict[str, str | None]:
     if split is None:
         return {}
     videos = split.catalog.videos
-    return {v.path: name for v, name in zip(videos, split.assigned, strict=True)}
+    return {v.key: name for v, name in zip(videos, split.assigned, strict=True)}
 
 
 def _ordered(
@@ -221,8 +188,8 @@ def _log_report(report: DataReport, assigned: Mapping[str, str | None], reporter
     reporter.log(f"near-duplicates by content: {len(pairs)} pairs")
     for pair in pairs[:_LOGGED]:
         names = [
-            f"{path!r}" + (f" ({assigned[path]})" if assigned.get(path) else "")
-            for path in (pair.one, pair.other)
+            f"{key!r}" + (f" ({assigned[key]})" if assigned.get(key) else "")
+            for key in (pair.one, pair.other)
         ]
         reporter.log(f"  {pair.kind} {pair.score:.3f}: {' = '.join(names)}")
     if len(pairs) > _LOGGED:
@@ -256,7 +223,7 @@ def _write(
     from ar3d_keras.reports import data_page
 
     catalog, split = report.catalog, report.split
-    duplicated = {path for pair in report.pairs for path in (pair.one, pair.other)}
+    duplicated = {key for pair in report.pairs for key in (pair.one, pair.other)}
     about: dict[str, Any] = {
         "data": catalog.root,
         "fingerprint": catalog.fingerprint,
@@ -277,15 +244,15 @@ def _write(
     )
     atomic.write_text(files[0], page)
     atomic.write_csv(files[1], _VIDEO_COLUMNS, _video_rows(report, assigned))
-    labels = {video.path: video.label for video in catalog.videos}
+    labels = {video.key: video.label for video in catalog.videos}
     atomic.write_csv(
         files[2],
         _PAIR_COLUMNS,
         (
             (
                 *dataclasses.astuple(pair),
-                *(labels[path] for path in (pair.one, pair.other)),
-                *(assigned.get(path) or "" for path in (pair.one, pair.other)),
+                *(labels[key] for key in (pair.one, pair.other)),
+                *(assigned.get(key) or "" for key in (pair.one, pair.other)),
             )
             for pair in report.pairs
         ),
@@ -299,13 +266,12 @@ def _video_rows(report: DataReport, assigned: Mapping[str, str | None]) -> list[
         counts[pair.other] += 1
     rows = []
     for video in report.catalog.videos:
-        p = scanned.properties.get(video.path)
-        known = [p.seconds, p.rate, p.width, p.height, p.codec, p.rotation] if p else [None] * 6
+        key, p = video.key, scanned.properties.get(video.path)
+        known = [p.rate, p.width, p.height, p.codec, p.rotation] if p else [None] * 5
         row = [
-            *(video.path, video.label, video.group, assigned.get(video.path) or video.split),
-            *(scanned.frames.get(video.path), *known),
-            *(scanned.damaged.get(video.path), scanned.unreadable.get(video.path)),
-            counts.get(video.path),
+            *(key, video.label, video.group, assigned.get(key) or video.split),
+            *(scanned.frames.get(key), seconds_of(video, scanned), *known),
+            *(scanned.damaged.get(key), scanned.unreadable.get(key), counts.get(key)),
         ]
         rows.append(["" if value is None else value for value in row])
     return rows

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ar3d_keras.config import (
     with_preset,
 )
 from ar3d_keras.errors import UserError
+from ar3d_keras.networks import PUBLISHED
 
 
 def configure(
@@ -56,6 +57,8 @@ def configure(
             preset=preset,
             data=given.data.data,
             model=given.model.model if "model" in options else None,
+            init_from=given.recipe.init_from,
+            given=options,
         ).replace(**options)
     configured.validate()
     return configured
@@ -68,6 +71,8 @@ def default_config(
     preset: Preset | None = None,
     data: Path | None = None,
     model: str | None = None,
+    init_from: str | None = None,
+    given: Collection[str] = (),
 ) -> TrainConfig:
     """The options that hold where no single option is given: `sections` over the preset.
 
@@ -77,11 +82,19 @@ def default_config(
         preset: see `configure`.
         data: the videos that will be used; None: those of `sections`.
         model: the network that will be used; None: that of `sections`.
+        init_from: the weights that will be used; None: those of `sections`.
+        given: the single options, which may exclude those of the weights.
     """
     configured = from_json(sections, TrainConfig(), where)
     preset = preset or default_preset(data or configured.data.data)
-    base = with_preset(TrainConfig(), preset, model or configured.model.model)
-    return from_json(sections, base, where)
+    init_from = init_from or configured.recipe.init_from
+    model = model or default_model(configured, init_from)
+    return from_json(sections, with_preset(TrainConfig(), preset, model, init_from, given), where)
+
+
+def default_model(configured: TrainConfig, init_from: str | None) -> str:
+    """The network that weights to download belong to, else the one that is configured."""
+    return PUBLISHED[init_from][0] if init_from in PUBLISHED else configured.model.model
 
 
 def default_preset(data: Path | None) -> Preset:

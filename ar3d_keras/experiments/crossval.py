@@ -18,7 +18,7 @@ from ar3d_keras.experiments.crossval_summary import summarize
 from ar3d_keras.experiments.label_loop import write_suspects
 from ar3d_keras.experiments.train import resume, train
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run, check_plain_name
+from ar3d_keras.runs import RunFolder, check_plain_name
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.column_splits import grouped_by_column
 from ar3d_keras.videos.folds import FOLD_SCHEMES, num_folds
@@ -79,7 +79,7 @@ def crossval(
     command = command or f"ar3d_keras.crossval(name={name!r})"
     for number, (fold, fold_config) in enumerate(folds.items(), start=1):
         reporter.log(f"{name}: fold {number} of {len(folds)}")
-        run = Run(folder / fold)
+        run = RunFolder(folder / fold)
         if _is_finished(run):
             continue
         if (run.folder / "run.json").is_file():
@@ -105,7 +105,7 @@ def crossval(
                 command=command,
             )
         keras.utils.clear_session()
-    runs = [Run(folder / fold) for fold in folds]
+    runs = [RunFolder(folder / fold) for fold in folds]
     result = read_result(folder.resolve().name, runs, "test")
     reporter.log_to(folder / "log.txt")
     metrics = summarize(folder, result, {"command": command})
@@ -147,7 +147,7 @@ def _check_folder(folder: Path, folds: dict[str, TrainConfig], fingerprint: str)
     """Checks that the folds in a folder, if any, are folds of this cross-validation."""
     for name, config in folds.items():
         if (folder / name / "run.json").is_file():
-            _check_same_run(Run(folder / name), config, fingerprint)
+            _check_same_run(RunFolder(folder / name), config, fingerprint)
     if strangers := {path.name for path in folder.glob("fold-*")} - folds.keys():
         raise UserError(
             f"{folder} holds {min(strangers)}, but there are {len(folds)} folds: repeat the "
@@ -155,7 +155,7 @@ def _check_folder(folder: Path, folds: dict[str, TrainConfig], fingerprint: str)
         )
 
 
-def _check_same_run(run: Run, config: TrainConfig, fingerprint: str) -> None:
+def _check_same_run(run: RunFolder, config: TrainConfig, fingerprint: str) -> None:
     """Folds with other options or data cannot be summed up with these."""
     before = run.config()
     # Where the data is and how many threads decode it changes no metric.
@@ -171,7 +171,7 @@ def _check_same_run(run: Run, config: TrainConfig, fingerprint: str) -> None:
             )
 
 
-def _is_finished(run: Run) -> bool:
+def _is_finished(run: RunFolder) -> bool:
     if not (run.folder / "run.json").is_file():
         return False
     record = run.record()

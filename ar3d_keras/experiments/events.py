@@ -1,9 +1,11 @@
 """Event scores of a run on untrimmed videos with labeled stretches."""
 
+import dataclasses
 import itertools
+import math
 import os
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,11 @@ from ar3d_keras.inference.limits import check_options
 from ar3d_keras.inference.predictor import Prediction, bouts_of, predict_videos
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.events_page import write_events_page
-from ar3d_keras.runs import Run, find_run
+from ar3d_keras.runs import RunFolder, find_run
 from ar3d_keras.training import hardware
 from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.sampling import protocol
+from ar3d_keras.videos.segments import stretch
 from ar3d_keras.videos.stretches import Stretch, read_stretches
 
 # The grid: windows that smoothing and the minimum length span, and (high, low) of the hysteresis.
@@ -31,7 +34,7 @@ THRESHOLDS = ((None, None), (0.5, 0.3), (0.7, 0.4), (0.9, 0.5))
 
 
 def evaluate_events(
-    run: str | os.PathLike[str] | Run | None = None,
+    run: str | os.PathLike[str] | RunFolder | None = None,
     *,
     stretches: str | os.PathLike[str] | None = None,
     window_seconds: float,
@@ -47,6 +50,8 @@ def evaluate_events(
 ) -> dict[str, Any]:
     """Predicts the untrimmed videos of val and test and scores the stretches against the labels.
 
+    A file whose segments are in several splits is evaluated in parts: see `parts_of_file`.
+
     Smoothing, minimum length and hysteresis are chosen on val from a small grid, by the mean F1
     over the overlaps 0.3, 0.5 and 0.7, then by frame accuracy; the first of equal choices counts,
     and the grid begins with no post-processing. Test is scored with the choice, once.
@@ -60,7 +65,7 @@ def evaluate_events(
             the split of the run.
         window_seconds: the length of a window.
         hop_seconds: from the start of one window to the next; None: `window_seconds`.
-        background: a class that is no event.
+        background: a class that is no event; None: that of the run, if it has one.
         clips: clips of a window.
         crops: crops of a clip, 1 or 3.
         data: where the run's videos are now, if they were moved.
@@ -89,16 +94,22 @@ def evaluate_events(
         else found.data_root(None if data is None else Path(data))
     )
     classifier = from_run(found)
+    background = background or found.config().data.background
     labels = {*classifier.class_names, background}
     for row in rows:
         if row.label not in labels:
             raise UserError(f"{file}: {row.label!r} is no class of {found.folder}")
-    splits = _splits(found, rows, root, file)
+    splits, truth = _splits(found, rows, root, file)
+    truth = [event for event in truth if event.label != background]
     reporter.log_to(found.log_file)
     predictions = {}
-    for split, paths in splits.items():
-        catalog = Catalog(root.resolve(), tuple(Video(path, None) for path in paths))
-        reporter.log(f"{split}: {len(paths)} untrimmed videos")
+    for split, videos in splits.items():
+        catalog = Catalog(root.resolve(), videos)
+        parts = sum(video.is_segment for video in videos)
+        reporter.log(
+            f"{split}: {len(videos)} untrimmed videos"
+            + (f", {parts} of them parts of a file that is in several splits" if parts else "")
+        )
         with hardware.disable_tf32():
             predictions[split] = predict_videos(
                 classifier,
@@ -110,9 +121,6 @@ def evaluate_events(
                 workers=workers,
                 reporter=reporter,
             )
-    truth = [
-        Event(row.path, row.label, row.start, row.end) for row in rows if row.label != background
-    ]
     hop = hop_seconds or window_seconds
     grid = [
         BoutOptions(smooth * hop, shortest * hop, high, low)
@@ -126,7 +134,7 @@ def evaluate_events(
         "hop_seconds": hop,
         "background": background,
         "protocol": protocol(classifier.shape, clips=clips, crops=crops),
-        "options": asdict(options),
+        "options": dataclasses.asdict(options),
         "chosen_on": f"val, the best mean F1 of {len(grid)} choices",
         **{
             split: score(predictions[split], truth, options, background)
@@ -136,50 +144,102 @@ def evaluate_events(
         **hardware.environment_info(),
     }
     folder = found.folder / "evaluation" / "events"
+    file_of = {video.key: video.path for videos in splits.values() for video in videos}
     predicted = {
-        split: [(p, events_of(p, options, background)) for p in predictions[split] if p.segments]
-        for split in predictions
+        split: _by_file(
+            [(p.path, events_of(p, options, background)) for p in outputs if p.segments], file_of
+        )
+        for split, outputs in predictions.items()
     }
     _write_stretches(folder, predicted)
-    write_events_page(
-        folder, content, [(p.path, e) for p, e in predicted["test"]], truth, root.resolve()
-    )  # fmt: skip
+    tested = {video.key for video in splits["test"]}
+    labeled = [e._replace(path=file_of[e.path]) for e in truth if e.path in tested]
+    write_events_page(folder, content, list(predicted["test"].items()), labeled, root.resolve())
     atomic.write_json(folder / "events.json", content)
     _log(content, options, folder, reporter)
     return content
 
 
-def _splits(run: Run, rows: Sequence[Stretch], root: Path, file: Path) -> dict[str, list[str]]:
-    """The videos of val and test, each once."""
-    record = run.record()
-    recorded = run.split(Path(record["data"]["root"]), record["split"]["scheme"])
-    of_run = {
-        str((recorded.catalog.root / video.path).resolve()): name
-        for video, name in zip(recorded.catalog.videos, recorded.assigned, strict=True)
-    }
-    of_run |= {
-        video.path: name
-        for video, name in zip(recorded.catalog.videos, recorded.assigned, strict=True)
-    }
-    splits: dict[str, dict[str, None]] = {"val": {}, "test": {}}
+def _splits(
+    run: RunFolder, rows: Sequence[Stretch], root: Path, file: Path
+) -> tuple[dict[str, tuple[Video, ...]], list[Event]]:
+    """The videos of val and test, each once, and their labeled events, by `Video.key`."""
+    splits: dict[str, dict[str, Video]] = {"val": {}, "test": {}}
+    truth = []
+    recorded = _recorded_parts(run)
     for row in rows:
-        trained = of_run.get(str((root / row.path).resolve()), of_run.get(row.path))
-        split = row.split or trained
-        if split in splits:
-            if trained == "train":
+        parts = recorded.get(str((root / row.path).resolve())) or recorded.get(row.path)
+        if parts and len(parts) > 1:
+            middle = (row.start + row.end) / 2
+            part, trained = next(p for p in parts if p[0].end is None or middle < p[0].end)
+            start, end = stretch(part, row.end)
+            event = Event(part.key, row.label, max(start, row.start), end)
+            if row.split and row.split != trained:
                 raise UserError(
-                    f"{file}: {row.path!r} is in {split}, but the run was trained on it: leave it out"
+                    f"{file}: {row.path!r} from {row.start:g} seconds is in {row.split}, but the run "
+                    f"has it in {trained or 'no split'}: leave it out"
                 )
-            splits[split][row.path] = None
-    for split, paths in splits.items():
-        if not paths:
+        else:
+            part, trained = Video(row.path, None), parts[0][1] if parts else None
+            event = Event(row.path, row.label, row.start, row.end)
+        split = row.split or trained
+        if split not in splits:
+            continue
+        if trained == "train":
+            raise UserError(
+                f"{file}: {row.path!r} is in {split}, but the run was trained on it: leave it out"
+            )
+        splits[split][part.key] = part
+        truth.append(event)
+    for split, videos in splits.items():
+        if not videos:
             raise UserError(
                 f"{file} has no {split} video: give it a column split with val, on which the "
                 "timeline's options are chosen, and test"
             )
     if both := set(splits["val"]) & set(splits["test"]):
         raise UserError(f"{file}: {min(both)!r} is in val and in test")
-    return {split: list(paths) for split, paths in splits.items()}
+    return {split: tuple(videos.values()) for split, videos in splits.items()}, truth
+
+
+def _recorded_parts(run: RunFolder) -> dict[str, list[tuple[Video, str | None]]]:
+    """What the run did with each file, by its absolute path and by its path in the data set."""
+    record = run.record()
+    recorded = run.split(Path(record["data"]["root"]), record["split"]["scheme"])
+    rows: dict[str, list[tuple[Video, str | None]]] = defaultdict(list)
+    for video, split in zip(recorded.catalog.videos, recorded.assigned, strict=True):
+        rows[video.path].append((video, split))
+    found = {path: parts_of_file(of_file) for path, of_file in rows.items()}
+    root = recorded.catalog.root
+    return found | {str((root / path).resolve()): parts for path, parts in found.items()}
+
+
+def parts_of_file(
+    rows: Sequence[tuple[Video, str | None]],
+) -> list[tuple[Video, str | None]]:
+    """Divides a file between the splits of its segments.
+
+    Between two segments of different splits, the boundary is in the middle, so that nothing between
+    segments of one split is left out, and no frame of a training segment is tested.
+
+    Args:
+        rows: the segments of a file, or the file itself, each with its split.
+
+    Returns:
+        The parts in order of time, each with its split; the file itself if it has one split.
+    """
+    ordered = sorted(rows, key=lambda row: row[0].start or 0.0)
+    parts = [(Video(ordered[0][0].path, None), ordered[0][1])]
+    reached = 0.0
+    for video, split in ordered:
+        start = video.start or 0.0
+        if split != parts[-1][1]:
+            last, of_last = parts[-1]
+            boundary = start if reached >= start else round((reached + start) / 2, 3)
+            parts[-1] = (dataclasses.replace(last, start=last.start or 0.0, end=boundary), of_last)
+            parts.append((dataclasses.replace(last, start=boundary, end=None), split))
+        reached = max(reached, math.inf if video.end is None else video.end)
+    return parts
 
 
 def events_of(
@@ -241,13 +301,22 @@ def _rank(scores: dict[str, Any]) -> tuple[float, float]:
     return round(mean_f1(scores["iou"]), 9), round(scores["frame_accuracy"] or 0.0, 9)
 
 
-def _write_stretches(
-    folder: Path, predicted: dict[str, list[tuple[Prediction, list[Event]]]]
-) -> None:
+def _by_file(
+    found: Sequence[tuple[str, list[Event]]], file_of: dict[str, str]
+) -> dict[str, list[Event]]:
+    """The events of each file, those of its parts together."""
+    events: dict[str, list[Event]] = {}
+    for key, of_part in found:
+        path = file_of[key]
+        events.setdefault(path, []).extend(event._replace(path=path) for event in of_part)
+    return events
+
+
+def _write_stretches(folder: Path, predicted: dict[str, dict[str, list[Event]]]) -> None:
     rows = (
         (event.path, event.label, f"{event.start:.3f}", f"{event.end:.3f}", f"{event.score:.6f}", s)
         for s, videos in predicted.items()
-        for _, events in videos
+        for events in videos.values()
         for event in events
     )
     header = ["path", "label", "start", "end", "probability", "split"]

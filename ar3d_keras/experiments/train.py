@@ -224,10 +224,11 @@ def _check_network(
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Builds the network once, so that bad sizes fail early; returns facts for the record."""
-    network = build_network(config, class_names, precision)
     start = None
     if config.recipe.init_from:
-        start = find_warm_start(config.recipe.init_from, runs_dir)
+        start = find_warm_start(config.recipe.init_from, runs_dir, config.model.model, reporter)
+    network = build_network(config, class_names, precision, start)
+    if start:
         reporter.log(take_weights(network, start, class_names))
     if config.recipe.freeze:
         reporter.log(freeze(network, config.recipe.freeze))

@@ -183,11 +183,6 @@ def predict_videos(
         hop_seconds=hop_seconds,
     )
     reporter = reporter or Reporter()
-    if window_seconds is not None and any(video.is_segment for video in catalog.videos):
-        raise UserError(
-            "`window_seconds` divides whole videos into windows, and `paths` has segments: leave "
-            "out one of the two"
-        )
     shape = classifier.shape
     if shape.flow:
         check_flow(shape.flow, (shape.resize_height, shape.resize_width))
@@ -299,7 +294,7 @@ def _windows(
     batch_size: int,
     reporter: Reporter,
 ) -> list[Prediction]:
-    """Predicts each video window by window, one video after the other."""
+    """Predicts each video or segment window by window, one after the other."""
     predictions = []
     for number, video in enumerate(catalog.videos, start=1):
         path = catalog.root / video.path
@@ -314,6 +309,7 @@ def _windows(
                 path,
                 seconds=seconds,
                 hop=hop,
+                stretch=(video.start or 0.0, video.end) if video.is_segment else None,
                 clips=clips,
                 crops=crops,
                 batch_size=batch_size,
@@ -322,11 +318,11 @@ def _windows(
                 description="predicting" if len(catalog) == 1 else f"{number}/{len(catalog)}",
             )
         except (ReadError, UserError) as error:  # UserError: a window of this video is too large
-            prediction = Prediction(video.path, classifier.class_names, None, failure=str(error))
+            prediction = Prediction(video.key, classifier.class_names, None, failure=str(error))
         else:
             mean = np.mean([segment.probabilities for segment in segments], axis=0)
             prediction = Prediction(
-                video.path,
+                video.key,
                 classifier.class_names,
                 mean,
                 segments,

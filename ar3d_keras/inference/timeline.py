@@ -16,7 +16,13 @@ from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.forward import predict_batches
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.flow import with_flow
-from ar3d_keras.videos.reader import ASSUMED_RATE, load_cv2, read_header, timed_frames
+from ar3d_keras.videos.reader import (
+    ASSUMED_RATE,
+    load_cv2,
+    read_header,
+    timed_frames,
+    timed_stretch,
+)
 from ar3d_keras.videos.region import cut_region
 from ar3d_keras.videos.sampling import ClipShape, ClipSpec, frames_at, uniform_clip
 
@@ -162,9 +168,15 @@ def cut(frames: Sequence[np.ndarray], spec: ClipSpec, shape: ClipShape) -> np.nd
 
 
 def small_windows(
-    path: Path, shape: ClipShape, *, seconds: float, hop: float, threads: int = 1
+    path: Path,
+    shape: ClipShape,
+    *,
+    seconds: float,
+    hop: float,
+    stretch: tuple[float, float | None] | None = None,
+    threads: int = 1,
 ) -> Iterator[Window[np.ndarray]]:
-    """Decodes a video once, from front to back, and yields its windows.
+    """Decodes a video, or a stretch of it, once, from front to back, and yields its windows.
 
     Frames are resized to what the clips need, uint8 (resize_height, resize_width, 3), BGR. A window
     of ten seconds of 128x171 at 25 frames a second takes 16 MB.
@@ -174,6 +186,8 @@ def small_windows(
         shape: the clip geometry.
         seconds: length of a window; see `windows`.
         hop: seconds from the start of one window to the start of the next.
+        stretch: its start and end in seconds, where the times of the windows begin; None: the whole
+            video.
         threads: decoding threads.
 
     Raises:
@@ -185,9 +199,14 @@ def small_windows(
     rate = header.rate or ASSUMED_RATE
     check_window_memory(seconds, min(seconds * rate, header.frames or math.inf), shape)
     size = shape.resize_width, shape.resize_height
+    decoded = (
+        timed_stretch(path, *stretch, threads=threads)
+        if stretch
+        else timed_frames(path, threads=threads)
+    )
     timed = (
         (time, cv2.resize(cut_region(frame, shape.roi), size, interpolation=cv2.INTER_LINEAR))
-        for time, frame in timed_frames(path, threads=threads)
+        for time, frame in decoded
     )
     return windows(timed, seconds=seconds, hop=hop, period=1 / rate)
 
@@ -198,6 +217,7 @@ def timeline(
     *,
     seconds: float,
     hop: float,
+    stretch: tuple[float, float | None] | None = None,
     clips: int = 1,
     crops: int = 1,
     batch_size: int,
@@ -205,13 +225,16 @@ def timeline(
     reporter: Reporter | None = None,
     description: str = "predicting",
 ) -> tuple[SegmentPrediction, ...]:
-    """Predicts each window of a video. The memory it takes does not grow with the video.
+    """Predicts each window of a video or of a stretch of it, with the times of the video.
+
+    The memory it takes does not grow with the video.
 
     Args:
         classifier: the network, its class names and its clip geometry.
         path: a video file or a folder of frames.
         seconds: length of a window; see `windows`.
         hop: seconds from the start of one window to the start of the next.
+        stretch: its start and end in seconds; None: the whole video.
         clips: clips of a window.
         crops: crops of a clip, 1 or 3.
         batch_size: clips a step.
@@ -225,13 +248,20 @@ def timeline(
     """
     shape = classifier.shape
     times: list[tuple[float, float]] = []
-    frames = read_header(path).frames
+    header = read_header(path)
+    frames, begin, end = header.frames, 0.0, math.inf
+    if stretch:
+        rate = header.rate or ASSUMED_RATE
+        begin, end = stretch[0], math.inf if stretch[1] is None else stretch[1]
+        frames = round((min(end, frames / rate) - begin) * rate)
     with (reporter or Reporter()).bar(description, max(1, frames), "frames") as update:
 
         def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             waiting: list[np.ndarray] = []
-            for window in small_windows(path, shape, seconds=seconds, hop=hop, threads=threads):
-                times.append((window.start, window.end))
+            for window in small_windows(
+                path, shape, seconds=seconds, hop=hop, stretch=stretch, threads=threads
+            ):
+                times.append((begin + window.start, min(end, begin + window.end)))
                 shown = [window.frames[place] for place in window.sampled(shape.fps)]
                 for clip in clips_of(shown, shape, clips=clips, crops=crops):
                     waiting.append(clip)

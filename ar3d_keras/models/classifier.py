@@ -16,6 +16,7 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.inference.calibration import Calibration, read_calibration
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.predictor import Prediction, predict_videos
+from ar3d_keras.models.published import Published
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.sampling import ClipShape
 from ar3d_keras.videos.unlabelled import find_videos
@@ -51,6 +52,7 @@ class VideoClassifier(keras.Model):
             {"float": [low, high]}.
         presets: what the network adds to a preset of `config.PRESETS`: preset -> section -> option
             -> value.
+        published: what files of published weights of this network look like; None if there are none.
         sizes: the options that this network was built with, and `num_classes`.
 
     Args:
@@ -71,6 +73,7 @@ class VideoClassifier(keras.Model):
     needs_flow: ClassVar[bool] = False
     search_space: ClassVar[dict[str, dict[str, Any]]] = {}
     presets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {}
+    published: ClassVar[Published | None] = None
 
     def __init__(
         self,
@@ -309,11 +312,12 @@ def _check_value(name: str, value: Any, hint: Any) -> None:
         )
         words = [
             word
-            for part in typing.get_args(hint)
+            for part in (hint, *typing.get_args(hint))
             if typing.get_origin(part) is typing.Literal
             for word in typing.get_args(part)
         ]
-        raise UserError(f"`{name}` must be {' or '.join([kind, *words])}, not {value!r}") from None
+        kinds = [] if typing.get_origin(hint) is typing.Literal else [kind]
+        raise UserError(f"`{name}` must be {' or '.join(kinds + words)}, not {value!r}") from None
     if name == "dropout":
         if not 0 <= value < 1:
             raise UserError(f"`dropout` must be at least 0 and below 1, not {value}")

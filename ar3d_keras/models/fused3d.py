@@ -38,7 +38,7 @@ class Fused3D(VideoClassifier):
         color     (batch, 5, 112, 112, 3)    the middle frame of each moment
         flow      (batch, 5, 112, 112, 6)    dx, dy of its frames, one after the other
         rgb       (batch, 5, 4, 4, 1280)     MobileNetV2's last features
-        motion    (batch, 5, 4, 4, 1280)     likewise, with weights of its own
+        motion    (batch, 5, 4, 4, 1280)     the same layers, with weights of their own
         fusion    (batch, 5, 4, 4, 512)      3x3x3 convolution of both, ReLU; then the gate, with `attention`
         pool      (batch, 2, 2, 2, 512)      max pooling 3x3x3
         output    (batch, classes)           dropout 0.5, Dense, softmax, float32 under every dtype policy

@@ -39,7 +39,7 @@ class TwoStream(VideoClassifier):
         conv5     (batch, 13, 13, 512)       3x3; conv3 and conv4 before it have the same shape
         pool5     (batch, 6, 6, 512)         left out if the map is smaller than its window
         full6     (batch, 4096)              ReLU, dropout 0.5
-        full7     (batch, 2048)              likewise
+        full7     (batch, 2048)              ReLU, dropout 0.5
         scores    (batch, classes)           softmax of each stream
         output    (batch, classes)           their mean, float32 under every dtype policy
 

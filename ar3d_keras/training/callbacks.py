@@ -23,7 +23,7 @@ from ar3d_keras.evaluation.evaluator import evaluate_batches
 from ar3d_keras.evaluation.metrics import Evaluation
 from ar3d_keras.evaluation.monitor import rank
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run
+from ar3d_keras.runs import RunFolder
 from ar3d_keras.training.divergence import diverged
 from ar3d_keras.videos.sources import ClipSource
 
@@ -285,7 +285,7 @@ class UnreadableVideoLogger(keras.callbacks.Callback):
         reporter: receives a line for each.
     """
 
-    def __init__(self, source: ClipSource, run: Run, reporter: Reporter) -> None:
+    def __init__(self, source: ClipSource, run: RunFolder, reporter: Reporter) -> None:
         super().__init__()
         self.source, self.run, self.reporter = source, run, reporter
         self.logged: set[str] = set()

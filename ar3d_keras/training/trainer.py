@@ -10,11 +10,11 @@ from ar3d_keras.config import RecipeConfig, TrainConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.evaluator import evaluate
 from ar3d_keras.evaluation.metrics import Evaluation
-from ar3d_keras.models import check_options, network
+from ar3d_keras.models import check_options, network, options
 from ar3d_keras.models.classifier import VideoClassifier
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.callbacks import CurvesPlot
-from ar3d_keras.runs import Run, read_history
+from ar3d_keras.runs import RunFolder, read_history
 from ar3d_keras.training import hardware
 from ar3d_keras.training.callbacks import (
     BestNetwork,
@@ -39,7 +39,10 @@ from ar3d_keras.videos.sources import ClipSource
 
 
 def build_network(
-    config: TrainConfig, class_names: Sequence[str], precision: str
+    config: TrainConfig,
+    class_names: Sequence[str],
+    precision: str,
+    start: WarmStart | None = None,
 ) -> VideoClassifier:
     """Builds the network of a resolved configuration, with fresh weights.
 
@@ -47,6 +50,7 @@ def build_network(
         config: its model section, and the clip geometry of its data section, are used.
         class_names: the names of the outputs.
         precision: a dtype policy, not "auto".
+        start: the weights that it will take, which may need options of their own.
 
     Raises:
         UserError: a size is invalid, or the network does not have an option.
@@ -54,6 +58,8 @@ def build_network(
     name = config.model.model
     given = config.model.given()
     check_options(name, given)
+    if start and "normalization" in options(name):
+        given |= start.options
     shape = clip_shape(config.data)
     return network(name)(
         len(class_names),
@@ -106,7 +112,7 @@ def compile_network(
 
 
 def train(
-    run: Run,
+    run: RunFolder,
     config: TrainConfig,
     dataset: Dataset,
     *,
@@ -143,22 +149,23 @@ def train(
     recipe = config.recipe
     hardware.seed_everything(recipe.seed, deterministic=recipe.deterministic)
     precision = hardware.resolve_precision(recipe.precision)
-    model = build_network(config, dataset.class_names, precision)
+    start = WarmStart.of(run) if recipe.init_from else None
+    model = build_network(config, dataset.class_names, precision, start)
     freeze(model, recipe.freeze)
     source = dataset.training(seed=recipe.seed, flip=config.data.flip, augment=config.data)
     mixing = Mixing(config.data, num_classes=len(dataset.class_names), seed=recipe.seed)
     steps = steps_per_epoch(source, recipe.batch_size)
     compile_network(model, recipe, steps=steps, precision=precision, soft_labels=bool(mixing))
     saved = restore(run.state, model, soft_labels=bool(mixing))
-    if recipe.init_from and not (saved.epochs or saved.steps):
-        take_weights(model, WarmStart.of(run), dataset.class_names)
+    if start and not (saved.epochs or saved.steps):
+        take_weights(model, start, dataset.class_names)
     rows = read_history(run.history, epochs=saved.epochs)
     _log_resume(saved, steps, rows, run, reporter)
     until = until or recipe.epochs
     early_stop = EarlyStop(recipe.early_stop, rows, recipe.monitor)
     if saved.epochs >= until or early_stop.is_due:
         return
-    float32_model = build_network(config, dataset.class_names, "float32")
+    float32_model = build_network(config, dataset.class_names, "float32", start)
     progress = EpochProgress(
         reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
     )
@@ -222,7 +229,7 @@ def train(
 
 
 def _log_resume(
-    saved: Saved, steps: int, rows: Sequence[dict[str, float]], run: Run, reporter: Reporter
+    saved: Saved, steps: int, rows: Sequence[dict[str, float]], run: RunFolder, reporter: Reporter
 ) -> None:
     """Says where a training goes on.
 

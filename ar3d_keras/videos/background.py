@@ -163,4 +163,11 @@ def _video(path: str, piece: Stretch, name: str, segments: Sequence[Video]) -> V
             f"`background` cannot choose a region for stretches of {path}, whose rows have several: "
             "give them one region, or none and `roi`"
         )
-    return Video(path, name, segments[0].group, splits.pop(), {}, *piece, regions.pop())
+    # If a file has several groups, these are parts of it: that of the last segment before the piece.
+    before = [video for video in segments if (video.start or 0.0) <= piece[0]]
+    nearest = max(before, key=_start, default=min(segments, key=_start))
+    return Video(path, name, nearest.group, splits.pop(), {}, *piece, regions.pop())
+
+
+def _start(video: Video) -> float:
+    return video.start or 0.0

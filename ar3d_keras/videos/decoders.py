@@ -14,7 +14,7 @@ the files that OpenCV reads, both decoders give the same bits.
 
 import itertools
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,10 +25,18 @@ from ar3d_keras.videos.video import ReadError
 
 # Decoding goes on after a damaged packet, and ends after this many in a row.
 FAILURES_IN_A_ROW = 5000
-# Likewise for errors of the container, each of which can take long on a failing disk.
+# Errors of the container end it sooner: each of them can take long on a failing disk.
 READ_ERRORS_IN_A_ROW = 50
 
 NOT_A_VIDEO = "not a video that can be decoded"
+
+
+def _nothing() -> None:
+    pass
+
+
+# Called for each packet; a process of `isolation` tells its parent by it that the decoder works.
+heartbeat: Callable[[], None] = _nothing
 _STILL_FORMATS = ("tty", "image2")  # FFmpeg also opens text files, as pictures of a terminal
 
 
@@ -114,6 +122,7 @@ class PyAVFrames:
                 options=options,
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
+            _check_memory(error)
             raise ReadError(_reason(error) if live else NOT_A_VIDEO) from None
         try:
             self.stream = self._choose_stream()
@@ -215,12 +224,14 @@ class PyAVFrames:
     def _decode(self) -> Generator[Any, None, None]:
         in_a_row = 0
         for packet in self._demux():
+            heartbeat()
             # Theora and AVI repeat a frame by an empty packet. FFmpeg would take it for the end.
             if not packet.size:
                 continue
             try:
                 frames = self.stream.decode(packet)
-            except (self._av.error.FFmpegError, OSError):
+            except (self._av.error.FFmpegError, OSError) as error:
+                _check_memory(error)
                 self.lost += not packet.is_discard
                 in_a_row += 1
                 if in_a_row == FAILURES_IN_A_ROW:
@@ -230,7 +241,8 @@ class PyAVFrames:
             yield from frames
         try:
             yield from self.stream.decode(None)
-        except (self._av.error.FFmpegError, OSError):
+        except (self._av.error.FFmpegError, OSError) as error:
+            _check_memory(error)
             self.lost += 1
 
     def _demux(self) -> Iterator[Any]:
@@ -243,6 +255,7 @@ class PyAVFrames:
                     yield packet
                 return
             except (self._av.error.FFmpegError, OSError) as error:
+                _check_memory(error)
                 if (
                     isinstance(error, self._av.error.EOFError)
                     or errors >= self._read_errors_in_a_row
@@ -279,6 +292,12 @@ class _Converter:
             source, scale, graph.add("format", "pix_fmts=bgr24"), graph.add("buffersink")
         ).configure()
         return graph
+
+
+def _check_memory(error: Exception) -> None:
+    """Raises MemoryError if FFmpeg could not allocate memory; the packet may be sound."""
+    if isinstance(error, MemoryError):
+        raise MemoryError from None
 
 
 def _reason(error: Exception) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 
 from ar3d_keras.videos.opencv import load_cv2
 
-VERSION = 1  # of descriptors and thresholds; raise it when a result may change
+VERSION = 2  # of descriptors and thresholds; raise it when a result may change
 STEP = 0.1  # seconds; doubled until a video has at most MOST_STEPS
 MOST_STEPS = 128
 SIDE = 16  # pixels of a small picture's side
@@ -36,7 +36,7 @@ _OVERLAP = 0.5  # of the shorter video, at least
 _CROP = 0.05  # of each side
 _WINDOW = 5  # steps that must agree for themselves
 _CHANGE = 1 / 15  # seconds between the frames whose difference the fourth stage compares
-_MOST_FRAMES = 1500  # that the fourth stage compares
+MOST_FRAMES = 1500  # that the fourth stage compares
 _BLOCK = 1024  # rows of the first stage, pairs of the second: bounds the memory
 
 # Chosen on half of the clips of benchmarks/duplicates.py.
@@ -103,6 +103,11 @@ class Describer:
         self._shown: np.ndarray | None = None  # the last frame, and since when it is shown
         self._since = self._typical = 0.0
 
+    @property
+    def has_frames(self) -> bool:
+        """Whether a frame was added."""
+        return self._shown is not None
+
     def add(self, seconds: float, gray: np.ndarray) -> None:
         """Adds a frame.
 
@@ -161,7 +166,7 @@ class FrameCollector:
 
     def add(self, seconds: float, gray: np.ndarray) -> None:
         """Adds a frame; see `Describer.add`."""
-        if len(self._times) < _MOST_FRAMES:
+        if len(self._times) < MOST_FRAMES:
             cv2 = load_cv2()
             small = cv2.resize(gray, (_INNER, _INNER), interpolation=cv2.INTER_AREA)
             self._times.append(seconds)

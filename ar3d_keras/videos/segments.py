@@ -5,12 +5,13 @@ import itertools
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos.region import regions_overlap
 from ar3d_keras.videos.video import Video
 
 # Containers round the time of a frame to a millisecond.
@@ -139,6 +140,28 @@ def _end(video: Video) -> float:
 def stretch(video: Video, end: float) -> tuple[float, float]:
     """The start and end of a video in a file that ends at `end`, in seconds."""
     return video.start or 0.0, min(_end(video), end)
+
+
+def overlap(one: Video, other: Video) -> bool:
+    """Whether two rows of one file share pixels at some moment."""
+    return (
+        (one.start or 0.0) < _end(other) - ROUNDING
+        and (other.start or 0.0) < _end(one) - ROUNDING
+        and regions_overlap(one.roi, other.roi)
+    )
+
+
+def overlapping(videos: Iterable[Video]) -> Iterator[tuple[Video, Video]]:
+    """The pairs of rows of one file that overlap, the one that starts first in front."""
+    rows: dict[str, list[Video]] = defaultdict(list)
+    for video in videos:
+        rows[video.path].append(video)
+    for found in rows.values():
+        running: list[Video] = []
+        for row in sorted(found, key=lambda row: (row.start or 0.0, _end(row))):
+            running = [other for other in running if (row.start or 0.0) < _end(other) - ROUNDING]
+            yield from ((other, row) for other in running if overlap(other, row))
+            running.append(row)
 
 
 def starts(video: Video, time: float) -> bool:

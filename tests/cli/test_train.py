@@ -11,7 +11,7 @@ import pytest
 from processes import TINY_FLAGS, python  # tests/processes.py
 
 from ar3d_keras.cli import main
-from ar3d_keras.runs import Run
+from ar3d_keras.runs import RunFolder
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.splits import make_split
 
@@ -108,7 +108,7 @@ def test_metrics_say_what_they_mean(trained):
 
 
 def test_the_split_can_be_rebuilt_from_its_csv(trained, tiny_demo):
-    rebuilt = Run(trained).split(tiny_demo.resolve(), "group")
+    rebuilt = RunFolder(trained).split(tiny_demo.resolve(), "group")
     made = make_split(open_catalog(tiny_demo), "group")
     assert (rebuilt.catalog.videos, rebuilt.assigned) == (made.catalog.videos, made.assigned)
     assert rebuilt.catalog.fingerprint == made.catalog.fingerprint
@@ -171,7 +171,7 @@ def test_a_finished_run_is_resumed_without_work(trained, done):
 
 
 def test_a_run_that_another_process_trains_is_refused(trained, tmp_path, refused):
-    run = Run(shutil.copytree(trained, tmp_path / "run"))
+    run = RunFolder(shutil.copytree(trained, tmp_path / "run"))
     with run.locked():
         assert str(run.folder) in refused("train", "--resume", run.folder, "--epochs", 3)
     assert len(rows(run.history)) == 2
@@ -183,7 +183,7 @@ def test_a_saved_model_is_written_once(trained, tmp_path, monkeypatch):
 
     exported = []
     monkeypatch.setattr(train, "export_network", lambda run, **options: exported.append(options))
-    run = Run(shutil.copytree(trained, tmp_path / "run"))
+    run = RunFolder(shutil.copytree(trained, tmp_path / "run"))
     train._export(run, 2, None)
     assert not exported
     train._export(run, 3, None)  # more epochs: another version

@@ -18,7 +18,7 @@ from ar3d_keras.config import TrainConfig, to_json
 from ar3d_keras.experiments import events
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.predictor import predict_videos
-from ar3d_keras.runs import Run
+from ar3d_keras.runs import RunFolder
 from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.reader import load_cv2
 from ar3d_keras.videos.sampling import ClipShape
@@ -66,9 +66,13 @@ def write_labels(file, rows, header=("path", "label", "start", "end", "split")):
         csv.writer(lines).writerows([header, *rows])
 
 
+def read_rows(file):
+    return list(csv.DictReader(file.read_text().splitlines()))
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    run = Run(tmp_path / "runs" / "bright")
+    run = RunFolder(tmp_path / "runs" / "bright")
     run.best.parent.mkdir(parents=True)
     run.best.touch()
     (run.folder / "split.csv").write_text("path,label,group,split\ntrain.avi,Bright,,train\n")
@@ -111,7 +115,7 @@ def test_the_flash_is_smoothed_away_and_test_is_scored(run, films):
             }  # fmt: skip
         assert content[split]["frame_accuracy"] > 0.97
     assert content["test"]["seconds"] == pytest.approx(10)
-    rows = list(csv.DictReader((folder / "stretches.csv").read_text().splitlines()))
+    rows = read_rows(folder / "stretches.csv")
     assert [(row["path"], row["label"]) for row in rows] == [
         ("val.avi", "Bright"),
         ("test.avi", "Bright"),
@@ -149,6 +153,44 @@ def test_a_wrong_row_is_one_line(run, tmp_path, rows, part, user_error):
     write_labels(tmp_path / "labels.csv", rows)
     with user_error(part):
         evaluate(run, tmp_path)
+
+
+def test_a_file_in_several_splits_is_evaluated_in_parts(run, films):
+    """test.avi: train to 1 s, val to 2.5 s, then test, whose events are those of the run."""
+    rows = [
+        ("test.avi", "Dark", "b1", "train", 0, 0.5),
+        ("test.avi", "Dark", "b2", "val", 1.5, 2),
+        ("test.avi", "Dark", "b3", "test", 3, 4),
+        ("test.avi", "Bright", "b3", "test", 4, 7),
+    ]
+    write_labels(
+        run.folder / "split.csv", rows, ("path", "label", "group", "split", "start", "end")
+    )
+    content = evaluate(run, films, stretches=None, data=films)
+    assert content["val"]["seconds"] == pytest.approx(1.5)
+    assert content["test"]["seconds"] == pytest.approx(7.5)
+    assert content["test"]["iou"]["0.3"]["recall"] == 1
+    found = read_rows(run.folder / "evaluation" / "events" / "stretches.csv")
+    first = next(row for row in found if row["label"] == "Bright")
+    assert (first["path"], first["split"]) == ("test.avi", "test")
+    assert float(first["start"]) == pytest.approx(4, abs=0.3)  # of the file, not of the part
+
+
+def test_parts_meet_between_the_segments_of_two_splits():
+    def segment(start, end, split):
+        return Video("a.mp4", "x", start=start, end=end), split
+
+    rows = [
+        segment(30, 35, "test"),
+        segment(0, 5, "train"),
+        segment(10, 20, "val"),
+        segment(22, 25, "val"),
+    ]
+    parts = events.parts_of_file(rows)
+    assert [(part.start, part.end, split) for part, split in parts] == [
+        (0, 7.5, "train"), (7.5, 27.5, "val"), (27.5, None, "test"),
+    ]  # fmt: skip
+    assert events.parts_of_file(rows[2:]) == [(Video("a.mp4", None), "val")]
 
 
 @pytest.mark.parametrize(

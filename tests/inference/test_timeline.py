@@ -196,3 +196,17 @@ def test_times_of_a_variable_rate_are_those_that_a_player_shows(write_video, tmp
         (3.0, 13),
         (3.5, 1),
     ]
+
+
+def test_windows_of_a_stretch_are_those_of_the_file(write_timed, tmp_path):
+    """Decoding from the key frame before the stretch gives the frames that decoding the file gives."""
+    write_timed(tmp_path / "a.mp4", np.arange(100) / 10)
+    options = {"seconds": 1.0, "hop": 0.5}
+    part = list(small_windows(tmp_path / "a.mp4", SHAPE, stretch=(6.0, 8.0), **options))
+    whole = list(small_windows(tmp_path / "a.mp4", SHAPE, **options))[12:15]
+    assert [(w.start, w.first, w.times) for w in part[:3]] == [
+        (w.start - 6, w.first - 60, pytest.approx(np.subtract(w.times, 6))) for w in whole
+    ]
+    for one, other in zip(part, whole, strict=False):
+        np.testing.assert_array_equal(one.frames, other.frames)
+    assert part[-1].times[-1] == pytest.approx(1.9)

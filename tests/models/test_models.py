@@ -10,7 +10,8 @@ from ar3d_keras.models import NETWORKS, check_options, network, options
 from ar3d_keras.models.classifier import VideoClassifier
 from ar3d_keras.training.trainer import build_network
 
-CLIP = {"frames", "height", "width"}  # options of the data section
+# Options of the data section, and what weights bring with them.
+CLIP = {"frames", "height", "width", "normalization"}
 
 
 def test_every_network_can_be_chosen():
@@ -22,7 +23,7 @@ def test_a_network_declares_itself(name):
     kind = network(name)
     assert issubclass(kind, VideoClassifier)
     assert kind.__init__.__kwdefaults__ == options(name)
-    assert options(name).keys() >= CLIP
+    assert options(name).keys() >= CLIP - {"normalization"}
     assert options(name).keys() - CLIP <= set(get_type_hints(ModelConfig))
     assert kind.search_space.keys() <= options(name).keys()
     assert kind.presets.keys() <= PRESETS.keys()

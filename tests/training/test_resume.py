@@ -10,7 +10,7 @@ import pytest
 from ar3d_keras.config import TrainConfig, from_json, with_preset
 from ar3d_keras.errors import Terminated
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run, read_history
+from ar3d_keras.runs import RunFolder, read_history
 from ar3d_keras.training.trainer import train
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.dataset import clip_shape, open_dataset
@@ -38,7 +38,7 @@ def trainer(tmp_path_factory):
     dataset = open_dataset(make_split(open_catalog(demo), "group"), clip_shape(config.data))
 
     def run(name, *callbacks, **options):
-        found = run.run = Run(folder / name)
+        found = run.run = RunFolder(folder / name)
         found.folder.mkdir(exist_ok=True)
         train(found, config, dataset, workers=2, reporter=Reporter(), callbacks=callbacks,
               splits=("val",), **options)  # fmt: skip

@@ -100,7 +100,9 @@ def tune(
     splits = ("val",) if role.is_chief else ("train", "val")
     resolved, dataset = setup.prepare(configured, reporter, splits)
     source = configured.recipe.init_from
-    start = find_warm_start(source, Path(runs_dir)) if source else None
+    start = None
+    if source:
+        start = find_warm_start(source, Path(runs_dir), configured.model.model, reporter)
     # A search stays the same with other threads, and after its videos were moved.
     place_free = dataclasses.replace(configured.data, data=None, workers=None)
     command = command or f"ar3d_keras.tune(name={folder.name!r})"

@@ -3,7 +3,7 @@ import pytest
 from networks import NetworkTests  # tests/models/networks.py
 
 from ar3d_keras.models.costs import multiply_adds
-from ar3d_keras.models.r2plus1d import R2Plus1D
+from ar3d_keras.models.video_resnet import MC3, R3D, R2Plus1D
 
 
 class TestR2Plus1D(NetworkTests):
@@ -17,19 +17,38 @@ class TestR2Plus1D(NetworkTests):
     learning_rate = 1e-2
 
 
-def test_it_is_torchvisions_network():
-    """Parameters and multiply-adds that torchvision publishes for r2plus1d_18."""
-    model = R2Plus1D(400)
+@pytest.mark.slow  # its code is that of R2Plus1D
+class TestR3D(TestR2Plus1D):
+    name = "r3d"
+
+
+@pytest.mark.slow
+class TestMC3(TestR2Plus1D):
+    name = "mc3"
+    shapes = {"stem": (8, 8, 8, 4), "stage1": (8, 8, 8, 4), "stage4": (8, 1, 1, 32)}  # noqa: RUF012
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "gflops", "time"),
+    [
+        pytest.param(R3D, 33_371_472, 40.697, (8, 4, 2), marks=pytest.mark.slow),
+        pytest.param(MC3, 11_695_440, 43.343, (16, 16, 16), marks=pytest.mark.slow),
+        (R2Plus1D, 31_505_325, 40.519, (8, 4, 2)),
+    ],
+)
+def test_it_is_torchvisions_network(kind, parameters, gflops, time):
+    """Parameters and multiply-adds that torchvision publishes."""
+    model = kind(400)
     shapes = {layer.name: layer.output.shape[1:] for layer in model.layers}
     assert shapes["stem"] == shapes["stage1"] == (16, 56, 56, 64)
-    assert shapes["stage2"] == (8, 28, 28, 128)
-    assert shapes["stage3"] == (4, 14, 14, 256)
-    assert shapes["stage4"] == (2, 7, 7, 512)
-    middle = [shapes[f"stage{n}_block{b}_conv1_spatial"][-1] for n in (1, 2) for b in (1, 2)]
-    assert middle == [144, 144, 230, 288]
-    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 31_505_325
-    assert model.count_params() == 31_505_325 + 25_350
-    assert multiply_adds(model) / 1e9 == pytest.approx(40.519, abs=5e-4)
+    assert shapes["stage2"] == (time[0], 28, 28, 128)
+    assert shapes["stage3"] == (time[1], 14, 14, 256)
+    assert shapes["stage4"] == (time[2], 7, 7, 512)
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == parameters
+    assert multiply_adds(model) / 1e9 == pytest.approx(gflops, abs=5e-4)
+    if kind is R2Plus1D:
+        middle = [shapes[f"stage{n}_block{b}_conv1_spatial"][-1] for n in (1, 2) for b in (1, 2)]
+        assert middle == [144, 144, 230, 288]
 
 
 def test_strided_convolutions_pad_both_sides_alike():
