@@ -20,6 +20,7 @@ from ar3d_keras.errors import Terminated, UserError
 VERBS = {
     "train": "train a network, evaluate it, export it",
     "evaluate": "evaluate a trained network on a split",
+    "verify": "compute the evaluations of a run again and compare",
     "calibrate": "fit temperature and rejection thresholds of a finished run on val",
     "crossval": "train and evaluate every fold of a data set",
     "compare": "compare runs on the same videos: table, paired tests, figures",
