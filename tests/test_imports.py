@@ -32,6 +32,7 @@ LAYERS = [
     "locking",
     "networks",
     "config",
+    "presets",
     "videos",
     "labels",
     "inference",

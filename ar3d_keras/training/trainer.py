@@ -125,9 +125,9 @@ def train(
 ) -> None:
     """Trains until the last epoch of the configuration, starting from the run's state if it has one.
 
-    Writes checkpoints/state.npz, checkpoints/best.keras, history.csv and curves.png after every
-    epoch, and the state within an epoch too. The test split is evaluated for the curves only;
-    nothing is chosen by it.
+    Writes checkpoints/state.npz, checkpoints/best.keras and history.csv after every epoch, the state
+    within an epoch too, and curves.png as often as it costs little. The test split is evaluated for
+    the curves only; nothing is chosen by it.
 
     Args:
         run: the run folder.
@@ -163,7 +163,9 @@ def train(
     _log_resume(saved, steps, rows, run, reporter)
     until = until or recipe.epochs
     early_stop = EarlyStop(recipe.early_stop, rows, recipe.monitor)
+    curves = CurvesPlot(run.curves, run.name, rows, recipe.monitor)
     if saved.epochs >= until or early_stop.is_due:
+        curves.draw()  # a run that was killed after its last epoch may not have
         return
     float32_model = build_network(config, dataset.class_names, "float32", start)
     progress = EpochProgress(
@@ -181,7 +183,7 @@ def train(
             stop=stop,
         )
         # However the training ends, no bar stays on the screen and no profiler stays open.
-        for callback in (progress, *callbacks):
+        for callback in (progress, curves, *callbacks):
             if hasattr(callback, "close"):
                 stack.callback(callback.close)
         training = OneTraining(
@@ -201,7 +203,7 @@ def train(
                     monitor=recipe.monitor,
                 ),
                 early_stop,
-                CurvesPlot(run.curves, run.name, rows, recipe.monitor),
+                curves,
                 *callbacks,
                 state,
             ],
