@@ -67,11 +67,11 @@ def crossval(
     if options.get("fold") is not None:
         raise UserError("`fold` is an option of train: crossval runs every fold")
     reporter = reporter or Console()
-    configured = _with_scheme(configure(config, preset=preset, **options))
+    configured = with_folds(configure(config, preset=preset, **options))
     check_plain_name(name)
     catalog = setup.open_catalog(configured, reporter)
     folder = Path(runs_dir) / name
-    folds = _fold_configs(configured, catalog)
+    folds = fold_configs(configured, catalog)
     _check_folder(folder, folds, catalog.fingerprint)
     command = command or f"ar3d_keras.crossval(name={name!r})"
     for number, (fold, fold_config) in enumerate(folds.items(), start=1):
@@ -109,7 +109,7 @@ def crossval(
     return metrics
 
 
-def _with_scheme(config: TrainConfig) -> TrainConfig:
+def with_folds(config: TrainConfig) -> TrainConfig:
     """The configuration with a split scheme that has folds."""
     data = config.data
     if data.split_scheme not in (None, *FOLD_SCHEMES):
@@ -121,7 +121,7 @@ def _with_scheme(config: TrainConfig) -> TrainConfig:
     return without_fold(dataclasses.replace(config, data=data))
 
 
-def _fold_configs(config: TrainConfig, catalog: Catalog) -> dict[str, TrainConfig]:
+def fold_configs(config: TrainConfig, catalog: Catalog) -> dict[str, TrainConfig]:
     """The name and resolved configuration of each fold's run."""
     config = setup.resolve(config, catalog)
     scheme = config.data.split_scheme

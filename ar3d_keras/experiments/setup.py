@@ -11,6 +11,7 @@ from ar3d_keras.videos.balance import rare_class_notes
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.dataset import Dataset, clip_shape, open_data, open_dataset
 from ar3d_keras.videos.demo import make_demo_set
+from ar3d_keras.videos.shares import keep_share
 from ar3d_keras.videos.splits import SPLITS, Split, default_scheme, make_split
 
 
@@ -66,6 +67,7 @@ def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
         folds=data.folds,
         by=data.split_by,
     )
+    split = keep_share(split, data.train_share, config.recipe.seed)
     return dataclasses.replace(split, notes=(*split.notes, *rare_class_notes(split)))
 
 

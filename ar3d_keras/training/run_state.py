@@ -61,11 +61,20 @@ def restore(file: Path, model: keras.Model) -> int:
     return epochs
 
 
-def _read(file: Path) -> tuple[dict[str, np.ndarray], int]:
+def completed_epochs(file: Path) -> int:
+    """The number of complete epochs in a file that `RunState` wrote; 0 without a file.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    return _read(file, only_epochs=True)[1] if file.exists() else 0
+
+
+def _read(file: Path, *, only_epochs: bool = False) -> tuple[dict[str, np.ndarray], int]:
     """The variables by name, and the number of complete epochs."""
     try:
         with file.open("rb") as handle, np.load(handle) as saved:
-            arrays = dict(saved)
+            arrays = {n: saved[n] for n in saved.files if n == "epochs" or not only_epochs}
         return arrays, int(arrays.pop("epochs"))
     except Exception as error:  # zipfile and NumPy raise a dozen types for damaged files
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -25,10 +25,11 @@ from ar3d_keras.training.callbacks import (
     StopOnNaN,
     UnreadableVideoLogger,
 )
+from ar3d_keras.training.fine_tuning import freeze, layer_rates, phases
 from ar3d_keras.training.losses import crossentropy
 from ar3d_keras.training.optimizers import make_optimizer
-from ar3d_keras.training.run_state import RunState, restore
-from ar3d_keras.training.warm_start import WarmStart, freeze, take_weights
+from ar3d_keras.training.run_state import RunState, completed_epochs, restore
+from ar3d_keras.training.warm_start import WarmStart, take_weights
 from ar3d_keras.videos.dataset import Dataset, clip_shape
 from ar3d_keras.videos.mixing import Mixing
 from ar3d_keras.videos.pipeline import ClipBatches, ClipStream, EpochSetter, steps_per_epoch
@@ -77,6 +78,7 @@ def compile_network(
     steps: int,
     precision: str,
     soft_labels: bool = False,
+    layer_decay: float = 1.0,
 ) -> None:
     """Compiles a network with the loss, the metrics and the optimizer of a recipe.
 
@@ -87,6 +89,7 @@ def compile_network(
         precision: the dtype policy of the network.
         soft_labels: whether a label is float32 (classes,), the share of each class, as for mixed
             clips. Accuracy then counts the class with the largest share as the right one.
+        layer_decay: see `fine_tuning.layer_rates`.
     """
     metrics = keras.metrics
     if soft_labels:
@@ -94,7 +97,7 @@ def compile_network(
     else:
         accuracy, top_k = metrics.SparseCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy
     model.compile(
-        optimizer=make_optimizer(recipe, steps, precision),
+        optimizer=make_optimizer(recipe, steps, precision, layer_rates(model, layer_decay)),
         loss=crossentropy(
             recipe.label_smoothing,
             soft_labels=soft_labels,
@@ -144,59 +147,74 @@ def train(
     precision = hardware.resolve_precision(recipe.precision)
     start = WarmStart.of(run) if recipe.init_from else None
     model = build_network(config, dataset.class_names, precision, start)
-    freeze(model, recipe.freeze)
-    source = dataset.training(seed=recipe.seed, flip=config.data.flip, augment=config.data)
-    mixing = Mixing(config.data, num_classes=len(dataset.class_names), seed=recipe.seed)
-    steps = steps_per_epoch(source, recipe.batch_size)
-    compile_network(model, recipe, steps=steps, precision=precision, soft_labels=bool(mixing))
-    begin = restore(run.state, model)
-    if start and not begin:
-        take_weights(model, start, dataset.class_names)
-    rows = read_history(run.history, epochs=begin)
+    begin = completed_epochs(run.state)
     if begin:
         reporter.log(f"continuing after epoch {begin}")
     until = until or recipe.epochs
-    early_stop = EarlyStop(recipe.early_stop, rows, recipe.monitor)
-    if begin >= until or early_stop.is_due:
-        return
     float32_model = build_network(config, dataset.class_names, "float32", start)
-    progress = EpochProgress(
-        reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
-    )
     with contextlib.ExitStack() as stack:
-        # However `fit` ends, no bar stays on the screen and no profiler stays open.
-        for callback in (progress, *callbacks):
+        for callback in callbacks:
             if hasattr(callback, "close"):
                 stack.callback(callback.close)
-        feed = stack.enter_context(_feed(source, config, mixing, range(begin, until), workers))
-        model.fit(
-            feed.data,
-            initial_epoch=begin,
-            epochs=until,
-            steps_per_epoch=feed.steps_per_epoch,
-            shuffle=False,  # batches come in an order drawn from (seed, epoch)
-            verbose=0,
-            callbacks=[
-                *feed.callbacks,
-                StopOnNaN(),
-                _split_metrics(config, dataset, splits, workers, reporter),
-                EpochRate(len(source), feed.ready),
-                progress,
-                UnreadableVideoLogger(source, run, reporter),
-                HistoryCSV(run.history, rows),
-                BestNetwork(
-                    run.best,
-                    float32_model,
-                    rows,
-                    last=recipe.keep == "last",
-                    monitor=recipe.monitor,
-                ),
-                early_stop,
-                CurvesPlot(run.curves, run.name, rows, recipe.monitor),
-                *callbacks,
-                RunState(run.state),
-            ],
-        )
+        for phase in phases(recipe):
+            if begin > phase.end:
+                continue
+            source = dataset.training(seed=recipe.seed, flip=config.data.flip, augment=config.data)
+            mixing = Mixing(config.data, num_classes=len(dataset.class_names), seed=recipe.seed)
+            freeze(model, phase.frozen)
+            compile_network(
+                model,
+                phase.recipe,
+                steps=steps_per_epoch(source, recipe.batch_size),
+                precision=precision,
+                soft_labels=bool(mixing),
+                layer_decay=phase.layer_decay,
+            )
+            if begin > phase.begin:
+                restore(run.state, model)
+            if start and not begin:
+                take_weights(model, start, dataset.class_names)
+            rows = read_history(run.history, epochs=begin)
+            early_stop = EarlyStop(recipe.early_stop, rows, recipe.monitor)
+            end = min(until, phase.end)
+            if begin >= end or early_stop.is_due:
+                continue
+            progress = EpochProgress(
+                reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
+            )
+            with (
+                contextlib.closing(progress),  # however `fit` ends, no bar stays on the screen
+                _feed(source, config, mixing, range(begin, end), workers) as feed,
+            ):
+                model.fit(
+                    feed.data,
+                    initial_epoch=begin,
+                    epochs=end,
+                    steps_per_epoch=feed.steps_per_epoch,
+                    shuffle=False,  # batches come in an order drawn from (seed, epoch)
+                    verbose=0,
+                    callbacks=[
+                        *feed.callbacks,
+                        StopOnNaN(),
+                        _split_metrics(config, dataset, splits, workers, reporter),
+                        EpochRate(len(source), feed.ready),
+                        progress,
+                        UnreadableVideoLogger(source, run, reporter),
+                        HistoryCSV(run.history, rows),
+                        BestNetwork(
+                            run.best,
+                            float32_model,
+                            rows,
+                            last=recipe.keep == "last",
+                            monitor=recipe.monitor,
+                        ),
+                        early_stop,
+                        CurvesPlot(run.curves, run.name, rows, recipe.monitor),
+                        *callbacks,
+                        RunState(run.state),
+                    ],
+                )
+            begin = completed_epochs(run.state)
 
 
 def _split_metrics(
