@@ -26,6 +26,7 @@ Scheme = Literal[
 ]  # fmt: skip
 Balance = Literal["none", "sampler", "loss"]
 Monitor = Literal["val_accuracy", "val_class_mean", "val_loss"]
+Pretext = Literal["instance", "order", "speed"]
 Preset = Literal["paper", "demo", "small-data"]
 
 DEMO = Path("data/demo")  # where the built-in data set is, and is made if it is missing

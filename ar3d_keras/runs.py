@@ -341,8 +341,10 @@ def latest(runs_dir: Path, needs: Sequence[str] = ()) -> Run | None:
             continue
         # A damaged run must not hide the others.
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            when = json.loads(file.read_text(encoding="utf-8"))["begun"]
-            begun[file.parent] = datetime.datetime.fromisoformat(when).astimezone()
+            record = json.loads(file.read_text(encoding="utf-8"))
+            if "pretext" not in record:  # a pretrained network predicts no classes
+                when = datetime.datetime.fromisoformat(record["begun"])
+                begun[file.parent] = when.astimezone()
     return Run(max(begun, key=begun.__getitem__)) if begun else None
 
 

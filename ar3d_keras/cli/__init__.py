@@ -21,6 +21,7 @@ VERBS = {
     "evaluate": "evaluate a trained network on a split",
     "calibrate": "fit temperature and rejection thresholds of a finished run on val",
     "crossval": "train and evaluate every fold of a data set",
+    "pretrain": "train a network on videos without labels",
     "compare": "compare runs on the same videos: table, paired tests, figures",
     "tune": "search sizes and training recipe by val accuracy",
     "predict": "predict the action in any video, from files or live",
