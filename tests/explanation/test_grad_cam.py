@@ -81,7 +81,15 @@ def test_it_is_the_formula_of_the_paper(attention):
 
 
 # The logarithm of the energies of motion bends too much for differences in float32.
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "conv3d of motion"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        # A gate on the same layers is harder.
+        pytest.param(name, marks=pytest.mark.slow if f"{name} gated" in NETWORKS else ())
+        for name in NETWORKS
+        if name != "conv3d of motion"
+    ],
+)
 def test_the_weights_are_those_of_finite_differences(name):
     """A channel's weight: how much the score changes when the whole channel is raised a little."""
     model = build(name)

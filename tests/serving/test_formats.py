@@ -129,8 +129,8 @@ def files(tmp_path_factory):
     return export
 
 
-# Networks with many layers, of kinds that the others have too; but only lrcn has a loop.
-SLOW = {"i3d", "i3d of 4 frames", "lrcn", "fused3d"}
+# Networks of layers that the others have too; but only lrcn has a loop.
+SLOW = {"conv3d", "i3d", "i3d of 4 frames", "lrcn", "fused3d"}
 # tf2onnx before opset 18 makes a wrong graph of i3d with few frames, and of nothing else.
 CASES = [
     pytest.param(

@@ -26,7 +26,8 @@ class Told(Reporter):
         self.lines.append(text)
 
 
-def test_videos_lost_on_the_way_are_named_counted_and_weigh_nothing(tmp_path):
+def test_videos_lost_on_the_way_are_named_counted_and_weigh_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("ar3d_keras.training.callbacks.MOST_FAILURES", 1.0)
     config = from_json(
         {
             "data": {"height": 8, "width": 8},
