@@ -6,9 +6,11 @@ from .evaluation.evaluator import evaluate as evaluate
 from .evaluation.metrics import Evaluation as Evaluation
 from .experiments.compare import compare as compare
 from .experiments.crossval import crossval as crossval
+from .experiments.data_curve import data_curve as data_curve
 from .experiments.export import export as export
 from .experiments.label_loop import next_to_label as next_to_label
 from .experiments.load import predict as predict
+from .experiments.pretrain import pretrain as pretrain
 from .experiments.run import Run as Run
 from .experiments.run import open_run as open_run
 from .experiments.show_clips import show_clips as show_clips

@@ -382,8 +382,10 @@ def _newest(runs_dir: Path) -> list[RunFolder]:
     for file in runs_dir.glob("*/run.json"):
         # A damaged run must not hide the others.
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            when = json.loads(file.read_text(encoding="utf-8"))["begun"]
-            begun[file.parent] = datetime.datetime.fromisoformat(when).astimezone()
+            record = json.loads(file.read_text(encoding="utf-8"))
+            if "pretext" not in record:  # a pretrained network predicts no classes
+                when = datetime.datetime.fromisoformat(record["begun"])
+                begun[file.parent] = when.astimezone()
     return [RunFolder(folder) for folder in sorted(begun, key=begun.__getitem__, reverse=True)]
 
 

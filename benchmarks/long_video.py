@@ -6,8 +6,8 @@ Writes a file of 96x72 at 15 frames a second (H.264, a key frame at most every 2
 disc stands still and, in labeled segments, does one of four actions of the demo set. Then it runs
 the commands that a user runs, each as a process of its own with an empty cache: the first one that
 needs the frame times decodes the file for them. The groups are blocks of time, because there is
-one recording only. Seconds are of the whole process; peak is its resident memory (ru_maxrss), which
-includes the pages of files that it reads.
+one recording only. Seconds are of the whole process, by the clock and of the CPU (all threads); peak is
+its resident memory (ru_maxrss), which includes the pages of files that it reads.
 """
 
 import argparse
@@ -31,8 +31,8 @@ from benchmarks import bench
 RATE, WIDTH, HEIGHT = 15, 96, 72
 ACTIONS = ("Grow", "MoveLeft", "MoveRight", "Shrink")
 NETWORK = (
-    "--frames 16 --fps 7.5 --height 48 --width 48 --resize 54 72 --filters 16 --pool 4 8 8 "
-    "--dense 64 --no-flip --epochs 8 --batch-size 8 --learning-rate 2e-3"
+    "--preset small-data --frames 16 --fps 7.5 --height 48 --width 64 --resize 54 72 --no-flip "
+    "--epochs 10"
 ).split()
 WINDOWS = ["--window-seconds", "2.4", "--hop-seconds", "0.6"]
 # The frames of a clip in the last minute, three times with the index in the cache, and from the front.
@@ -87,8 +87,10 @@ def write_recording(folder: Path, minutes: float, segments: int, seed: int = 0) 
             writer.writerow(["hour.mp4", label, f"{first / RATE:.3f}", f"{last / RATE:.3f}"])
 
 
-def run(arguments: list[str], folder: Path, *, quiet: bool = False) -> tuple[float, float, str]:
-    """Seconds, peak resident memory in MB, and the standard output of a Python process.
+def run(
+    arguments: list[str], folder: Path, *, quiet: bool = False
+) -> tuple[float, float, float, str]:
+    """Seconds, those of CPU, peak resident memory in MB, and the output of a Python process.
 
     It is started from this process, which is small: a child's peak begins with its parent's.
     """
@@ -109,7 +111,7 @@ def run(arguments: list[str], folder: Path, *, quiet: bool = False) -> tuple[flo
     print(f"{seconds:.1f} s: {' '.join(arguments[:4])}", file=sys.stderr)
     if child.returncode:
         sys.exit(f"{' '.join(arguments)}\n{text}")
-    return seconds, usage.ru_maxrss / 1024, text
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text
 
 
 def steps(folder: Path, blocks: int) -> dict[str, list[str]]:
@@ -118,7 +120,6 @@ def steps(folder: Path, blocks: int) -> dict[str, list[str]]:
     data = ["--data", labels, "--group-by", f"block:{blocks}", "--background", "none"]
     verb = ["-m", "ar3d_keras"]
     return {
-        "check": [*verb, "check", "--data", labels],
         "train": ["train.py", "--attention", *data, *NETWORK, *runs, "--name", "hour"],
         "evaluate": ["evaluate.py", "--run", "hour", *runs],
         "events": ["evaluate.py", "--run", "hour", *runs, "--events", *WINDOWS],
@@ -126,6 +127,7 @@ def steps(folder: Path, blocks: int) -> dict[str, list[str]]:
         "crossval": [*verb, "crossval", "--attention", *data, *NETWORK, *runs, "--name", "cv", "--folds", "3"],
         "pack": [*verb, "pack", *data, "--out", str(folder / "pack"), "--resize", "54", "72"],
         "train from the pack": ["train.py", "--attention", "--data", str(folder / "pack"), *NETWORK, *runs, "--name", "packed"],
+        "check": [*verb, "check", "--data", labels],
     }  # fmt: skip
 
 
@@ -174,14 +176,16 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     size = (folder / "hour.mp4").stat().st_size / 1e6
     rows, seconds = [], {}
     for name, command in steps(folder, options.block).items():
-        taken, peak, text = run(command, folder)
+        taken, cpu, peak, text = run(command, folder)
         seconds[name] = taken
         shown = " ".join(command).replace(str(folder) + "/", "").replace("-m ar3d_keras", "ar3d")
         shown = shown.replace(" ".join(NETWORK), "$NETWORK").replace(" --runs-dir runs", "")
-        rows.append([name, f"`{shown}`", f"{taken:.1f}", f"{peak:.0f}", result(name, text, folder)])
-    text = run(["-c", READ, str(folder / "hour.mp4"), "7.5"], folder, quiet=True)[2]
+        numbers = f"{taken:.0f}", f"{cpu:.0f}", f"{peak:.0f}"
+        rows.append([name, f"`{shown}`", *numbers, result(name, text, folder)])
+        print(rows[-1], file=sys.stderr)
+    text = run(["-c", READ, str(folder / "hour.mp4"), "7.5"], folder, quiet=True)[-1]
     indexed, clip, front, equal = json.loads(text)
-    text = bench.table(["step", "command", "seconds", "peak MB", "result"], rows)
+    text = bench.table(["step", "command", "seconds", "CPU s", "peak MB", "result"], rows)
     text += (
         f"\n\nNETWORK: `{' '.join(NETWORK)}`\n\nThe file: {options.minutes:g} minutes, {WIDTH}x{HEIGHT},"
         f" {size:.1f} MB, {options.segments} segments, blocks of {options.block} s. A clip of its last"

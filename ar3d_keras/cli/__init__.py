@@ -23,6 +23,7 @@ VERBS = {
     "verify": "compute the evaluations of a run again and compare",
     "calibrate": "fit temperature and rejection thresholds of a finished run on val",
     "crossval": "train and evaluate every fold of a data set",
+    "pretrain": "train a network on videos without labels",
     "compare": "compare runs on the same videos: table, paired tests, figures",
     "tune": "search sizes and training recipe by val accuracy",
     "predict": "predict the action in any video, from files or live",

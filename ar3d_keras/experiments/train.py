@@ -32,10 +32,11 @@ from ar3d_keras.runs import (
 from ar3d_keras.serving.tensorflow_process import ExporterNotInstalled
 from ar3d_keras.serving.versions import free_version
 from ar3d_keras.training import hardware
+from ar3d_keras.training.fine_tuning import freeze, phases
 from ar3d_keras.training.profiling import ProfileSteps
 from ar3d_keras.training.trainer import build_network
 from ar3d_keras.training.trainer import train as train_network
-from ar3d_keras.training.warm_start import find_warm_start, freeze, take_weights
+from ar3d_keras.training.warm_start import find_warm_start, take_weights
 from ar3d_keras.videos.dataset import Dataset
 from ar3d_keras.videos.reader import decoding_threads
 
@@ -62,7 +63,8 @@ def train(
 
     Args:
         config: a TrainConfig, or the path of a run.json whose options hold.
-        preset: `paper`, `demo` or `small-data`. Default: `demo` for the demo set, else `paper`.
+        preset: `paper`, `demo`, `small-data` or `auto`. Default: `demo` for the demo set, else
+            `paper`.
         name: the run's folder is `runs_dir`/`name`. Default: date, time and network.
         runs_dir: the folder of all runs.
         callbacks: further Keras callbacks, such as loggers. Their logs include the val and test
@@ -85,7 +87,7 @@ def train(
             taken. Nothing is written in that case.
         KeyboardInterrupt: the run can be continued with `resume`.
     """
-    configured = configure(config, preset=preset, **options)
+    configured = configure(config, preset=preset, reporter=reporter, **options)
     Range(0).check("checkpoint_minutes", checkpoint_minutes)
     command = command or _call("train", preset=preset, name=name, **options)
     reporter = reporter or Console()
@@ -230,8 +232,12 @@ def _check_network(
     network = build_network(config, class_names, precision, start)
     if start:
         reporter.log(take_weights(network, start, class_names))
-    if config.recipe.freeze:
-        reporter.log(freeze(network, config.recipe.freeze))
+    for phase in phases(config.recipe):
+        line = freeze(network, phase.frozen)
+        if config.recipe.fine_tune:
+            reporter.log(f"epochs {phase.begin + 1} to {phase.end}: {line}")
+        elif phase.frozen:
+            reporter.log(line)
     return {
         "parameters": network.count_params(),
         "sizes": network.sizes,

@@ -193,6 +193,16 @@ def restore(file: Path, model: keras.Model, *, soft_labels: bool = False) -> Sav
     return saved
 
 
+def position(file: Path) -> tuple[int, int]:
+    """The number of complete epochs in a state, and of steps after them; 0, 0 without a file.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    saved = _read(file)[0] if file.exists() else Saved()
+    return saved.epochs, saved.steps
+
+
 def _build_metrics(model: keras.Model, soft_labels: bool) -> None:
     """Makes the variables of the compiled metrics, which `fit` makes in its first step."""
     classes = model.output_shape[-1]

@@ -26,12 +26,13 @@ from ar3d_keras.training.callbacks import (
     StopOnNaN,
     UnreadableVideoLogger,
 )
+from ar3d_keras.training.fine_tuning import Phase, freeze, layer_rates, phases
 from ar3d_keras.training.fitting import OneTraining
 from ar3d_keras.training.losses import crossentropy
 from ar3d_keras.training.optimizers import make_optimizer
-from ar3d_keras.training.run_state import RunState, Saved, restore
+from ar3d_keras.training.run_state import RunState, Saved, position, restore
 from ar3d_keras.training.stopping import StopSignals
-from ar3d_keras.training.warm_start import WarmStart, freeze, take_weights
+from ar3d_keras.training.warm_start import WarmStart, take_weights
 from ar3d_keras.videos.dataset import Dataset, clip_shape
 from ar3d_keras.videos.mixing import Mixing
 from ar3d_keras.videos.pipeline import ClipBatches, ClipStream, EpochSetter, steps_per_epoch
@@ -80,6 +81,7 @@ def compile_network(
     steps: int,
     precision: str,
     soft_labels: bool = False,
+    layer_decay: float = 1.0,
 ) -> None:
     """Compiles a network with the loss, the metrics and the optimizer of a recipe.
 
@@ -90,6 +92,7 @@ def compile_network(
         precision: the dtype policy of the network.
         soft_labels: whether a label is float32 (classes,), the share of each class, as for mixed
             clips. Accuracy then counts the class with the largest share as the right one.
+        layer_decay: see `fine_tuning.layer_rates`.
     """
     metrics = keras.metrics
     if soft_labels:
@@ -97,7 +100,7 @@ def compile_network(
     else:
         accuracy, top_k = metrics.SparseCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy
     model.compile(
-        optimizer=make_optimizer(recipe, steps, precision),
+        optimizer=make_optimizer(recipe, steps, precision, layer_rates(model, layer_decay)),
         loss=crossentropy(
             recipe.label_smoothing,
             soft_labels=soft_labels,
@@ -151,11 +154,31 @@ def train(
     precision = hardware.resolve_precision(recipe.precision)
     start = WarmStart.of(run) if recipe.init_from else None
     model = build_network(config, dataset.class_names, precision, start)
-    freeze(model, recipe.freeze)
-    source = dataset.training(seed=recipe.seed, flip=config.data.flip, augment=config.data)
+    source = dataset.training(
+        seed=recipe.seed,
+        flip=config.data.flip,
+        augment=config.data,
+        at_least=recipe.clips_per_epoch,
+    )
     mixing = Mixing(config.data, num_classes=len(dataset.class_names), seed=recipe.seed)
     steps = steps_per_epoch(source, recipe.batch_size)
-    compile_network(model, recipe, steps=steps, precision=precision, soft_labels=bool(mixing))
+
+    def begin(phase: Phase) -> None:
+        freeze(model, phase.frozen)
+        compile_network(
+            model,
+            phase.recipe,
+            steps=steps,
+            precision=precision,
+            soft_labels=bool(mixing),
+            layer_decay=phase.layer_decay,
+        )
+
+    # A state between two phases has the optimizer of the first one.
+    at = position(run.state)
+    all_phases = phases(recipe)
+    first, *later = [p for p in all_phases if at <= (p.end, 0)] or all_phases[-1:]
+    begin(first)
     saved = restore(run.state, model, soft_labels=bool(mixing))
     if start and not (saved.epochs or saved.steps):
         take_weights(model, start, dataset.class_names)
@@ -171,7 +194,8 @@ def train(
     progress = EpochProgress(
         reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
     )
-    rate, unreadable = EpochRate(len(source), {}), UnreadableVideoLogger(source, run, reporter)
+    rate = EpochRate(len(source), {})
+    unreadable = UnreadableVideoLogger(source, run, reporter, strict=config.data.strict)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopSignals())
         state = RunState(
@@ -214,16 +238,19 @@ def train(
         try:
             if saved.steps == steps:
                 training.end_epoch(saved.epochs)
-            for epochs, first in _parts(saved, steps, until):
-                with _feed(source, config, mixing, epochs, first, workers) as feed:
-                    rate.ready = feed.ready
-                    training.fit(
-                        feed.data,
-                        epochs,
-                        first=first,
-                        steps=feed.steps_per_epoch,
-                        callbacks=feed.callbacks,
-                    )
+            for phase in (first, *later):
+                if phase is not first:
+                    begin(phase)
+                for epochs, step in _parts(saved, steps, phase.begin, min(until, phase.end)):
+                    with _feed(source, config, mixing, epochs, step, workers) as feed:
+                        rate.ready = feed.ready
+                        training.fit(
+                            feed.data,
+                            epochs,
+                            first=step,
+                            steps=feed.steps_per_epoch,
+                            callbacks=feed.callbacks,
+                        )
             training.end()
         except KeyboardInterrupt:
             state.save_unsaved()
@@ -249,15 +276,13 @@ def _log_resume(
         reporter.log(f"continuing after epoch {saved.epochs}")
 
 
-def _parts(saved: Saved, steps: int, until: int) -> Iterator[tuple[range, int]]:
-    """(epochs, first step) of each `fit`: the rest of an epoch, and the whole epochs."""
-    begin = saved.epochs
-    if saved.steps:
-        if saved.steps < steps:
-            yield range(begin, begin + 1), saved.steps
-        begin += 1
-    if begin < until:
-        yield range(begin, until), 0
+def _parts(saved: Saved, steps: int, begin: int, end: int) -> Iterator[tuple[range, int]]:
+    """(epochs, first step) of each `fit`: the rest of an epoch, and the whole epochs after it."""
+    if 0 < saved.steps < steps and begin <= saved.epochs < end:
+        yield range(saved.epochs, saved.epochs + 1), saved.steps
+    begin = max(begin, saved.epochs + bool(saved.steps))
+    if begin < end:
+        yield range(begin, end), 0
 
 
 def _split_metrics(

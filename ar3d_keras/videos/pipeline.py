@@ -266,7 +266,8 @@ class EpochOrder:
 
     def __init__(self, source: ClipSource, *, seed: int, balance: BalanceMethod = "none"):
         if balance == "sampler":
-            draw = functools.partial(balanced_order, source.labels, seed=seed)
+            labels = source.labels.repeat(source.clips_per_video)
+            draw = functools.partial(balanced_order, labels, seed=seed)
         else:
             draw = functools.partial(epoch_order, len(source), seed=seed)
         self._draw = functools.lru_cache(maxsize=4)(lambda epoch: draw(epoch=epoch))

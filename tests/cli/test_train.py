@@ -208,6 +208,7 @@ def test_a_cosine_is_continued_to_its_own_end(trained, tmp_path, refused):
     assert "--epochs 3" in refused("train", "--resume", run, "--epochs", 3)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_that_stopped_early_does_not_go_on(tiny_demo, tmp_path, done):
     options = "--epochs 50 --early-stop 2 --learning-rate 1e-12 --precision float32".split()
     done("train", "--data", tiny_demo, "--runs-dir", tmp_path, "--name", "run", *TINY_FLAGS,
@@ -236,6 +237,7 @@ def test_resume_refuses_other_conditions(change, trained, tmp_path, refused):
     assert value in error
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_resume_finds_data_that_moved_and_refuses_data_that_changed(
     trained, tiny_demo, tmp_path, refused, done
 ):
@@ -251,6 +253,7 @@ def test_resume_finds_data_that_moved_and_refuses_data_that_changed(
     assert record(run)["data"]["fingerprint"] in error
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_of_an_earlier_version_resumes_and_evaluates(trained, tmp_path, done):
     """Its run.json has other names for some entries, and None where a default held."""
 
@@ -280,6 +283,7 @@ def test_a_name_that_is_taken(trained, tiny_demo, refused):
     assert "--name" in error and "--resume tiny" in error
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_that_was_killed_before_its_record(tiny_demo, tmp_path, refused, done):
     """--resume says what to do, and --name takes the folder."""
     run = tmp_path / "run"
@@ -361,6 +365,7 @@ def test_flags_that_do_not_exist_exit_with_2(flags, capsys):
     assert flags[-1] in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_loss_that_is_not_a_number_stops_the_training(tiny_demo, tmp_path, refused):
     error = refused(
         "train", "--data", tiny_demo, "--name", "nan", "--runs-dir", tmp_path, *TINY_FLAGS,
@@ -379,6 +384,7 @@ def linked(data, folder, classes):
     return folder
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_bad_videos_are_named_counted_and_skipped(tiny_demo, tmp_path, capsys, done):
     data = linked(tiny_demo, tmp_path / "data", {"Grow": 12, "MoveDown": 12, "MoveUp": 12})
     train_video = data / "MoveUp/v_MoveUp_g10_c01.avi"
@@ -413,6 +419,7 @@ def test_data_that_cannot_be_used(tmp_path, tiny_demo, refused):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_disk_that_fills_loses_nothing_that_was_written(small_disk, tiny_demo, refused, done):
     run = small_disk / "full"
     (small_disk / "filler").write_bytes(bytes(1_750_000))

@@ -223,3 +223,19 @@ def test_regions_of_one_picture_have_their_own_descriptors(long_files, tmp_path,
     found = read(tmp_path / "report/videos.csv")
     assert [bool(row["unreadable"]) for row in found] == [False, True, False]
     assert not read(tmp_path / "report/duplicates.csv")
+
+
+def test_groups_and_columns_as_in_training(write_timed, tmp_path, cache_home, user_error):
+    nested = tmp_path / "nested"
+    for label in "xy":
+        for person in "abc":
+            write_timed(nested / label / person / "1.mp4", np.arange(8) / 10, size=(24, 32))
+    report = check(nested, group_by="parent", split_scheme="logo", fold=2, reporter=Reporter())
+    assert {video.group for video in report.split.videos("test")} == {"b"}
+    rows = [f"{file.relative_to(nested)},{file.parts[-3]},2024-01-0{n}"
+            for n, file in enumerate(sorted(nested.rglob("*.mp4")), 1)]  # fmt: skip
+    (nested / "labels.csv").write_text("\n".join(["path,label,day", *rows]))
+    with user_error("`split_by`"):
+        check(nested, split_by="day", reporter=Reporter())
+    with user_error("`split_by`"):
+        check(nested, split_scheme="column", split_by="hour", reporter=Reporter())

@@ -82,7 +82,7 @@ def tune(
             succeeded.
         KeyboardInterrupt: the same call continues.
     """
-    configured = configure(config, preset=preset, **options)
+    configured = configure(config, preset=preset, reporter=reporter, **options)
     Range(1).check("trials", trials)
     Range(0).check("checkpoint_minutes", checkpoint_minutes)
     check_choice("tuner", tuner, Tuner)
