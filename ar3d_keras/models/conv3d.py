@@ -19,7 +19,7 @@ from ar3d_keras.models.classifier import (
     seeded_dropout,
     triple,
 )
-from ar3d_keras.models.layers import PACKAGE, AttentionGate, GridPooling
+from ar3d_keras.models.layers import PACKAGE, AttentionGate, Conv3D, GridPooling
 from ar3d_keras.models.preparation import log_pooled, prepared, prepared_shape
 
 POOL = (4, 16, 16)
@@ -116,7 +116,7 @@ class Conv3DClassifier(VideoClassifier):
         clip = clip_input(frames, height, width)
         x = layers.Rescaling(1 / 255, dtype="float32", name="rescaling")(clip)
         x = prepared(x, sizes)
-        x = layers.Conv3D(
+        x = Conv3D(
             filters,
             kernel,
             padding="same",

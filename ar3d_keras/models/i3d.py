@@ -22,7 +22,7 @@ from ar3d_keras.models.classifier import (
     triple,
 )
 from ar3d_keras.models.inception3d import head, trunk
-from ar3d_keras.models.layers import PACKAGE, AttentionGate
+from ar3d_keras.models.layers import PACKAGE, AttentionGate, Conv3D
 from ar3d_keras.models.preparation import prepared
 from ar3d_keras.models.published import Published
 
@@ -117,7 +117,7 @@ class I3D(VideoClassifier):
 
 def _unit(x: Any, channels: int, kernel: int, name: str, strides: int, dtype: Any) -> Any:
     """Convolution, batch norm without scale, ReLU: Unit3D of the authors' code."""
-    x = layers.Conv3D(
+    x = Conv3D(
         channels,
         kernel,
         strides=strides,

@@ -160,6 +160,7 @@ def train(
         augment=config.data,
         at_least=recipe.clips_per_epoch,
     )
+    _check_labels(source, dataset.class_names)
     mixing = Mixing(config.data, num_classes=len(dataset.class_names), seed=recipe.seed)
     steps = steps_per_epoch(source, recipe.batch_size)
 
@@ -255,6 +256,15 @@ def train(
         except KeyboardInterrupt:
             state.save_unsaved()
             raise
+
+
+def _check_labels(source: ClipSource, class_names: Sequence[str]) -> None:
+    """Raises UserError for a training video whose label is not one of the classes."""
+    for video, label in zip(source.videos, source.labels, strict=True):
+        if not 0 <= label < len(class_names):
+            raise UserError(
+                f"{video.key!r} is for training and has no label of the {len(class_names)} classes"
+            )
 
 
 def _log_resume(
