@@ -19,7 +19,7 @@ from ar3d_keras.videos.content import NearDuplicate
 from ar3d_keras.videos.dataset import open_data, with_near_duplicates
 from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.leak import find_copies
-from ar3d_keras.videos.pack_index import AGAIN, is_pack
+from ar3d_keras.videos.pack_index import MEND, is_pack
 from ar3d_keras.videos.packs import open_pack
 from ar3d_keras.videos.reader import decoding_threads
 from ar3d_keras.videos.scan import Scan, scan
@@ -339,7 +339,7 @@ def _check_pack(folder: Path, workers: int, reporter: Reporter) -> None:
     if damaged:
         raise UserError(
             f"{len(damaged)} of {len(pack.videos)} videos in the pack {pack.root} are damaged "
-            f"(named above): copy it again from an intact copy, or {AGAIN}"
+            f"(named above): copy it again from an intact copy, or {MEND}"
         )
     pack.check_unchanged()
 

@@ -82,6 +82,8 @@ class Catalog:
 
     def _link_notes(self) -> Iterator[str]:
         """Names the videos that lie outside the root, whatever the path to them says."""
+        if self.source is None:  # no data set, but what the user named, or what a run remembers
+            return
         try:
             outside = list(links_outside(self.root, (video.path for video in self.videos)))
         except OSError:

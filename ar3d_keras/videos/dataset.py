@@ -1,6 +1,7 @@
 """A split whose videos were scanned: the source of clips for training and evaluation."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from ar3d_keras.videos.flow import check as check_flow
 from ar3d_keras.videos.grouping import PARENT, group_videos
 from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.leak import find_copies, find_near_duplicates
-from ar3d_keras.videos.pack_index import AGAIN, is_pack
+from ar3d_keras.videos.pack_index import MEND, is_pack
 from ar3d_keras.videos.packs import Pack, open_pack
 from ar3d_keras.videos.reader import decoding_threads
 from ar3d_keras.videos.sampling import NOTHING, ClipShape, resize_for
@@ -87,9 +88,20 @@ class Dataset:
             if video.key in self.unreadable
         )
 
-    def training(self, *, seed: int, flip: bool, augment: AugmentConfig = NOTHING) -> ClipSource:
-        """The training videos, with a random clip of each in every epoch."""
-        return self._source("train", RandomSampler(seed, flip, augment))
+    def training(
+        self, *, seed: int, flip: bool, augment: AugmentConfig = NOTHING, at_least: int = 0
+    ) -> ClipSource:
+        """The training videos, with random clips of each in every epoch.
+
+        Args:
+            seed: the seed of the run.
+            flip: whether half of the clips are mirrored.
+            augment: further augmentation.
+            at_least: clips of an epoch; every video gives equally many, at least one.
+        """
+        videos = len(self.split.videos("train")) - len(self.skipped("train"))
+        clips = max(1, math.ceil(at_least / max(videos, 1)))
+        return self._source("train", RandomSampler(seed, flip, augment, per_video=clips))
 
     def evaluation(self, name: str, *, clips: int = 1, crops: int = 1) -> ClipSource:
         """The videos of a split, with a fixed grid of clips x crops of each."""
@@ -277,6 +289,6 @@ def _scan_pack(
             path, reason = next(iter(damaged.items()))
             raise UserError(
                 f"{len(damaged)} of {len(pack.videos)} videos in the pack {pack.root} are damaged "
-                f"(first: {path}: {reason}): copy the pack again from where it is whole, or {AGAIN}"
+                f"(first: {path}: {reason}): copy the pack again from where it is whole, or {MEND}"
             )
     return pack.scan(catalog.videos, fps=shape.fps)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
+from ar3d_keras.videos.isolation import UNREADABLE
 from ar3d_keras.videos.pack_index import (
     AGAIN,
     PackedVideo,
@@ -117,7 +118,8 @@ class Pack:
                     damaged[key] = packed.damage
                 if packed.hash:
                     hashes[key] = packed.hash
-        return Scan(frames, unreadable, damaged, hashes, numbers=numbers)
+        kinds = dict.fromkeys(unreadable, UNREADABLE)
+        return Scan(frames, unreadable, damaged, hashes, numbers=numbers, kinds=kinds)
 
     def changed(self) -> list[str]:
         """Paths of the videos whose original file has changed since it was packed."""
@@ -277,10 +279,13 @@ class Pack:
             try:
                 with (self.root / shard_name(packed.shard)).open("rb") as file:
                     shard = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except OSError as error:
-                raise ReadError(f"{shard_name(packed.shard)}: {error.strerror}") from None
+            except (OSError, ValueError) as error:  # ValueError: an empty file
+                reason = error.strerror if isinstance(error, OSError) else error
+                raise ReadError(f"{shard_name(packed.shard)}: {reason}") from None
             # Two threads that arrive here at once get the same map.
             shard = self._maps.setdefault(packed.shard, shard)
+        if packed.offset + packed.length > len(shard):
+            raise ReadError(f"{shard_name(packed.shard)} is cut off")
         return np.frombuffer(shard, np.uint8, packed.length, packed.offset)
 
     def _touch(self, length: int) -> None:

@@ -1,5 +1,6 @@
 """Predictions for a stream while it arrives."""
 
+import dataclasses
 import time
 
 import numpy as np
@@ -144,3 +145,15 @@ def test_an_mjpeg_stream_goes_by_the_arrival_of_its_pictures(stream):
         stamps = camera.latest(10, seen=0).stamps
     assert len(stamps) == 10
     assert np.all(np.diff(stamps) > 0)
+
+
+def test_a_clip_that_spans_the_window_needs_to_know_how_long_that_is(
+    classifier, stream, user_error
+):
+    shape = dataclasses.replace(classifier.shape, sampling="uniform")
+    uniform = dataclasses.replace(classifier, shape=shape)
+    with Camera(stream(40)) as camera:
+        with user_error("`window_seconds`"):
+            next(watch(uniform, camera))
+        prediction = next(watch(uniform, camera, seconds=0.4))
+    assert prediction.frames == 10
