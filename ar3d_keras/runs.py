@@ -27,7 +27,7 @@ _SEGMENT_COLUMNS = "start", "end"
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFolder:
     """The folder of one training run; CONTRIBUTING.md lists its files."""
 
     folder: Path
@@ -204,7 +204,7 @@ def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def create_run(runs_dir: Path, name: str | None, model: str) -> Run:
+def create_run(runs_dir: Path, name: str | None, model: str) -> RunFolder:
     """Makes the folder of a new run.
 
     Args:
@@ -220,11 +220,11 @@ def create_run(runs_dir: Path, name: str | None, model: str) -> Run:
         folder = runs_dir / candidate
         try:
             folder.mkdir(parents=True)
-            return Run(folder)
+            return RunFolder(folder)
         except FileExistsError:
             if name:
                 check_run_name(runs_dir, name)
-                return Run(folder)  # left by a run that was killed before it wrote its record
+                return RunFolder(folder)  # left by a run that was killed before it wrote its record
         except OSError as error:
             raise UserError(f"{folder} cannot be made: {error.strerror}") from None
     raise AssertionError("unreachable: dated names never end")
@@ -293,8 +293,8 @@ def _dated(model: str) -> Iterator[str]:
 
 
 def find_run(
-    run: str | os.PathLike[str] | Run | None, runs_dir: Path, *, needs: Sequence[str] = ()
-) -> Run:
+    run: str | os.PathLike[str] | RunFolder | None, runs_dir: Path, *, needs: Sequence[str] = ()
+) -> RunFolder:
     """Finds a run.
 
     Args:
@@ -313,13 +313,13 @@ def find_run(
                 f"there is no run in {runs_dir}: train one first with `python train.py --attention`"
             )
     else:
-        run = run.folder if isinstance(run, Run) else run
+        run = run.folder if isinstance(run, RunFolder) else run
         places = Path(run), runs_dir / run
-        found = next((Run(path) for path in places if (path / "run.json").is_file()), None)
+        found = next((RunFolder(path) for path in places if (path / "run.json").is_file()), None)
         if found is None:
             for path in places:
                 if path.is_dir() and path.name and (path / "split.csv").exists():
-                    Run(path).record()  # raises: it was stopped before it began
+                    RunFolder(path).record()  # raises: it was stopped before it began
             raise UserError(
                 f"there is no run at {run} or {runs_dir / run} (no run.json there): `run` takes a "
                 f"run folder, or a name under {runs_dir}"
@@ -333,7 +333,7 @@ def find_run(
     return found
 
 
-def latest(runs_dir: Path, needs: Sequence[str] = ()) -> Run | None:
+def latest(runs_dir: Path, needs: Sequence[str] = ()) -> RunFolder | None:
     """The run that was last begun among those that have the files `needs`; None: there is none."""
     begun: dict[Path, datetime.datetime] = {}
     for file in runs_dir.glob("*/run.json"):
@@ -345,7 +345,7 @@ def latest(runs_dir: Path, needs: Sequence[str] = ()) -> Run | None:
             if "pretext" not in record:  # a pretrained network predicts no classes
                 when = datetime.datetime.fromisoformat(record["begun"])
                 begun[file.parent] = when.astimezone()
-    return Run(max(begun, key=begun.__getitem__)) if begun else None
+    return RunFolder(max(begun, key=begun.__getitem__)) if begun else None
 
 
 def read_history(file: Path, epochs: int | None = None) -> list[dict[str, float]]:

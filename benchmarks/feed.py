@@ -38,6 +38,7 @@ from benchmarks.decode import REALDATA, load_peers
 
 SHAPE, BATCH, AHEAD, FOREVER = ClipShape(), 16, 6, 10**6
 RAW, JPEG, VIDEOS, COPY = "raw pack", "JPEG pack", "videos", "bare copy"
+BATCHES = f"{RAW}, ClipBatches"
 TORCH = "torch DataLoader, "
 
 
@@ -52,39 +53,49 @@ def copies(folder: Path, root: Path, count: int) -> Path:
     return root
 
 
+def draw(batches: Iterator, count: int) -> None:
+    """Takes batches one after another and keeps none, as a training does.
+
+    A list of them would keep their memory from being used again.
+    """
+    for _ in range(count):
+        next(batches)
+
+
 class Fed:
     """Measures the batches/s of an endless iterator."""
 
     def __init__(self, batches: Iterator, count: int) -> None:
         self.batches, self.count = batches, count
 
-    def _draw(self, count: int) -> None:
-        for _ in range(count):
-            next(self.batches)
-
     def __call__(self) -> float:
-        self._draw(AHEAD)  # they were read before this turn
-        return self.count / seconds(lambda: self._draw(self.count))
+        draw(self.batches, AHEAD)  # they were read before this turn
+        return self.count / seconds(lambda: draw(self.batches, self.count))
 
 
 class Streamed:
-    """Measures the batches/s of a ClipStream, a new one for each turn, as a training has only one."""
+    """Measures the batches/s of a ClipStream, a new one for each turn, as a training has only one.
+
+    Attributes:
+        allocations: the arrays that it allocated for the batches of its last turn.
+    """
 
     def __init__(self, source: ClipSource, workers: int, count: int) -> None:
         self.source, self.workers, self.count = source, workers, count
+        self.allocations = 0
 
     def __call__(self, ahead: int = AHEAD) -> float:
         stream = ClipStream(self.source, BATCH, seed=0, epochs=range(FOREVER), workers=self.workers)
         with contextlib.closing(stream):
             batches = iter(stream.dataset)
-            for _ in range(ahead):
-                next(batches)
-            return self.count / seconds(lambda: [next(batches) for _ in range(self.count)])
+            draw(batches, ahead)
+            speed = self.count / seconds(lambda: draw(batches, self.count))
+            self.allocations = stream.allocations
+            return speed
 
 
-def keras_batches(source: ClipSource, workers: int) -> Iterator:
+def keras_batches(batches: ClipBatches) -> Iterator:
     """Yields the batches of ClipBatches, epoch after epoch."""
-    batches = ClipBatches(source, BATCH, seed=0, workers=workers)
     for epoch in range(FOREVER):
         batches.epoch = epoch
         yield from (batches[step] for step in range(len(batches)))
@@ -99,7 +110,7 @@ def bare_copies(source: PackSource, workers: int) -> Iterator:
         pack._bytes(packed[v.path])[: packed[v.path].frames * int(np.prod(size))].reshape(-1, *size)
         for v in source.videos
     ]
-    views = [[source.view(index, e) for index in range(len(source))] for e in range(epochs)]
+    views = [[source.clip_spec(index, e) for index in range(len(source))] for e in range(epochs)]
     batch = np.zeros((BATCH, SHAPE.frames, SHAPE.height, SHAPE.width, 3), np.uint8)
 
     def part(epoch: int, step: int, worker: int) -> None:
@@ -131,7 +142,7 @@ class TorchClips:
         return len(self.source)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-        view = self.source.view(index, 0)
+        view = self.source.clip_spec(index, 0)
         path = self.source.root / self.source.videos[index].path
         frames = self.read(os.fspath(path), list(map(int, view.window)))
         rows = slice(view.top, view.top + SHAPE.height)
@@ -198,22 +209,33 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
         if name != VIDEOS:
             source.pack.verify(workers=workers)
         contenders[name] = Streamed(source, workers, counts[name])
-    contenders[f"{RAW}, ClipBatches"] = Fed(keras_batches(sources[RAW], workers), counts[RAW])
+    clip_batches = ClipBatches(sources[RAW], BATCH, seed=0, workers=workers)
+    contenders[BATCHES] = Fed(keras_batches(clip_batches), counts[RAW])
     contenders[COPY] = Fed(bare_copies(sources[RAW], workers), counts[RAW])
     same = all(np.array_equal(sources[RAW][i, 7], videos[i, 7]) for i in range(0, len(videos), 9))
     assert same, "the clips of the raw pack differ from those of the videos"
     values = take_turns(contenders, options.repeats)
+    arrays = {name: f"{contenders[name].allocations} of {counts[name] + AHEAD}" for name in sources}
+    drawn = options.repeats * (counts[RAW] + AHEAD)
+    arrays[BATCHES] = f"{clip_batches.allocations} of {drawn}"
     rows = [
-        [name, spread(values[name], 1), f"{first[name]:.1f}" if name in first else ""]
+        [
+            name,
+            spread(values[name], 1),
+            f"{first[name]:.1f}" if name in first else "",
+            arrays.get(name, ""),
+        ]
         for name in contenders
     ]
+    header = ["batches/s", "every epoch", "first epoch", "arrays allocated for batches"]
     decord = TORCH + "decord"
     report(
         options,
-        "\n\n".join([table(["batches/s", "every epoch", "first epoch"], rows), *missing]),
+        "\n\n".join([table(header, rows), *missing]),
         {
             "feed.pack_vs_videos": ratio(values, RAW, VIDEOS),
             "feed.pack_vs_copy": ratio(values, RAW, COPY),
+            "feed.pack_vs_clip_batches": ratio(values, RAW, BATCHES),
             "feed.pack_vs_torch_decord": (ratio(values, RAW, decord) if decord in values else None),
         },
         packages=["tensorflow", "keras", "opencv-python", "numpy", "torch", "decord", "av"],

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.runs import Run, create_run, find_run, latest, read_history
+from ar3d_keras.runs import RunFolder, create_run, find_run, latest, read_history
 from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.splits import Split
 
@@ -35,10 +35,10 @@ def test_a_split_comes_back_whatever_the_names(tmp_path):
 def test_a_split_without_further_columns_is_read(tmp_path):
     text = "path,label,group,split\na/1.avi,a,,train\nb/1.avi,b,g,\n"
     (tmp_path / "split.csv").write_text(text)
-    split = Run(tmp_path).split(tmp_path, "csv")
+    split = RunFolder(tmp_path).split(tmp_path, "csv")
     assert split.catalog.videos == (Video("a/1.avi", "a"), Video("b/1.avi", "b", "g"))
     assert split.assigned == ("train", None)
-    Run(tmp_path).write_split(split)
+    RunFolder(tmp_path).write_split(split)
     assert (tmp_path / "split.csv").read_text().splitlines() == text.splitlines()
 
 
@@ -47,7 +47,7 @@ def test_a_damaged_split_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "split.csv").write_text(content)
     with pytest.raises(UserError, match=r"split\.csv"):
-        Run(tmp_path).split(tmp_path, "csv")
+        RunFolder(tmp_path).split(tmp_path, "csv")
 
 
 def test_a_record_with_odd_names_comes_back(tmp_path):

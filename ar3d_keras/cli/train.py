@@ -29,7 +29,7 @@ class NewRun(TrainConfig):
     config: Path | None = None
     """A run.json whose options hold where no flag is given: repeats a run."""
     preset: Preset | None = None
-    """Named options, under those of --config. Default: demo for the demo set, else paper."""
+    """Named options, under those of --config. small-data: up to a few hundred videos. auto: chosen by the data, and explained. Default: demo for the demo set, else paper."""
     runs_dir: Path = Path("runs")
     """The folder of all runs."""
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.metrics import top1_interval
-from ar3d_keras.runs import Run, columns, find_run, read_history
+from ar3d_keras.runs import RunFolder, columns, find_run, read_history
 
 SUMMARY = "crossval.json"  # written last: a folder with it is a complete cross-validation
 
@@ -34,7 +34,7 @@ class Result:
     """
 
     name: str
-    runs: tuple[Run, ...]
+    runs: tuple[RunFolder, ...]
     split: str
     records: tuple[dict, ...]
     metrics: tuple[dict, ...]
@@ -56,7 +56,7 @@ class Result:
 
     @property
     def top5(self) -> float:
-        """Likewise, among the `top5_k` most likely classes."""
+        """The share of videos whose class is among the `top5_k` most likely classes; 0..1."""
         return float(self.in_top5.mean())
 
     @property
@@ -147,7 +147,7 @@ def find_result(name: str, runs_dir: Path, split: str) -> Result:
         if (folder / SUMMARY).is_file():
             try:
                 summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-                runs = [Run(folder / fold["run"]) for fold in summary["folds"]]
+                runs = [RunFolder(folder / fold["run"]) for fold in summary["folds"]]
             except (OSError, ValueError, TypeError, KeyError) as error:
                 raise UserError(f"{folder / SUMMARY} cannot be read ({error})") from None
             return read_result(folder.resolve().name, runs, split)
@@ -155,7 +155,7 @@ def find_result(name: str, runs_dir: Path, split: str) -> Result:
     return read_result(run.folder.resolve().name, [run], split)
 
 
-def read_result(name: str, runs: Sequence[Run], split: str) -> Result:
+def read_result(name: str, runs: Sequence[RunFolder], split: str) -> Result:
     """Reads the reports of `runs` on `split` and joins them.
 
     Raises:
@@ -197,7 +197,7 @@ def read_result(name: str, runs: Sequence[Run], split: str) -> Result:
     )
 
 
-def _read_report(run: Run, split: str) -> tuple[dict, list[dict[str, str]]]:
+def _read_report(run: RunFolder, split: str) -> tuple[dict, list[dict[str, str]]]:
     """Returns metrics.json and the rows of predictions.csv."""
     folder = run.evaluation(split)
     if not (folder / "metrics.json").is_file():

@@ -18,7 +18,7 @@ from ar3d_keras.experiments.crossval_summary import summarize
 from ar3d_keras.experiments.label_loop import write_suspects
 from ar3d_keras.experiments.train import resume, train
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run, check_plain_name
+from ar3d_keras.runs import RunFolder, check_plain_name
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.column_splits import grouped_by_column
 from ar3d_keras.videos.folds import FOLD_SCHEMES, num_folds
@@ -67,7 +67,7 @@ def crossval(
     if options.get("fold") is not None:
         raise UserError("`fold` is an option of train: crossval runs every fold")
     reporter = reporter or Console()
-    configured = with_folds(configure(config, preset=preset, **options))
+    configured = with_folds(configure(config, preset=preset, reporter=reporter, **options))
     check_plain_name(name)
     catalog = setup.open_catalog(configured, reporter)
     folder = Path(runs_dir) / name
@@ -76,7 +76,7 @@ def crossval(
     command = command or f"ar3d_keras.crossval(name={name!r})"
     for number, (fold, fold_config) in enumerate(folds.items(), start=1):
         reporter.log(f"{name}: fold {number} of {len(folds)}")
-        run = Run(folder / fold)
+        run = RunFolder(folder / fold)
         if _is_finished(run):
             continue
         if (run.folder / "run.json").is_file():
@@ -100,7 +100,7 @@ def crossval(
                 command=command,
             )
         keras.utils.clear_session()
-    runs = [Run(folder / fold) for fold in folds]
+    runs = [RunFolder(folder / fold) for fold in folds]
     result = read_result(folder.resolve().name, runs, "test")
     reporter.log_to(folder / "log.txt")
     metrics = summarize(folder, result, {"command": command})
@@ -142,7 +142,7 @@ def _check_folder(folder: Path, folds: dict[str, TrainConfig], fingerprint: str)
     """Checks that the folds in a folder, if any, are folds of this cross-validation."""
     for name, config in folds.items():
         if (folder / name / "run.json").is_file():
-            check_same_run(Run(folder / name), config, fingerprint)
+            check_same_run(RunFolder(folder / name), config, fingerprint)
     if strangers := {path.name for path in folder.glob("fold-*")} - folds.keys():
         raise UserError(
             f"{folder} holds {min(strangers)}, but there are {len(folds)} folds: repeat the "
@@ -150,7 +150,7 @@ def _check_folder(folder: Path, folds: dict[str, TrainConfig], fingerprint: str)
         )
 
 
-def check_same_run(run: Run, config: TrainConfig, fingerprint: str) -> None:
+def check_same_run(run: RunFolder, config: TrainConfig, fingerprint: str) -> None:
     """Checks that a run began with these options and data.
 
     Raises:
@@ -170,7 +170,7 @@ def check_same_run(run: Run, config: TrainConfig, fingerprint: str) -> None:
             )
 
 
-def _is_finished(run: Run) -> bool:
+def _is_finished(run: RunFolder) -> bool:
     if not (run.folder / "run.json").is_file():
         return False
     record = run.record()

@@ -21,7 +21,7 @@ from ar3d_keras.experiments.crossval import crossval, fold_configs, with_folds
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports import drawing
 from ar3d_keras.reports.data_curve import data_curve as draw
-from ar3d_keras.runs import Run, check_plain_name
+from ar3d_keras.runs import RunFolder, check_plain_name
 
 
 def data_curve(
@@ -65,7 +65,7 @@ def data_curve(
     reporter = reporter or Console()
     if "train_share" in options:
         raise UserError("`train_share` is one share: give several as `shares`")
-    configured = with_folds(configure(config, preset=preset, **options))
+    configured = with_folds(configure(config, preset=preset, reporter=reporter, **options))
     check_plain_name(name)
     shares = _checked(shares)
     catalog = setup.open_catalog(configured, reporter)
@@ -97,7 +97,7 @@ def data_curve(
             reporter=reporter.fresh(),
             command=command,
         )
-        runs = [Run(folder / inside / fold["run"]) for fold in summary["folds"]]
+        runs = [RunFolder(folder / inside / fold["run"]) for fold in summary["folds"]]
         results.append(read_result(inside, runs, "test"))
     order = sorted(results[0].paths)
     correct = np.stack(

@@ -22,8 +22,7 @@ from ar3d_keras.reports import examples
 from ar3d_keras.reports.explanation_sheet import Explanations
 from ar3d_keras.reports.explanations import explain_videos
 from ar3d_keras.reports.report import write_report
-from ar3d_keras.runs import Run as RunFolder
-from ar3d_keras.runs import columns, find_run, read_history
+from ar3d_keras.runs import RunFolder, columns, find_run, read_history
 from ar3d_keras.training import hardware
 from ar3d_keras.videos.dataset import Dataset
 from ar3d_keras.videos.reader import decoding_threads
@@ -104,14 +103,14 @@ def calibrate_run(
     """Fits the calibration of a finished run on val and writes its reports on val and test again.
 
     Args:
-        run: as for `evaluate_split`, like the arguments that are not named here.
+        run: as for `evaluate_split`.
         reject_error: the share of wrong predictions among the accepted val videos that is allowed,
             between 0 and 1; None: accept everything.
-        data: likewise.
-        workers: likewise.
-        runs_dir: likewise.
-        reporter: likewise.
-        command: likewise.
+        data: as for `evaluate_split`.
+        workers: as for `evaluate_split`.
+        runs_dir: as for `evaluate_split`.
+        reporter: as for `evaluate_split`.
+        command: as for `evaluate_split`.
 
     Returns:
         The content of metrics.json for test.

@@ -13,7 +13,7 @@ from ar3d_keras.inference.classifier import Classifier, describe
 from ar3d_keras.inference.predictor import Prediction, predict_videos
 from ar3d_keras.models.loading import load_model
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run, find_run
+from ar3d_keras.runs import RunFolder, find_run
 from ar3d_keras.training import hardware
 from ar3d_keras.videos.dataset import clip_shape
 from ar3d_keras.videos.unlabelled import find_videos
@@ -26,7 +26,7 @@ def is_network_file(run: str | os.PathLike) -> bool:
     return os.fspath(run).endswith(".keras")
 
 
-def load_network(run: Run) -> keras.Model:
+def load_network(run: RunFolder) -> keras.Model:
     """The network that a run kept, in float32, with its class names and clip geometry.
 
     Raises:
@@ -40,7 +40,7 @@ def load_network(run: Run) -> keras.Model:
     return network
 
 
-def from_run(run: Run) -> Classifier:
+def from_run(run: RunFolder) -> Classifier:
     """The classifier of a run, with the batch size of its evaluation.
 
     Raises:
@@ -57,7 +57,7 @@ def from_run(run: Run) -> Classifier:
     )
 
 
-def describe_run(run: Run) -> dict[str, Any]:
+def describe_run(run: RunFolder) -> dict[str, Any]:
     """The description that goes with an exported network; see `inference.classifier.describe`.
 
     Raises:

@@ -54,7 +54,8 @@ def train(
 
     Args:
         config: a TrainConfig, or the path of a run.json whose options hold.
-        preset: `paper`, `demo` or `small-data`. Default: `demo` for the demo set, else `paper`.
+        preset: `paper`, `demo`, `small-data` or `auto`. Default: `demo` for the demo set, else
+            `paper`.
         name: the run's folder is `runs_dir`/`name`. Default: date, time and network.
         runs_dir: the folder of all runs.
         callbacks: further Keras callbacks, such as loggers. Their logs include the val and test
@@ -73,7 +74,7 @@ def train(
             taken. Nothing is written in that case.
         KeyboardInterrupt: the run can be continued with `resume`.
     """
-    configured = configure(config, preset=preset, **options)
+    configured = configure(config, preset=preset, reporter=reporter, **options)
     command = command or _call("train", preset=preset, name=name, **options)
     reporter = reporter or Console()
     folder = Path(runs_dir)

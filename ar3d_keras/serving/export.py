@@ -26,6 +26,7 @@ def export_saved_model(
     description: Mapping[str, Any],
     *,
     version: int | None = None,
+    documents: Mapping[str, str] | None = None,
 ) -> Path:
     """Writes a version of a SavedModel atomically, because a server may watch the folder.
 
@@ -38,6 +39,7 @@ def export_saved_model(
         folder: of the versions.
         description: made by `inference.classifier.describe`.
         version: at least 1; None: the highest version in `folder` plus 1.
+        documents: file name -> text, written beside the description.
 
     Returns:
         The folder of the version.
@@ -52,6 +54,8 @@ def export_saved_model(
     try:
         with atomic.replacing(target) as temporary:
             atomic.write_json(temporary / DESCRIPTION, description)
+            for name, text in (documents or {}).items():
+                atomic.write_text((temporary / DESCRIPTION).with_name(name), text)
             if keras.backend.backend() == "tensorflow":
                 write(network, temporary)
             else:

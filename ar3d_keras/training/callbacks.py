@@ -23,9 +23,11 @@ from ar3d_keras.evaluation.evaluator import evaluate_batches
 from ar3d_keras.evaluation.metrics import Evaluation
 from ar3d_keras.evaluation.monitor import rank
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run
+from ar3d_keras.runs import RunFolder
 from ar3d_keras.videos.sources import ClipSource
 
+# Of the training videos; more that were decoded before training and now fail end it.
+MOST_FAILURES = 0.05
 Logs = dict[str, Any] | None  # the type of `logs` in Keras's callback methods
 
 
@@ -252,23 +254,49 @@ class EpochProgress(keras.callbacks.Callback):
 class UnreadableVideoLogger(keras.callbacks.Callback):
     """Names the training videos that the scan could decode and the training could not.
 
+    Too many of them mean that a disk or a mount is gone, and end the training.
+
     Args:
         source: the training clips; its new `failures` are logged after every epoch.
         run: its run.json lists them as "unreadable".
         reporter: receives a line for each.
+        strict: whether the first one ends the training.
     """
 
-    def __init__(self, source: ClipSource, run: Run, reporter: Reporter) -> None:
+    def __init__(
+        self, source: ClipSource, run: RunFolder, reporter: Reporter, *, strict: bool = False
+    ) -> None:
         super().__init__()
         self.source, self.run, self.reporter = source, run, reporter
+        self.most = 0 if strict else max(1, int(MOST_FAILURES * len(source.videos)))
         self.logged: set[str] = set()
 
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        failures = self.source.failures
+        if len(failures) > self.most:
+            self._log(self.epoch)
+            raise UserError(
+                f"{len(failures)} of {len(self.source.videos)} training videos could be decoded "
+                "before training and cannot be read now (named above): see that their disk is "
+                "there, or leave them out with `skip`; the files of earlier epochs are kept"
+            )
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self.epoch = epoch
+
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        new = {path: why for path, why in self.source.failures.items() if path not in self.logged}
+        self._log(epoch)
+
+    def _log(self, epoch: int) -> None:
+        failures = dict(self.source.failures)  # threads add to it
+        new = {path: why for path, why in failures.items() if path not in self.logged}
         if not new:
             return
         for path, why in new.items():
             self.reporter.log(f"unreadable (train): {path!r}: {why}; its clip has weight 0")
+        self.reporter.log(
+            f"{len(failures)} of {len(self.source.videos)} training videos were unreadable so far"
+        )
         self.logged.update(new)
         entries = [{"path": path, "epoch": epoch + 1, "reason": why} for path, why in new.items()]
         before = self.run.record().get("unreadable", [])

@@ -13,7 +13,7 @@ from ar3d_keras.models import check_options, network, options
 from ar3d_keras.models.classifier import VideoClassifier
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.callbacks import CurvesPlot
-from ar3d_keras.runs import Run, read_history
+from ar3d_keras.runs import RunFolder, read_history
 from ar3d_keras.training import hardware
 from ar3d_keras.training.callbacks import (
     BestNetwork,
@@ -112,7 +112,7 @@ def compile_network(
 
 
 def train(
-    run: Run,
+    run: RunFolder,
     config: TrainConfig,
     dataset: Dataset,
     *,
@@ -124,8 +124,8 @@ def train(
 ) -> None:
     """Trains until the last epoch of the configuration, starting from the run's state if it has one.
 
-    Writes checkpoints/state.npz, checkpoints/best.keras, history.csv and curves.png after every
-    epoch. The test split is evaluated for the curves only; nothing is chosen by it.
+    Writes checkpoints/state.npz, checkpoints/best.keras and history.csv after every epoch, and
+    curves.png as often as it costs little. The test split is evaluated for the curves only; nothing is chosen by it.
 
     Args:
         run: the run folder.
@@ -159,7 +159,12 @@ def train(
         for phase in phases(recipe):
             if begin > phase.end:
                 continue
-            source = dataset.training(seed=recipe.seed, flip=config.data.flip, augment=config.data)
+            source = dataset.training(
+                seed=recipe.seed,
+                flip=config.data.flip,
+                augment=config.data,
+                at_least=recipe.clips_per_epoch,
+            )
             mixing = Mixing(config.data, num_classes=len(dataset.class_names), seed=recipe.seed)
             freeze(model, phase.frozen)
             compile_network(
@@ -179,13 +184,16 @@ def train(
             end = min(until, phase.end)
             if begin >= end or early_stop.is_due:
                 continue
-            progress = EpochProgress(
-                reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
+            observed = _callbacks(
+                run, config, source, rows, float32_model, reporter, [early_stop, *callbacks]
             )
-            with (
-                contextlib.closing(progress),  # however `fit` ends, no bar stays on the screen
-                _feed(source, config, mixing, range(begin, end), workers) as feed,
-            ):
+            with contextlib.ExitStack() as closing:
+                # However `fit` ends, no bar stays on the screen.
+                for callback in observed:
+                    if hasattr(callback, "close") and callback not in callbacks:
+                        closing.callback(callback.close)
+                epochs = range(begin, end)
+                feed = closing.enter_context(_feed(source, config, mixing, epochs, workers))
                 model.fit(
                     feed.data,
                     initial_epoch=begin,
@@ -198,23 +206,36 @@ def train(
                         StopOnNaN(),
                         _split_metrics(config, dataset, splits, workers, reporter),
                         EpochRate(len(source), feed.ready),
-                        progress,
-                        UnreadableVideoLogger(source, run, reporter),
-                        HistoryCSV(run.history, rows),
-                        BestNetwork(
-                            run.best,
-                            float32_model,
-                            rows,
-                            last=recipe.keep == "last",
-                            monitor=recipe.monitor,
-                        ),
-                        early_stop,
-                        CurvesPlot(run.curves, run.name, rows, recipe.monitor),
-                        *callbacks,
-                        RunState(run.state),
+                        *observed,
                     ],
                 )
             begin = completed_epochs(run.state)
+
+
+def _callbacks(
+    run: RunFolder,
+    config: TrainConfig,
+    source: ClipSource,
+    rows: list[dict[str, float]],
+    float32_model: VideoClassifier,
+    reporter: Reporter,
+    further: Sequence[keras.callbacks.Callback],
+) -> list[keras.callbacks.Callback]:
+    """What shows and records a training, in the order in which it must run."""
+    recipe = config.recipe
+    return [
+        EpochProgress(
+            reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
+        ),
+        UnreadableVideoLogger(source, run, reporter, strict=config.data.strict),
+        HistoryCSV(run.history, rows),
+        BestNetwork(
+            run.best, float32_model, rows, last=recipe.keep == "last", monitor=recipe.monitor
+        ),
+        CurvesPlot(run.curves, run.name, rows, recipe.monitor),
+        *further,
+        RunState(run.state),
+    ]
 
 
 def _split_metrics(

@@ -20,7 +20,7 @@ from ar3d_keras.models.loading import load_model
 from ar3d_keras.models.published import load_published
 from ar3d_keras.networks import NETWORKS, PUBLISHED, is_published
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run, find_run
+from ar3d_keras.runs import RunFolder, find_run
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class WarmStart:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
-    def of(run: Run) -> "WarmStart":
+    def of(run: RunFolder) -> "WarmStart":
         """Reads it from the run.json of a run that began with `init_from`."""
         record = run.record()["init_from"]
         names = record.get("class_names", record.get("classes"))  # "classes" in earlier versions
@@ -126,7 +126,7 @@ def _sha256(file: Path) -> str:
 def _classes_of(file: Path) -> tuple[str, ...] | None:
     """The class names of the run that contains a checkpoint; None without a run."""
     try:
-        return tuple(Run(file.resolve().parents[1]).record()["class_names"])
+        return tuple(RunFolder(file.resolve().parents[1]).record()["class_names"])
     except UserError:
         return None
 

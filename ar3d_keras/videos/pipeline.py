@@ -96,6 +96,11 @@ class ClipStream:
         self.ready: dict[tuple[int, int], float] = {}
         self.dataset = self._build(epochs)
 
+    @property
+    def allocations(self) -> int:
+        """The number of arrays that were allocated for the clips of all batches so far."""
+        return self._reader.memory.allocations
+
     def close(self) -> None:
         """Ends the decoding and waits for it; call it when `fit` ended, however it did.
 
@@ -203,6 +208,11 @@ class ClipBatches(keras.utils.PyDataset):
         self._ahead: dict[tuple[int, int], _Filling] = {}  # by epoch and step
         self.ready: dict[tuple[int, int], float] = {}
 
+    @property
+    def allocations(self) -> int:
+        """The number of arrays that were allocated for the clips of all batches so far."""
+        return self._reader.memory.allocations
+
     def __len__(self) -> int:
         return steps_per_epoch(self.source, self.batch_size)
 
@@ -248,7 +258,8 @@ class EpochOrder:
 
     def __init__(self, source: ClipSource, *, seed: int, balance: BalanceMethod = "none"):
         if balance == "sampler":
-            draw = functools.partial(balanced_order, source.labels, seed=seed)
+            labels = source.labels.repeat(source.clips_per_video)
+            draw = functools.partial(balanced_order, labels, seed=seed)
         else:
             draw = functools.partial(epoch_order, len(source), seed=seed)
         self._draw = functools.lru_cache(maxsize=4)(lambda epoch: draw(epoch=epoch))
@@ -358,10 +369,17 @@ class _Memory:
     """Arrays of one size, in memory that is taken again when nobody holds the array before.
 
     Fresh memory of a batch costs as much as copying a third of its clips: the system clears it.
+
+    TensorFlow shares the memory of an aligned array. It drops its reference after the last tensor
+    that shares it is gone, when the next batch is handed over. So a batch that somebody holds is
+    never overwritten, and a training needs only a few arrays.
+
+    Attributes:
+        allocations: the number of arrays that were allocated.
     """
 
     def __init__(self, length: int):
-        self._length = length
+        self._length, self.allocations = length, 0
         self._free: list[np.ndarray] = []
 
     def array(self) -> np.ndarray:
@@ -374,6 +392,7 @@ class _Memory:
         return array
 
     def _allocate(self) -> np.ndarray:
+        self.allocations += 1
         memory = np.empty(self._length + ALIGNMENT, np.uint8)
         start = -memory.ctypes.data % ALIGNMENT
         return memory[start : start + self._length]

@@ -12,6 +12,8 @@ import ar3d_keras
 from ar3d_keras import Reporter
 from ar3d_keras.cli import main
 
+pytestmark = pytest.mark.usefixtures("all_eagerly")
+
 
 def command(data, runs, *more):
     return [

@@ -35,6 +35,7 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_fine_tuned_run_with_everything_stopped_and_resumed(trained, tiny_demo, tmp_path):
     """Bit for bit as one that was not, its frozen layers as they were in the first run."""
     import keras

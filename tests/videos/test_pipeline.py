@@ -249,7 +249,7 @@ def test_a_batch_that_somebody_holds_is_not_written_again(ucf_set, size, workers
 def test_memory_is_taken_again(source):
     data = ClipBatches(source, 1, seed=SEED, workers=1)
     places = {data[step][0].ctypes.data for step in range(10)}
-    assert len(places) < 6
+    assert len(places) == data.allocations < 6
     assert all(place % 64 == 0 for place in places)
 
 
@@ -260,6 +260,24 @@ def test_tensors_that_are_held_are_not_written_again(source):
     stream.close()
     for found, wanted in zip(tensors, by_hand(source, range(4), 1), strict=True):
         assert np.array_equal(found[0].numpy(), wanted[0])
+
+
+@tensorflow_only
+def test_tensorflow_gives_memory_back(source):
+    """`fit` and a loop hold one batch; three more are read ahead, and one waits to be released."""
+    epochs = range(6)
+    stream = ClipStream(source, 1, seed=SEED, epochs=epochs, workers=2)
+    with contextlib.closing(stream):
+        assert sum(1 for _ in stream.dataset) == 60
+    assert stream.allocations <= 8
+    network = keras.Sequential([keras.Input(CLIP), keras.layers.Flatten(), keras.layers.Dense(2)])
+    network.compile("sgd", "mse", jit_compile=False)
+    stream = ClipStream(source, 1, seed=SEED, epochs=epochs, workers=2)
+    with contextlib.closing(stream):
+        network.fit(
+            stream.dataset, epochs=len(epochs), steps_per_epoch=10, shuffle=False, verbose=0
+        )
+    assert stream.allocations <= 8
 
 
 # The end of a stream
@@ -376,8 +394,9 @@ def fit_with_keras_batches(source, size, epochs, workers):
 
 
 @pytest.mark.multi_backend
-@pytest.mark.parametrize("workers", [1, 4])
-@pytest.mark.parametrize("epochs", [range(4), range(2, 4)], ids=["whole", "resumed"])
+@pytest.mark.parametrize(
+    ("epochs", "workers"), [(range(4), 4), (range(2, 4), 1)], ids=["whole", "resumed"]
+)
 def test_fit_trains_on_the_clips_of_the_epoch_it_is_in(source, epochs, workers):
     asked = Asked(source)
     found = fit_with_keras_batches(asked, 4, epochs, workers)

@@ -32,7 +32,7 @@ from ar3d_keras.experiments.tuning.record import check_same_search, is_over
 from ar3d_keras.experiments.tuning.results import Result, ranked, read_result, read_results
 from ar3d_keras.experiments.tuning.space import Parameter, shown, with_values
 from ar3d_keras.progress import Reporter, Update
-from ar3d_keras.runs import Run, read_history
+from ar3d_keras.runs import RunFolder, read_history
 from ar3d_keras.training.trainer import train
 from ar3d_keras.videos.dataset import Dataset, clip_shape
 
@@ -72,9 +72,9 @@ class Search:
         oracle.resume(chief=chief)
         return oracle
 
-    def run(self, trial: Trial) -> Run:
+    def run(self, trial: Trial) -> RunFolder:
         """The run folder of a trial."""
-        return Run(self.folder / f"trial_{trial.trial_id}")
+        return RunFolder(self.folder / f"trial_{trial.trial_id}")
 
 
 def search(
@@ -168,7 +168,7 @@ def run_trial(
         run.write_record({**what.record, "config": to_json(config)})
         log.log_to(run.log_file)
         if earlier and not run.state.exists():
-            _continue_from(Run(what.folder / f"trial_{earlier}"), run)
+            _continue_from(RunFolder(what.folder / f"trial_{earlier}"), run)
         train(
             run,
             config,
@@ -224,7 +224,7 @@ def drop_state(trial: Path) -> None:
     shutil.rmtree(trial / "checkpoints", ignore_errors=True)
 
 
-def _continue_from(earlier: Run, run: Run) -> None:
+def _continue_from(earlier: RunFolder, run: RunFolder) -> None:
     """Copies history and state of an earlier trial, the state last, because a resume needs both.
 
     If the state was removed when a search finished, the training starts over.

@@ -80,7 +80,7 @@ def tune(
             succeeded.
         KeyboardInterrupt: the same call continues.
     """
-    configured = configure(config, preset=preset, **options)
+    configured = configure(config, preset=preset, reporter=reporter, **options)
     Range(1).check("trials", trials)
     check_choice("tuner", tuner, Tuner)
     _require_keras_tuner()
