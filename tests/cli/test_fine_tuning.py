@@ -51,7 +51,7 @@ def test_a_fine_tuned_run_with_everything_stopped_and_resumed(trained, tiny_demo
     given = {
         **TINY, **AUGMENTED, "attention": True, "data": tiny_demo, "runs_dir": tmp_path,
         "init_from": str(trained), "freeze": ("features", "gat*"), "export": False,
-        "fine_tune": True, "head_epochs": 1,
+        "fine_tune": True, "head_epochs": 1, "keep": "last",
         "reporter": Reporter(),
     }  # fmt: skip
     with pytest.raises(StopError):
