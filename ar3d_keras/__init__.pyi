@@ -17,6 +17,7 @@ from .experiments.show_clips import show_clips as show_clips
 from .experiments.train import resume as resume
 from .experiments.train import train as train
 from .experiments.tuning.tune import tune as tune
+from .experiments.verify import verify as verify
 from .inference.predictor import Prediction as Prediction
 from .labels.read import import_labels as import_labels
 from .models.c3d import C3D as C3D

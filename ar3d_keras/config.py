@@ -27,8 +27,8 @@ Scheme = Literal[
 Sampling = Literal["stride", "uniform"]
 Balance = Literal["none", "sampler", "loss"]
 Monitor = Literal["val_accuracy", "val_class_mean", "val_loss"]
-Preset = Literal["paper", "demo", "small-data", "auto"]
 Pretext = Literal["instance", "order", "speed"]
+Preset = Literal["paper", "demo", "small-data", "auto"]
 
 DEMO = Path("data/demo")  # where the built-in data set is, and is made if it is missing
 FOLDS = 5

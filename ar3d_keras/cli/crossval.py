@@ -63,6 +63,7 @@ def main(arguments: Sequence[str]) -> None:
         runs_dir=options.runs_dir,
         export=options.export,
         suspects=options.suspects,
+        checkpoint_minutes=options.checkpoint_minutes,
         reporter=console,
         command=command("crossval", arguments),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from ar3d_keras.config import Preset, TrainConfig
+from ar3d_keras.config import Preset, Range, TrainConfig
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.results import read_result
@@ -33,6 +33,7 @@ def crossval(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     export: bool = False,
     suspects: bool = False,
+    checkpoint_minutes: float = 10.0,
     reporter: Reporter | None = None,
     command: str | None = None,
     **options: Any,
@@ -51,6 +52,7 @@ def crossval(
         export: whether each fold writes a SavedModel.
         suspects: whether to list the videos whose label the other folds' networks contradict
             (suspects.csv and suspects.html).
+        checkpoint_minutes: as for `train`.
         reporter: receives progress and log lines. Default: prints them.
         command: the command to record.
         options: as for `train`; `split_scheme` is kfold (default), logo (default with
@@ -69,6 +71,7 @@ def crossval(
     reporter = reporter or Console()
     configured = with_folds(configure(config, preset=preset, reporter=reporter, **options))
     check_plain_name(name)
+    Range(0).check("checkpoint_minutes", checkpoint_minutes)
     catalog = setup.open_catalog(configured, reporter)
     folder = Path(runs_dir) / name
     folds = fold_configs(configured, catalog)
@@ -85,6 +88,7 @@ def crossval(
                 run.folder,
                 data=data.data,
                 workers=data.workers,
+                checkpoint_minutes=checkpoint_minutes,
                 callbacks=callbacks,
                 reporter=reporter.fresh(),
                 command=command,
@@ -96,6 +100,7 @@ def crossval(
                 runs_dir=folder,
                 callbacks=callbacks,
                 export=export,
+                checkpoint_minutes=checkpoint_minutes,
                 reporter=reporter.fresh(),
                 command=command,
             )

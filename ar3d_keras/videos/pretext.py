@@ -41,28 +41,24 @@ class PretextDataset(Dataset):
     def training(
         self, *, seed: int, flip: bool, augment: AugmentConfig = NOTHING, at_least: int = 0
     ) -> ClipSource:
-        """Random clips of the training videos, with the labels of the task."""
-        clips = max(1, math.ceil(at_least / (len(self._readable("train")) * self._kinds)))
-        return self._labeled("train", RandomSampler(seed, flip, augment, per_video=clips))
+        """Random clips of the training videos, with the labels of the task; see `Dataset.training`."""
+        return self._labeled("train", RandomSampler(seed, flip, augment), at_least)
 
     def evaluation(self, name: str, *, clips: int = 1, crops: int = 1) -> ClipSource:
         """The center clips of a split; of `instance` those of the training videos."""
         return self._labeled("train" if self.task == "instance" else name, UniformSampler())
 
-    @property
-    def _kinds(self) -> int:
-        """How many classes the clips of one video have."""
-        return 1 if self.task == "instance" else len(self.class_names)
-
     def _readable(self, name: str) -> list:
         return [v for v in self.split.videos(name) if v.key not in self.unreadable]
 
-    def _labeled(self, name: str, sampler: ClipSampler) -> ClipSource:
-        videos, kinds = self._readable(name), self._kinds
+    def _labeled(self, name: str, sampler: ClipSampler, at_least: int = 0) -> ClipSource:
+        videos = self._readable(name)
+        kinds = 1 if self.task == "instance" else len(self.class_names)
         labels = np.arange(len(videos)) if kinds == 1 else np.tile(np.arange(kinds), len(videos))
+        repeats = max(1, math.ceil(at_least / max(1, len(labels))))
         source = self._source(name, _TaskSampler(sampler, self.task, kinds))
-        source.videos = [video for video in videos for _ in range(kinds)]
-        source.labels = labels.astype(np.int64)
+        source.videos = [video for video in videos for _ in range(kinds)] * repeats
+        source.labels = np.tile(labels, repeats).astype(np.int64)
         return source
 
 
@@ -75,13 +71,14 @@ class _TaskSampler:
         kinds: every video occurs so many times in a row, once for each class.
     """
 
+    per_video = 1
+
     def __init__(self, sampler: ClipSampler, task: Pretext, kinds: int):
         self.sampler, self.task, self.kinds = sampler, task, kinds
-        self.per_video = sampler.per_video
 
     def __call__(self, available: int, shape: ClipShape, epoch: int, index: int) -> ClipSpec:
         spec = self.sampler(available, shape, epoch, index)
-        kind = index // self.per_video % self.kinds
+        kind = index % self.kinds
         if self.task == "order" and kind == 1:
             return dataclasses.replace(spec, window=spec.window[::-1].copy())
         if self.task == "speed":
