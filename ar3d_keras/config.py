@@ -7,13 +7,13 @@ The string under a field is its help text. Values come from, in this order: flag
 import dataclasses
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.networks import NETWORKS, is_published, network
+from ar3d_keras.networks import NETWORKS
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Backbone = Literal[
@@ -24,6 +24,7 @@ Scheme = Literal[
     "column", "csv", "date", "group", "hmdb1", "hmdb2", "hmdb3", "kfold", "logo", "official1",
     "official2", "official3", "paper", "random",
 ]  # fmt: skip
+Sampling = Literal["stride", "uniform"]
 Balance = Literal["none", "sampler", "loss"]
 Monitor = Literal["val_accuracy", "val_class_mean", "val_loss"]
 Preset = Literal["paper", "demo", "small-data"]
@@ -150,6 +151,8 @@ class DataConfig(AugmentConfig):
     """Width of a clip, in pixels."""
     resize: tuple[int, int] | None = None
     """Height and width that frames are resized to before the crop. Default: 128 171 for clips of 112x112, in proportion for other sizes."""
+    sampling: Sampling = "stride"
+    """Which frames a clip has. `stride`: a window of the video, frames at a stride. `uniform`: the whole video (or segment, or window), one frame from each of as many equal parts as `frames`; a random one in training, the middle one in evaluation."""
     stride: Count = 4
     """Largest step between the frames of a clip: the largest of S, S-1, ..., 1 for which the video is longer than the clip."""
     fps: Annotated[float, Range(0, exclude=(0, math.inf))] | None = None
@@ -159,7 +162,7 @@ class DataConfig(AugmentConfig):
     roi: tuple[float, float, float, float] | None = None
     """Region of interest: the left, top, right and bottom edge of the part of each frame that is used, in pixels or as shares in 0..1. A row of a CSV with the columns left, top, right and bottom has its own."""
     flip: bool = True
-    """Mirror half of the training clips. Switch it off where left and right are different actions."""
+    """Mirror half of the training clips, unless two classes differ by left and right in their names (swipe_left, swipe_right). Switch it off where left and right are different actions."""
     flow: Flow | None = None
     """Optical flow between frames as two more channels, for the networks that use it: DIS, Farneback, or TV-L1 (needs opencv-contrib-python). Default: `dis` for these networks, else `none`."""
     workers: Count | None = None
@@ -180,6 +183,16 @@ class DataConfig(AugmentConfig):
                     "`roi` must be left, top, right, bottom, in pixels or as shares in 0..1, with "
                     f"right above left and bottom above top, not {left:g} {top:g} {right:g} {bottom:g}"
                 )
+        if self.sampling == "uniform":
+            for name, given in (
+                ("clip_seconds", self.clip_seconds),
+                ("stride_jitter", self.stride_jitter),
+            ):
+                if given:
+                    raise UserError(
+                        f"`{name}` cannot be combined with `sampling` uniform, whose clips span the "
+                        "whole video"
+                    )
         if self.fps and self.clip_seconds:
             raise UserError("`fps` and `clip_seconds` cannot be combined: give one of them")
         scheme = self.split_scheme
@@ -213,12 +226,16 @@ class ModelConfig:
     """Kernel of the convolution (time height width)."""
     gate_kernel: tuple[int, int, int] | None = None
     """Kernel of the gate's convolution (time height width)."""
+    motion_crop: tuple[int, int] | None = None
+    """Cut each clip to the box that holds its motion, and resize the box to this height and width. `height` and `width` stay those of the clip before it."""
     spatial_downsample: int | None = None
     """Average the input over squares of this many pixels a side; removes noise and small details."""
     differences: bool = False
-    """Give the convolution differences between consecutive frames instead of the frames."""
+    """Give the network differences between consecutive frames instead of the frames."""
     pool: tuple[int, int, int] | Literal["global"] | None = None
     """Window of the average pooling (time height width), or `global`: one average for each channel."""
+    grid: tuple[int, int, int] | None = None
+    """Cells of the average pooling (time height width): each is the average of an equal part of the clip."""
     log_pooling: bool = False
     """Take the logarithm of the pooled features and normalize it over the training batches."""
     dense: int | None = None
@@ -402,70 +419,6 @@ RENAMED = {
     "frames_network": "backbone",
     "frames_weights": "backbone_weights",
 }
-
-
-# What a preset changes in the defaults, which are the paper's. A network adds to it what only holds
-# for itself: VideoClassifier.presets.
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "paper": {},
-    # data/demo: small moving discs. Some classes differ by left and right, so clips are not flipped.
-    "demo": {
-        "data": {"height": 48, "width": 48, "flip": False},
-        "recipe": {"epochs": 8, "batch_size": 8, "learning_rate": 1e-3},
-    },
-    # A few hundred videos whose classes differ in the amount of motion; see docs/results.md.
-    "small-data": {
-        "data": {"height": 96, "width": 128, "resize": (112, 144)},
-        "recipe": {
-            "epochs": 40, "learning_rate": 2e-3, "weight_decay": 0.0, "schedule": "cosine",
-            "warmup_epochs": 3, "clip_norm": 1.0, "label_smoothing": 0.1, "keep": "last",
-            "precision": "float32",
-        },
-    },
-}  # fmt: skip
-
-
-# Options of published weights that do not go with others: a resize fits one size of clip, and frames
-# are chosen at a rate or at a stride.
-EXCLUDED_BY = {"resize": {"height", "width"}, "fps": {"clip_seconds", "stride"}}
-
-
-def with_preset(
-    base: Config,
-    name: str,
-    model: str = "conv3d",
-    init_from: str | None = None,
-    given: Collection[str] = (),
-) -> Config:
-    """`base` with a network and the values of a preset, those for this network included.
-
-    Published weights change the clips to those that they were trained with.
-
-    Imports the network, and so Keras. `from_json(PRESETS[name], base)` gives the values that hold
-    for all networks without that.
-
-    Args:
-        base: the values of all other options.
-        name: a key of PRESETS.
-        model: a key of NETWORKS.
-        init_from: see RecipeConfig.
-        given: the options that will be set besides, which may exclude those of the weights.
-
-    Raises:
-        UserError: no network has this name.
-    """
-    base = dataclasses.replace(base, model=dataclasses.replace(base.model, model=model))
-    kind = network(model)
-    for part in (PRESETS[name], kind.presets.get(name, {})):
-        base = from_json(part, base, f"preset {name}")
-    if is_published(init_from) and kind.published:
-        clips = {
-            option: value
-            for option, value in kind.published.data.items()
-            if not set(given) & EXCLUDED_BY.get(option, set())
-        }
-        base = from_json({"data": clips}, base, f"weights of {model}")
-    return base
 
 
 def to_json(config: TrainConfig) -> dict[str, dict[str, Any]]:

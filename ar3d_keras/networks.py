@@ -13,6 +13,7 @@ from ar3d_keras.errors import UserError
 # search space.
 NETWORKS = {
     "c3d": "ar3d_keras.models.c3d:C3D",
+    "compact3d": "ar3d_keras.models.compact3d:Compact3D",
     "conv3d": "ar3d_keras.models.conv3d:Conv3DClassifier",
     "fused3d": "ar3d_keras.models.fused3d:Fused3D",
     "i3d": "ar3d_keras.models.i3d:I3D",

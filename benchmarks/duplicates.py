@@ -163,7 +163,7 @@ def many(originals: list, count: int) -> Iterator:
 
     The motion is moved, and faster or slower, so that hardly any two videos are the same.
     """
-    from ar3d_keras.videos.duplicates import Descriptor
+    from ar3d_keras.videos.descriptor import Descriptor
 
     rng = np.random.default_rng(0)
     for _ in range(count):
@@ -197,7 +197,8 @@ def main() -> None:
 def run(given: argparse.Namespace, folder: Path) -> None:
     """The measurement; the copies are written to `folder`."""
     from ar3d_keras.videos.describing import describe, reduced_frames
-    from ar3d_keras.videos.duplicates import find_pairs, moves
+    from ar3d_keras.videos.descriptor import moves
+    from ar3d_keras.videos.duplicates import find_pairs
 
     folder.mkdir(parents=True, exist_ok=True)
     sources = clips(given.realdata, given.videos)

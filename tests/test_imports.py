@@ -31,6 +31,7 @@ LAYERS = [
     "atomic",
     "networks",
     "config",
+    "presets",
     "videos",
     "labels",
     "inference",

@@ -14,16 +14,15 @@ import tyro
 
 from ar3d_keras.cli.backend import start_backend
 from ar3d_keras.config import (
-    PRESETS,
     RENAMED,
     AugmentConfig,
     TrainConfig,
     from_json,
-    with_preset,
 )
 from ar3d_keras.errors import UserError
-from ar3d_keras.experiments.configure import default_model, default_preset, read_config
+from ar3d_keras.experiments.configure import chosen_model, default_preset, read_config
 from ar3d_keras.networks import NETWORKS
+from ar3d_keras.presets import PRESETS, with_preset, with_shared_preset
 
 Options = TypeVar("Options")
 ConfigOptions = TypeVar("ConfigOptions", bound=TrainConfig)
@@ -242,23 +241,18 @@ def parse_config(
         SystemExit: as `parse`.
     """
     parts: dict[str, Any] = {"verb": verb, "text": text, "essential": essential}
-    parse(kind, arguments, default=_defaults(arguments, kind(), _shared), **parts).validate()
+    shared = _defaults(arguments, kind(), with_shared_preset)
+    parse(kind, arguments, default=shared, **parts).validate()
     start_backend()
     return parse(kind, arguments, default=_defaults(arguments, kind(), with_preset), **parts)
-
-
-def _shared(
-    base: ConfigOptions, preset: str, model: str, init_from: str | None, given: Collection[str]
-) -> ConfigOptions:
-    """What a preset changes for all networks."""
-    base = dataclasses.replace(base, model=dataclasses.replace(base.model, model=model))
-    return from_json(PRESETS[preset], base, f"preset {preset}")
 
 
 def _defaults(
     arguments: Sequence[str],
     base: ConfigOptions,
-    apply_preset: Callable[[ConfigOptions, str, str, str | None, Collection[str]], ConfigOptions],
+    apply_preset: Callable[
+        [ConfigOptions, str, str | None, str | None, Collection[str]], ConfigOptions
+    ],
 ) -> ConfigOptions:
     """What holds where no flag is given: --config over the preset over `base`."""
     given = peek(arguments, "config", "preset", "data", "model", "init-from")
@@ -268,8 +262,8 @@ def _defaults(
     data = Path(given["data"]) if given["data"] else configured.data.data
     preset = given["preset"] or default_preset(data)
     init_from = given["init-from"] or configured.recipe.init_from
-    model = given["model"] or default_model(configured, init_from)
-    if preset not in PRESETS or model not in NETWORKS:
+    model = chosen_model(sections, init_from, given["model"])
+    if preset not in PRESETS or model not in (None, *NETWORKS):
         return configured  # `parse` names the choices
     typed = typed_names(arguments)
     return from_json(sections, apply_preset(base, preset, model, init_from, typed), where)

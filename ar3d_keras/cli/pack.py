@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ar3d_keras.cli.options import parse
-from ar3d_keras.config import PRESETS, Flow, TrainConfig, from_json
+from ar3d_keras.config import Flow, TrainConfig, from_json
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
+from ar3d_keras.presets import PRESETS
 
 if TYPE_CHECKING:
     from ar3d_keras.videos.packs import Pack

@@ -111,11 +111,6 @@ def main(arguments: Sequence[str]) -> None:
             raise UserError(
                 f"`format` vtt is for one video, not {len(catalog)}: give one at a time"
             )
-        if options.format in TIMELINES and any(video.is_segment for video in catalog.videos):
-            raise UserError(
-                f"`format` {options.format} describes whole videos, and `paths` has segments: give "
-                "the files, or another `format`"
-            )
         overlays = _overlays(options, catalog)
         for note in catalog.notes:
             Console(stderr=True).log(note)
@@ -196,8 +191,6 @@ def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
     """Returns the overlay file of each video; empty without --overlay."""
     if options.overlay is None:
         return []
-    if any(video.is_segment for video in catalog.videos):
-        raise UserError("`overlay` draws on whole videos, and `paths` has segments: leave it out")
     if options.overlay.suffix.lower() in OVERLAYS and not options.overlay.is_dir():
         if len(catalog) > 1:
             raise UserError(
@@ -208,7 +201,8 @@ def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
     else:
         names: dict[str, None] = {}
         for video in catalog.videos:
-            stem = name = fitting_name(Path(video.path).stem, "-999.mp4").removesuffix("-999.mp4")
+            stem = Path(video.path).stem + (f"-{video.start or 0:g}" if video.is_segment else "")
+            stem = name = fitting_name(stem, "-999.mp4").removesuffix("-999.mp4")
             number = 2
             while name in names:
                 name, number = f"{stem}-{number}", number + 1
@@ -248,6 +242,7 @@ def _on_files(
 ) -> None:
     from ar3d_keras.inference.formatting import as_csv, as_json, as_labels
     from ar3d_keras.inference.predictor import predict_videos
+    from ar3d_keras.videos.parts import part_of
     from ar3d_keras.videos.reader import ReadError
     from ar3d_keras.videos.sampling import protocol
 
@@ -282,13 +277,13 @@ def _on_files(
     else:
         _log(predictions, _bouts(options))
     written = failed = 0
-    for prediction, file in zip(predictions, overlays, strict=False):
+    for video, prediction, file in zip(catalog.videos, predictions, overlays, strict=False):
         if prediction.failure:
             continue
-        video = catalog.root / prediction.path
         try:
+            part = part_of(catalog.root, video, threads=workers)
             write_overlay(
-                classifier, prediction, video, file, **windows, threads=workers, reporter=notes
+                classifier, prediction, part, file, **windows, threads=workers, reporter=notes
             )
         except ReadError as error:  # a frame outside the clips cannot be decoded
             notes.log(f"no overlay of {prediction.path!r}: {error}")

@@ -13,10 +13,10 @@ from ar3d_keras.config import (
     TrainConfig,
     check_choice,
     from_json,
-    with_preset,
 )
 from ar3d_keras.errors import UserError
 from ar3d_keras.networks import PUBLISHED
+from ar3d_keras.presets import with_preset
 
 
 def configure(
@@ -81,20 +81,28 @@ def default_config(
         where: the name of that file, for errors.
         preset: see `configure`.
         data: the videos that will be used; None: those of `sections`.
-        model: the network that will be used; None: that of `sections`.
+        model: the network that will be used; None: see `chosen_model`.
         init_from: the weights that will be used; None: those of `sections`.
         given: the single options, which may exclude those of the weights.
     """
     configured = from_json(sections, TrainConfig(), where)
     preset = preset or default_preset(data or configured.data.data)
     init_from = init_from or configured.recipe.init_from
-    model = model or default_model(configured, init_from)
+    model = chosen_model(sections, init_from, model)
     return from_json(sections, with_preset(TrainConfig(), preset, model, init_from, given), where)
 
 
-def default_model(configured: TrainConfig, init_from: str | None) -> str:
-    """The network that weights to download belong to, else the one that is configured."""
-    return PUBLISHED[init_from][0] if init_from in PUBLISHED else configured.model.model
+def chosen_model(
+    sections: Mapping[str, Any], init_from: str | None, model: str | None = None
+) -> str | None:
+    """The network that the user chose: `model`, else that of weights to download, else of `sections`.
+
+    Returns:
+        A key of NETWORKS, or None: the preset chooses.
+    """
+    if model is None and init_from in PUBLISHED:
+        return PUBLISHED[init_from][0]
+    return model or sections.get("model", {}).get("model")
 
 
 def default_preset(data: Path | None) -> Preset:

@@ -1,20 +1,18 @@
 """Event scores of a run on untrimmed videos with labeled stretches."""
 
-import dataclasses
 import itertools
-import math
 import os
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ar3d_keras import atomic
 from ar3d_keras.console import Console
-from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.events import Event, event_scores, mean_f1, right_seconds
+from ar3d_keras.experiments.event_labels import event_labels, whole_of
 from ar3d_keras.experiments.load import WEIGHTS, from_run
 from ar3d_keras.inference.bouts import NOTHING, BoutOptions, own_spans
 from ar3d_keras.inference.limits import check_options
@@ -23,10 +21,9 @@ from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.events_page import write_events_page
 from ar3d_keras.runs import RunFolder, find_run
 from ar3d_keras.training import hardware
-from ar3d_keras.videos.catalog import Catalog, Video
+from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.sampling import protocol
-from ar3d_keras.videos.segments import stretch
-from ar3d_keras.videos.stretches import Stretch, read_stretches
+from ar3d_keras.videos.video import Video
 
 # The grid: windows that smoothing and the minimum length span, and (high, low) of the hysteresis.
 SMOOTHED = SHORTEST = (0, 2, 4)
@@ -43,6 +40,7 @@ def evaluate_events(
     clips: int = 1,
     crops: int = 1,
     data: str | os.PathLike[str] | None = None,
+    segments: Literal["strict", "clip"] | None = None,
     workers: int | None = None,
     runs_dir: str | os.PathLike[str] = "runs",
     reporter: Reporter | None = None,
@@ -50,7 +48,8 @@ def evaluate_events(
 ) -> dict[str, Any]:
     """Predicts the untrimmed videos of val and test and scores the stretches against the labels.
 
-    A file whose segments are in several splits is evaluated in parts: see `parts_of_file`.
+    A file whose segments are in several splits is evaluated in parts: see
+    `event_labels.parts_of_file`.
 
     Smoothing, minimum length and hysteresis are chosen on val from a small grid, by the mean F1
     over the overlaps 0.3, 0.5 and 0.7, then by frame accuracy; the first of equal choices counts,
@@ -60,15 +59,17 @@ def evaluate_events(
 
     Args:
         run: a run folder, or a name under `runs_dir`; None: the run that was last begun.
-        stretches: a CSV (path,label,start,end[,split]), whose paths are relative to its folder;
-            None: the run's split.csv, if it has start and end. Without a column split a file is in
-            the split of the run.
+        stretches: a CSV of labeled stretches (see `label_csv`), whose paths are relative to its
+            folder; None: those of the run, if it was trained on segments. Stretches may overlap.
+            Without a column split a file is in the split of the run.
         window_seconds: the length of a window.
         hop_seconds: from the start of one window to the next; None: `window_seconds`.
         background: a class that is no event; None: that of the run, if it has one.
         clips: clips of a window.
         crops: crops of a clip, 1 or 3.
         data: where the run's videos are now, if they were moved.
+        segments: strict refuses a stretch that ends beyond its file, clip cuts it; None: as the
+            run was trained.
         workers: decoding threads; None: one per core.
         runs_dir: the folder of all runs.
         reporter: shows progress; None: prints it.
@@ -86,25 +87,22 @@ def evaluate_events(
     )  # fmt: skip
     found = find_run(run, Path(runs_dir), needs=["split.csv", WEIGHTS])
     reporter = reporter or Console()
-    file = Path(stretches) if stretches is not None else found.folder / "split.csv"
-    rows = read_stretches(file)
-    root = (
-        file.parent
-        if stretches is not None
-        else found.data_root(None if data is None else Path(data))
-    )
     classifier = from_run(found)
     background = background or found.config().data.background
-    labels = {*classifier.class_names, background}
-    for row in rows:
-        if row.label not in labels:
-            raise UserError(f"{file}: {row.label!r} is no class of {found.folder}")
-    splits, truth = _splits(found, rows, root, file)
-    truth = [event for event in truth if event.label != background]
+    labeled = event_labels(
+        found,
+        labels={*classifier.class_names, background},
+        background=background,
+        stretches=None if stretches is None else Path(stretches),
+        data=None if data is None else Path(data),
+        segments=segments,
+        workers=workers,
+        reporter=reporter,
+    )
+    truth = labeled.events
     reporter.log_to(found.log_file)
     predictions = {}
-    for split, videos in splits.items():
-        catalog = Catalog(root.resolve(), videos)
+    for split, videos in labeled.videos.items():
         parts = sum(video.is_segment for video in videos)
         reporter.log(
             f"{split}: {len(videos)} untrimmed videos"
@@ -113,7 +111,7 @@ def evaluate_events(
         with hardware.disable_tf32():
             predictions[split] = predict_videos(
                 classifier,
-                catalog,
+                Catalog(labeled.root, videos),
                 clips=clips,
                 crops=crops,
                 window_seconds=window_seconds,
@@ -129,12 +127,12 @@ def evaluate_events(
     options = max(grid, key=lambda each: _rank(score(predictions["val"], truth, each, background)))
     content = {
         "run": str(found.folder),
-        "stretches": str(file),
+        "stretches": str(labeled.source),
         "window_seconds": window_seconds,
         "hop_seconds": hop,
         "background": background,
         "protocol": protocol(classifier.shape, clips=clips, crops=crops),
-        "options": dataclasses.asdict(options),
+        "options": asdict(options),
         "chosen_on": f"val, the best mean F1 of {len(grid)} choices",
         **{
             split: score(predictions[split], truth, options, background)
@@ -144,102 +142,20 @@ def evaluate_events(
         **hardware.environment_info(),
     }
     folder = found.folder / "evaluation" / "events"
-    file_of = {video.key: video.path for videos in splits.values() for video in videos}
     predicted = {
-        split: _by_file(
-            [(p.path, events_of(p, options, background)) for p in outputs if p.segments], file_of
-        )
+        split: [(p.path, events_of(p, options, background)) for p in outputs if p.segments]
         for split, outputs in predictions.items()
     }
-    _write_stretches(folder, predicted)
-    tested = {video.key for video in splits["test"]}
-    labeled = [e._replace(path=file_of[e.path]) for e in truth if e.path in tested]
-    write_events_page(folder, content, list(predicted["test"].items()), labeled, root.resolve())
+    whole = {v.key: whole_of(v) for videos in labeled.videos.values() for v in videos}
+    _write_stretches(folder, predicted, whole)
+    tested = _by_video(predicted["test"], whole)
+    shown = [(v.key, labeled.root / v.path, found_events) for v, found_events in tested]
+    keys = {video.key for video in labeled.videos["test"]}
+    truth = [event._replace(path=whole[event.path].key) for event in truth if event.path in keys]
+    write_events_page(folder, content, shown, truth)
     atomic.write_json(folder / "events.json", content)
     _log(content, options, folder, reporter)
     return content
-
-
-def _splits(
-    run: RunFolder, rows: Sequence[Stretch], root: Path, file: Path
-) -> tuple[dict[str, tuple[Video, ...]], list[Event]]:
-    """The videos of val and test, each once, and their labeled events, by `Video.key`."""
-    splits: dict[str, dict[str, Video]] = {"val": {}, "test": {}}
-    truth = []
-    recorded = _recorded_parts(run)
-    for row in rows:
-        parts = recorded.get(str((root / row.path).resolve())) or recorded.get(row.path)
-        if parts and len(parts) > 1:
-            middle = (row.start + row.end) / 2
-            part, trained = next(p for p in parts if p[0].end is None or middle < p[0].end)
-            start, end = stretch(part, row.end)
-            event = Event(part.key, row.label, max(start, row.start), end)
-            if row.split and row.split != trained:
-                raise UserError(
-                    f"{file}: {row.path!r} from {row.start:g} seconds is in {row.split}, but the run "
-                    f"has it in {trained or 'no split'}: leave it out"
-                )
-        else:
-            part, trained = Video(row.path, None), parts[0][1] if parts else None
-            event = Event(row.path, row.label, row.start, row.end)
-        split = row.split or trained
-        if split not in splits:
-            continue
-        if trained == "train":
-            raise UserError(
-                f"{file}: {row.path!r} is in {split}, but the run was trained on it: leave it out"
-            )
-        splits[split][part.key] = part
-        truth.append(event)
-    for split, videos in splits.items():
-        if not videos:
-            raise UserError(
-                f"{file} has no {split} video: give it a column split with val, on which the "
-                "timeline's options are chosen, and test"
-            )
-    if both := set(splits["val"]) & set(splits["test"]):
-        raise UserError(f"{file}: {min(both)!r} is in val and in test")
-    return {split: tuple(videos.values()) for split, videos in splits.items()}, truth
-
-
-def _recorded_parts(run: RunFolder) -> dict[str, list[tuple[Video, str | None]]]:
-    """What the run did with each file, by its absolute path and by its path in the data set."""
-    record = run.record()
-    recorded = run.split(Path(record["data"]["root"]), record["split"]["scheme"])
-    rows: dict[str, list[tuple[Video, str | None]]] = defaultdict(list)
-    for video, split in zip(recorded.catalog.videos, recorded.assigned, strict=True):
-        rows[video.path].append((video, split))
-    found = {path: parts_of_file(of_file) for path, of_file in rows.items()}
-    root = recorded.catalog.root
-    return found | {str((root / path).resolve()): parts for path, parts in found.items()}
-
-
-def parts_of_file(
-    rows: Sequence[tuple[Video, str | None]],
-) -> list[tuple[Video, str | None]]:
-    """Divides a file between the splits of its segments.
-
-    Between two segments of different splits, the boundary is in the middle, so that nothing between
-    segments of one split is left out, and no frame of a training segment is tested.
-
-    Args:
-        rows: the segments of a file, or the file itself, each with its split.
-
-    Returns:
-        The parts in order of time, each with its split; the file itself if it has one split.
-    """
-    ordered = sorted(rows, key=lambda row: row[0].start or 0.0)
-    parts = [(Video(ordered[0][0].path, None), ordered[0][1])]
-    reached = 0.0
-    for video, split in ordered:
-        start = video.start or 0.0
-        if split != parts[-1][1]:
-            last, of_last = parts[-1]
-            boundary = start if reached >= start else round((reached + start) / 2, 3)
-            parts[-1] = (dataclasses.replace(last, start=last.start or 0.0, end=boundary), of_last)
-            parts.append((dataclasses.replace(last, start=boundary, end=None), split))
-        reached = max(reached, math.inf if video.end is None else video.end)
-    return parts
 
 
 def events_of(
@@ -301,23 +217,27 @@ def _rank(scores: dict[str, Any]) -> tuple[float, float]:
     return round(mean_f1(scores["iou"]), 9), round(scores["frame_accuracy"] or 0.0, 9)
 
 
-def _by_file(
-    found: Sequence[tuple[str, list[Event]]], file_of: dict[str, str]
-) -> dict[str, list[Event]]:
-    """The events of each file, those of its parts together."""
-    events: dict[str, list[Event]] = {}
-    for key, of_part in found:
-        path = file_of[key]
-        events.setdefault(path, []).extend(event._replace(path=path) for event in of_part)
-    return events
+def _by_video(
+    predicted: Sequence[tuple[str, list[Event]]], whole: Mapping[str, Video]
+) -> list[tuple[Video, list[Event]]]:
+    """The events of each untrimmed video, those of its parts together."""
+    found: dict[str, tuple[Video, list[Event]]] = {}
+    for key, events in predicted:
+        video = whole[key]
+        found.setdefault(video.key, (video, []))[1].extend(events)
+    return list(found.values())
 
 
-def _write_stretches(folder: Path, predicted: dict[str, dict[str, list[Event]]]) -> None:
+def _write_stretches(
+    folder: Path,
+    predicted: Mapping[str, Sequence[tuple[str, list[Event]]]],
+    whole: Mapping[str, Video],
+) -> None:
     rows = (
-        (event.path, event.label, f"{event.start:.3f}", f"{event.end:.3f}", f"{event.score:.6f}", s)
-        for s, videos in predicted.items()
-        for events in videos.values()
-        for event in events
+        (video.key, e.label, f"{e.start:.3f}", f"{e.end:.3f}", f"{e.score:.6f}", split)
+        for split, of_split in predicted.items()
+        for video, events in _by_video(of_split, whole)
+        for e in events
     )
     header = ["path", "label", "start", "end", "probability", "split"]
     atomic.write_csv(folder / "stretches.csv", header, rows)

@@ -7,7 +7,9 @@ from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.content import NearDuplicate, store_near_duplicates
 from ar3d_keras.videos.describing import reduced_frames
-from ar3d_keras.videos.duplicates import Frames, find_pairs, moves
+from ar3d_keras.videos.descriptor import moves
+from ar3d_keras.videos.duplicate_frames import Frames
+from ar3d_keras.videos.duplicates import find_pairs
 from ar3d_keras.videos.scan import Scan
 from ar3d_keras.videos.segments import overlap, overlapping
 from ar3d_keras.videos.video import Video

@@ -11,6 +11,7 @@ from ar3d_keras.videos.balance import rare_class_notes
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.dataset import Dataset, clip_shape, open_data, open_dataset
 from ar3d_keras.videos.demo import make_demo_set
+from ar3d_keras.videos.mirroring import mirrored_classes, mirroring_notes
 from ar3d_keras.videos.splits import SPLITS, Split, default_scheme, make_split
 
 LITTLE = 0.4  # share of a frame that a clip shows; the default crop shows 0.57
@@ -45,7 +46,12 @@ def open_catalog(config: TrainConfig, reporter: Reporter) -> Catalog:
 
 
 def resolve(config: TrainConfig, catalog: Catalog) -> TrainConfig:
-    """`config` with every default of its data section filled in; see `TrainConfig.resolved`."""
+    """`config` with every default of its data section filled in; see `TrainConfig.resolved`.
+
+    `flip` becomes False if mirrored clips would belong to other classes.
+    """
+    if mirrored_classes(catalog.class_names):
+        config = config.replace(flip=False)
     return config.resolved(
         split_scheme=default_scheme(catalog), needs_flow=network(config.model.model).needs_flow
     )
@@ -68,7 +74,8 @@ def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
         folds=data.folds,
         by=data.split_by,
     )
-    return dataclasses.replace(split, notes=(*split.notes, *rare_class_notes(split)))
+    notes = *rare_class_notes(split), *mirroring_notes(catalog.class_names)
+    return dataclasses.replace(split, notes=(*split.notes, *notes))
 
 
 def log_split(split: Split, reporter: Reporter) -> None:

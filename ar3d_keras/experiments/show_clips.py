@@ -114,8 +114,10 @@ def _label(label: np.ndarray, class_names: Sequence[str]) -> str:
 def _describe_spec(spec: ClipSpec, size: tuple[int, int]) -> str:
     first, *rest = spec.window.tolist()
     height, width = spec.crop or size
+    steps = sorted(set(np.diff(spec.window).tolist()))
+    step = f"step {steps[0]}" if len(steps) == 1 else f"{len(rest) + 1} of them" if steps else ""
     words = [
-        f"frames {first} to {rest[-1]}, step {rest[0] - first}" if rest else f"frame {first}",
+        f"frames {first} to {rest[-1]}, {step}" if rest else f"frame {first}",
         f"crop {width}x{height} at {spec.left}, {spec.top}",
     ]
     if spec.flip:

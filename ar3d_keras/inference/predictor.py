@@ -16,6 +16,7 @@ from ar3d_keras.inference.timeline import SegmentPrediction, timeline
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.flow import check as check_flow
+from ar3d_keras.videos.parts import part_of
 from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, decoding_threads, read_header
 from ar3d_keras.videos.reader import damage as damage_of
 from ar3d_keras.videos.scan import scan
@@ -35,6 +36,7 @@ class Prediction:
         segments: with `window_seconds` the prediction for each window, in order; else empty.
         failure: the reason why the video could not be predicted, else None.
         calibration: that of the network; None if there is none.
+        file: the path of the file that the video is a segment or a region of; None: `path`.
     """
 
     path: str
@@ -43,6 +45,7 @@ class Prediction:
     segments: tuple[SegmentPrediction, ...] = ()
     failure: str | None = None
     calibration: Calibration | None = None
+    file: str | None = None
 
     @property
     def calibrated(self) -> np.ndarray | None:
@@ -272,6 +275,7 @@ def _whole(
             classifier.class_names,
             outputs[video.key],
             calibration=classifier.calibration,
+            file=video.path,
         )
         for video in catalog.videos
     ]
@@ -294,10 +298,10 @@ def _windows(
     batch_size: int,
     reporter: Reporter,
 ) -> list[Prediction]:
-    """Predicts each video or segment window by window, one after the other."""
+    """Predicts each video window by window, one video after the other."""
     predictions = []
     for number, video in enumerate(catalog.videos, start=1):
-        path = catalog.root / video.path
+        path, key = catalog.root / video.path, video.key
         try:
             if read_header(path).rate is None:
                 reporter.log(
@@ -306,10 +310,9 @@ def _windows(
                 )
             segments = timeline(
                 classifier,
-                path,
+                part_of(catalog.root, video, threads=workers),
                 seconds=seconds,
                 hop=hop,
-                stretch=(video.start or 0.0, video.end) if video.is_segment else None,
                 clips=clips,
                 crops=crops,
                 batch_size=batch_size,
@@ -317,17 +320,19 @@ def _windows(
                 reporter=reporter,
                 description="predicting" if len(catalog) == 1 else f"{number}/{len(catalog)}",
             )
-        except (ReadError, UserError) as error:  # UserError: a window of this video is too large
-            prediction = Prediction(video.key, classifier.class_names, None, failure=str(error))
+        # UserError: a window of this video is too large, or a segment has no frame
+        except (ReadError, UserError) as error:
+            prediction = Prediction(key, classifier.class_names, None, failure=str(error))
         else:
             mean = np.mean([segment.probabilities for segment in segments], axis=0)
             prediction = Prediction(
-                video.key,
+                key,
                 classifier.class_names,
                 mean,
                 segments,
                 calibration=classifier.calibration,
+                file=video.path,
             )
-            _log_damage(video.path, damage_of(path), reporter)
+            _log_damage(key, damage_of(path), reporter)
         predictions.append(prediction)
     return predictions

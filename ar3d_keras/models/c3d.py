@@ -23,6 +23,7 @@ from ar3d_keras.models.classifier import (
 )
 from ar3d_keras.models.layers import PACKAGE, AttentionGate
 from ar3d_keras.models.normalization import Normalization, normalized
+from ar3d_keras.models.preparation import log_pooled, prepared
 from ar3d_keras.models.published import Published
 
 # (name, channels, window of the pooling that follows)
@@ -124,7 +125,7 @@ class C3D(VideoClassifier):
         relu = {"activation": "relu", "kernel_initializer": "he_normal"}
 
         clip = clip_input(frames, height, width)
-        x = normalized(clip, normalization)
+        x = prepared(normalized(clip, normalization), sizes)
         poolings = itertools.count(1)
         for name, channels, pool in CONVOLUTIONS:
             filters = scaled(channels, width_multiplier)
@@ -134,6 +135,7 @@ class C3D(VideoClassifier):
             if pool:
                 x = layers.MaxPooling3D(pool, **layer, name=f"pool{next(poolings)}")(x)
         x = layers.Flatten("channels_last", dtype=dtype, name="flatten")(x)
+        x = log_pooled(x, sizes)
         for name in ("fc6", "fc7"):
             x = layers.Dense(dense, **relu, dtype=dtype, name=name)(x)
             x = seeded_dropout(dropout, dtype, f"dropout_{name}")(x)

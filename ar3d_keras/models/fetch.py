@@ -40,7 +40,7 @@ def fetch(name: str, reporter: Reporter) -> Path:
                 _download(address, temporary, reporter)
                 _check(temporary, begin, address)
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
-            reason = getattr(error, "reason", None) or error
+            reason = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else error
             raise UserError(
                 f"`init_from` {name}: {address} cannot be fetched ({reason}): fetch it on another "
                 f"machine, and give its path"

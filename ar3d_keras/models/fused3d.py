@@ -14,14 +14,14 @@ from ar3d_keras.models.classifier import (
     Sizes3D,
     VideoClassifier,
     arguments,
-    centered,
-    centered_flow,
+    centered_both,
     clip_input,
     seeded_dropout,
     triple,
 )
 from ar3d_keras.models.frames import FrameByFrame, open_network
 from ar3d_keras.models.layers import PACKAGE, AttentionGate
+from ar3d_keras.models.preparation import log_pooled, prepared
 
 MOMENTS = 5
 
@@ -108,16 +108,16 @@ class Fused3D(VideoClassifier):
             network = open_network(
                 backbone,
                 backbone_weights,
-                height=height,
-                width=width,
+                height=x.shape[2],
+                width=x.shape[3],
                 channels=x.shape[-1],
                 dtype=dtype,
             )
             return FrameByFrame(network, dtype=dtype, name=name)(x)
 
         clip = clip_input(frames, height, width, channels=5)
-        color, flow = cut_moments(clip)
-        streams = [stream(centered(color), "rgb"), stream(centered_flow(flow), "motion")]
+        color, flow = cut_moments(prepared(centered_both(clip), sizes))
+        streams = [stream(color, "rgb"), stream(flow, "motion")]
         x = layers.Concatenate(axis=-1, dtype=dtype, name="both")(streams)
         layer = {"padding": "same", "data_format": "channels_last", "dtype": dtype}
         x = layers.Conv3D(filters, 3, activation="relu", **layer, name="fusion")(x)
@@ -125,6 +125,7 @@ class Fused3D(VideoClassifier):
             x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
         x = layers.MaxPooling3D(3, **layer, name="pool")(x)
         x = layers.Flatten("channels_last", dtype=dtype, name="flatten")(x)
+        x = log_pooled(x, sizes)
         x = seeded_dropout(dropout, dtype)(x)
         output = layers.Dense(num_classes, activation="softmax", dtype="float32", name="output")(x)
         kwargs.setdefault("name", "fused3d_attention" if attention else "fused3d")

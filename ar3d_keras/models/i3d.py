@@ -23,6 +23,7 @@ from ar3d_keras.models.classifier import (
 )
 from ar3d_keras.models.inception3d import head, trunk
 from ar3d_keras.models.layers import PACKAGE, AttentionGate
+from ar3d_keras.models.preparation import prepared
 from ar3d_keras.models.published import Published
 
 
@@ -105,11 +106,11 @@ class I3D(VideoClassifier):
             )(x)
 
         clip = clip_input(frames, height, width)
-        x = unit(centered(clip), 64, 7, "Conv3d_1a_7x7", strides=2)
+        x = unit(prepared(centered(clip), sizes), 64, 7, "Conv3d_1a_7x7", strides=2)
         x = trunk(x, unit, pool, dtype)
         if attention:
             x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
-        output = head(x, num_classes, dropout)
+        output = head(x, sizes)
         kwargs.setdefault("name", "i3d_attention" if attention else "i3d")
         super().__init__(clip, output, sizes, **kwargs)
 

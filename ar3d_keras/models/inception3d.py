@@ -5,13 +5,14 @@ Dataset*, CVPR 2017, figure 3; sizes and layer names from the authors' code,
 github.com/google-deepmind/kinetics-i3d, i3d.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from keras import layers, ops
 
 from ar3d_keras.models.classifier import seeded_dropout
+from ar3d_keras.models.preparation import log_pooled
 
 # Channels of a module's four branches: 1x1x1; 1x1x1 and 3x3x3; again 1x1x1 and 3x3x3; pooling and
 # 1x1x1. Poolings between the modules: (name, window, strides).
@@ -70,11 +71,15 @@ def _mixed(x: Any, channels: tuple[Any, ...], name: str, unit: Unit, pool: Pool,
     return layers.Concatenate(axis=-1, dtype=dtype, name=name)(branches)
 
 
-def head(x: Any, num_classes: int, dropout: float) -> Any:
+def head(x: Any, sizes: Mapping[str, Any]) -> Any:
     """Averages over windows of 2x7x7 at stride 1, a score for each, and softmax of their mean.
 
     A map smaller than the window is averaged as it is. The scores are linear, so their mean over
     space may be taken before them.
+
+    Args:
+        x: the features, (batch, time, height, width, channels).
+        sizes: the options of the network: `num_classes`, `dropout` and those of `log_pooled`.
     """
     x = ops.cast(x, "float32")
     height, width = x.shape[2:4]
@@ -84,10 +89,11 @@ def head(x: Any, num_classes: int, dropout: float) -> Any:
         x = ops.sum(x * weights[:, :, np.newaxis].astype("float32"), axis=(2, 3))
     else:
         x = ops.mean(x, axis=(2, 3))
+    x = log_pooled(x, sizes)
     if x.shape[1] > 1:
         x = (x[:, 1:] + x[:, :-1]) / 2
-    x = seeded_dropout(dropout, "float32")(x)
-    x = layers.Dense(num_classes, dtype="float32", name="Logits")(x)
+    x = seeded_dropout(sizes["dropout"], "float32")(x)
+    x = layers.Dense(sizes["num_classes"], dtype="float32", name="Logits")(x)
     return layers.Softmax(dtype="float32", name="output")(ops.mean(x, axis=1))
 
 

@@ -25,6 +25,7 @@ from ar3d_keras.models.classifier import (
 from ar3d_keras.models.inception3d import head, trunk
 from ar3d_keras.models.layers import PACKAGE, AttentionGate
 from ar3d_keras.models.normalization import Normalization, normalized
+from ar3d_keras.models.preparation import prepared
 from ar3d_keras.models.published import Published
 from ar3d_keras.models.torch_padding import Three, convolution, max_pool
 
@@ -129,11 +130,11 @@ class S3D(VideoClassifier):
             return max_pool(x, window, strides, name, dtype)
 
         clip = clip_input(frames, height, width)
-        x = unit(normalized(clip, normalization), 64, 7, "Conv3d_1a_7x7", stride=2)
+        x = unit(prepared(normalized(clip, normalization), sizes), 64, 7, "Conv3d_1a_7x7", stride=2)
         x = trunk(x, unit, pool, dtype)
         if attention:
             x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
-        output = head(x, num_classes, dropout)
+        output = head(x, sizes)
         kwargs.setdefault("name", "s3d_attention" if attention else "s3d")
         super().__init__(clip, output, sizes, **kwargs)
 

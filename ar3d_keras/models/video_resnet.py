@@ -23,6 +23,7 @@ from ar3d_keras.models.classifier import (
 )
 from ar3d_keras.models.layers import PACKAGE, AttentionGate
 from ar3d_keras.models.normalization import Normalization, normalized
+from ar3d_keras.models.preparation import log_pooled, prepared
 from ar3d_keras.models.published import Published
 from ar3d_keras.models.torch_padding import convolution
 
@@ -86,7 +87,8 @@ class VideoResNet(VideoClassifier):
         dtype = kwargs.pop("dtype", None) or "float32"
 
         clip = clip_input(frames, height, width)
-        x = _stem(normalized(clip, normalization), self.stages[0], width_multiplier, dtype)
+        x = prepared(normalized(clip, normalization), sizes)
+        x = _stem(x, self.stages[0], width_multiplier, dtype)
         for stage, (kind, channels) in enumerate(zip(self.stages, STAGES, strict=True), start=1):
             channels = scaled(channels, width_multiplier)
             stride = 1 if stage == 1 else 2
@@ -96,6 +98,7 @@ class VideoResNet(VideoClassifier):
             x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
         # A mean over the whole map: AveragePooling3D with so large a window is slow on a CPU.
         x = ops.mean(ops.cast(x, "float32"), axis=(1, 2, 3))
+        x = log_pooled(x, sizes)
         x = seeded_dropout(dropout, "float32")(x)
         output = layers.Dense(num_classes, activation="softmax", dtype="float32", name="output")(x)
         name = type(self).__name__.lower()

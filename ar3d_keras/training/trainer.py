@@ -121,8 +121,8 @@ def train(
 ) -> None:
     """Trains until the last epoch of the configuration, starting from the run's state if it has one.
 
-    Writes checkpoints/state.npz, checkpoints/best.keras, history.csv and curves.png after every
-    epoch. The test split is evaluated for the curves only; nothing is chosen by it.
+    Writes checkpoints/state.npz, checkpoints/best.keras and history.csv after every epoch, and
+    curves.png as often as it costs little. The test split is evaluated for the curves only; nothing is chosen by it.
 
     Args:
         run: the run folder.
@@ -163,9 +163,10 @@ def train(
     progress = EpochProgress(
         reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
     )
+    curves = CurvesPlot(run.curves, run.name, rows, recipe.monitor)
     with contextlib.ExitStack() as stack:
         # However `fit` ends, no bar stays on the screen and no profiler stays open.
-        for callback in (progress, *callbacks):
+        for callback in (progress, curves, *callbacks):
             if hasattr(callback, "close"):
                 stack.callback(callback.close)
         feed = stack.enter_context(_feed(source, config, mixing, range(begin, until), workers))
@@ -192,7 +193,7 @@ def train(
                     monitor=recipe.monitor,
                 ),
                 early_stop,
-                CurvesPlot(run.curves, run.name, rows, recipe.monitor),
+                curves,
                 *callbacks,
                 RunState(run.state),
             ],

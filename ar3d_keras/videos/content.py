@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ar3d_keras import atomic
-from ar3d_keras.videos.duplicates import SIDE, VERSION, Descriptor
+from ar3d_keras.videos.descriptor import SIDE, Descriptor
+from ar3d_keras.videos.duplicates import VERSION
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def clip_shape(config: DataConfig) -> ClipShape:
     flow = None if config.flow == "none" else config.flow
     fps = config.frames / config.clip_seconds if config.clip_seconds else config.fps
     size = config.frames, config.height, config.width, *resize
-    return ClipShape(*size, config.stride, flow, fps, config.roi)
+    return ClipShape(*size, config.stride, flow, fps, config.roi, config.sampling)
 
 
 def open_dataset(

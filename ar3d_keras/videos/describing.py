@@ -5,13 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ar3d_keras.videos.duplicates import (
-    MOST_FRAMES,
-    Describer,
-    Descriptor,
-    FrameCollector,
-    Frames,
-)
+from ar3d_keras.videos.descriptor import Describer, Descriptor
+from ar3d_keras.videos.duplicate_frames import MOST_FRAMES, FrameCollector, Frames
 from ar3d_keras.videos.inspection import Facts
 from ar3d_keras.videos.reader import frame_index, gray_frames, show_frames
 from ar3d_keras.videos.region import Region, cut_region

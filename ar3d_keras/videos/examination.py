@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ar3d_keras.videos.describing import FileDescriber
-from ar3d_keras.videos.duplicates import Descriptor
+from ar3d_keras.videos.descriptor import Descriptor
 from ar3d_keras.videos.frame_folder import is_folder
 from ar3d_keras.videos.inspection import Facts, inspect, known_facts
 from ar3d_keras.videos.keyframes import FrameIndex

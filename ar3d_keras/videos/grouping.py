@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, first_names
-from ar3d_keras.videos.segments import ROUNDING, by_file, parse_time
+from ar3d_keras.videos.segments import ROUNDING, by_file
+from ar3d_keras.videos.times import parse_time
 from ar3d_keras.videos.video import Video, format_seconds
 
 PARENT = "parent"  # the rule that takes the folder of a video

@@ -10,14 +10,17 @@ from pathlib import Path, PureWindowsPath
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.region import COLUMNS as REGION
 from ar3d_keras.videos.region import parse_region
-from ar3d_keras.videos.segments import parse_stretch, with_groups, without_overlaps
+from ar3d_keras.videos.segments import with_groups, without_overlaps
+from ar3d_keras.videos.times import parse_stretch
 from ar3d_keras.videos.video import SPLITS, Video, labelled_video, split_name
 
 COLUMNS = ("path", "label", "group", "split", "start", "end", *REGION)
 _NEEDED = "its first line must name path,label and optionally group,split"
 
 
-def read_label_csv(file: Path, *, labels: bool = True, clip_segments: bool = False) -> list[Video]:
+def read_label_csv(
+    file: Path, *, labels: bool = True, clip_segments: bool = False, keep_overlaps: bool = False
+) -> list[Video]:
     """The videos and segments that a CSV lists, one a row, with paths relative to its folder.
 
     Columns are separated by commas, or by semicolons or tabs if the first line is. Their names
@@ -28,6 +31,7 @@ def read_label_csv(file: Path, *, labels: bool = True, clip_segments: bool = Fal
         labels: whether the rows need labels; False: the columns label, group and split are ignored.
         clip_segments: whether a segment that overlaps one of another class ends where that one
             starts, instead of an error.
+        keep_overlaps: whether segments of different classes may overlap, as labels of events do.
 
     Raises:
         UserError: a column is missing, double or almost named as a known one, a row cannot be
@@ -49,7 +53,7 @@ def read_label_csv(file: Path, *, labels: bool = True, clip_segments: bool = Fal
         return f"{file} row {video.row}"
 
     grouped = with_groups(list(videos.values()), row_of)
-    return without_overlaps(grouped, row_of, clip=clip_segments)
+    return grouped if keep_overlaps else without_overlaps(grouped, row_of, clip=clip_segments)
 
 
 def _read_rows(file: Path) -> list[tuple[int, list[str]]]:

@@ -39,8 +39,6 @@ from ar3d_keras.videos.keyframes import (
 )
 from ar3d_keras.videos.opencv import load_cv2, silence_cv2
 from ar3d_keras.videos.region import Region, cut_region
-from ar3d_keras.videos.segments import frames_of
-from ar3d_keras.videos.video import Video
 
 __all__ = [
     "ASSUMED_RATE",
@@ -60,7 +58,6 @@ __all__ = [
     "show_frames",
     "silence_cv2",
     "timed_frames",
-    "timed_stretch",
 ]
 
 AnyFrames = TypeVar("AnyFrames", bound=Frames)
@@ -286,38 +283,10 @@ def every_frame(
         yield cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
-def timed_stretch(
-    path: str | os.PathLike, start: float, end: float | None, *, threads: int = 1
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Decodes a stretch of a video as `timed_frames` does, from the key frame before it.
-
-    Args:
-        path: a video file or a folder of frames.
-        start: seconds since the first frame of the video; the first frame of the stretch is at or
-            after it.
-        end: the frames of the stretch are before it; None: the end of the video.
-        threads: decoding threads, for the index of a file that has none yet.
-
-    Yields:
-        seconds since `start`, and the frame.
-
-    Raises:
-        ReadError: the stretch has no frame, or one cannot be decoded.
-    """
-    path = Path(path)
-    times = frame_index(path, threads=threads).times
-    numbers = frames_of(Video(os.fspath(path), None, start=start, end=end), times)
-    if not numbers:
-        raise ReadError("it has no frame in this stretch")
-    frames = _from_folder(path, numbers) if is_folder(path) else _from_file(path, numbers)
-    for time, frame in zip(times[numbers.start : numbers.stop].tolist(), frames, strict=True):
-        yield time - start, frame
-
-
 def timed_frames(
-    path: str | os.PathLike, *, threads: int = 1
+    path: str | os.PathLike, *, threads: int = 1, numbers: Sequence[int] | None = None
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Decodes a whole video, frame by frame, in its own size, with the time of each frame.
+    """Decodes a video, frame by frame, in its own size, with the time of each frame.
 
     A file is decoded once, from front to back, however long it is. When the last frame was
     yielded, `damage` knows what is missing.
@@ -325,6 +294,8 @@ def timed_frames(
     Args:
         path: a video file, or a folder of frames in natural order of their names.
         threads: decoding threads.
+        numbers: of the frames of a segment, rising; their times are those of `frame_index`. None:
+            all frames.
 
     Yields:
         seconds since the first frame, strictly increasing, and uint8 (height, width, 3), BGR,
@@ -335,6 +306,11 @@ def timed_frames(
     """
     path = Path(path)
     folder = is_folder(path)
+    if numbers is not None:
+        times = frame_index(path, threads=threads).times[list(numbers)].tolist()
+        decoded = _from_folder(path, numbers) if folder else _from_file(path, numbers)
+        yield from zip(times, decoded, strict=True)
+        return
     frame = None
     for time, frame in _all_of_folder(path) if folder else _all_of_file(path, threads):
         yield time, frame

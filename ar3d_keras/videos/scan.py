@@ -16,7 +16,7 @@ import numpy as np
 from ar3d_keras import atomic
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.content import cache_folder, load_descriptors, store_descriptors
-from ar3d_keras.videos.duplicates import Descriptor
+from ar3d_keras.videos.descriptor import Descriptor
 from ar3d_keras.videos.examination import examine
 from ar3d_keras.videos.frame_folder import frame_files, is_folder
 from ar3d_keras.videos.inspection import Facts, Properties, remember, stamp

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import math
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,45 +15,6 @@ from ar3d_keras.videos.video import Video
 
 # Containers round the time of a frame to a millisecond.
 ROUNDING = 0.0005  # seconds
-_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)", re.ASCII)
-_SECONDS = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
-_HOW = "give seconds, such as 83.5, or hh:mm:ss.mmm, such as 00:01:23.500"
-
-
-def parse_time(text: str) -> float | None:
-    """Seconds of a cell: `83.5`, `1:23.5` or `00:01:23.500`; None for an empty cell.
-
-    Raises:
-        UserError: it is another text: a negative number, NaN, or a number with a comma.
-    """
-    text = text.strip()
-    if not text:
-        return None
-    if _SECONDS.fullmatch(text):
-        return float(text)
-    match = _CLOCK.fullmatch(text)
-    if match and int(match[2]) < 60 and float(match[3]) < 60:
-        return 3600 * int(match[1] or 0) + 60 * int(match[2]) + float(match[3])
-    comma = " with a point and not a comma" if "," in text else ""
-    raise UserError(f"{text!r} is not a time: {_HOW}{comma}")
-
-
-def parse_stretch(start: str, end: str) -> tuple[float | None, float | None]:
-    """The stretch of a row; (None, None) if both cells are empty.
-
-    Raises:
-        UserError: a cell is not a time, or the stretch ends before it starts.
-    """
-    stretch = []
-    for name, text in (("start", start), ("end", end)):
-        try:
-            stretch.append(parse_time(text))
-        except UserError as error:
-            raise UserError(f"`{name}` {error}") from None
-    first, last = stretch
-    if last is not None and (first or 0.0) >= last:
-        raise UserError(f"`start` {first or 0.0:g} must be before `end` {last:g}")
-    return (0.0 if first is None and last is not None else first), last
 
 
 def with_groups(videos: Sequence[Video], where: Callable[[Video], str]) -> list[Video]:

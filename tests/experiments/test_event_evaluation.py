@@ -15,7 +15,7 @@ import pytest
 
 from ar3d_keras.cli import main
 from ar3d_keras.config import TrainConfig, to_json
-from ar3d_keras.experiments import events
+from ar3d_keras.experiments import event_labels, events
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.predictor import predict_videos
 from ar3d_keras.runs import RunFolder
@@ -146,13 +146,71 @@ def test_without_post_processing_the_flash_costs_f1(run, films):
         ([("val.avi", "Bright", 1, 2, "val")], "test"),
         ([("v.avi", "Bright", 1, 2, "val"), ("v.avi", "Bright", 1, 2, "test")], "v.avi"),
         ([("val.avi", "Bright", 1, 2, "val"), ("train.avi", "Bright", 1, 2, "test")], "train.avi"),
-        ([], "rows"),
+        ([], "labels.csv"),
     ],
 )
 def test_a_wrong_row_is_one_line(run, tmp_path, rows, part, user_error):
     write_labels(tmp_path / "labels.csv", rows)
     with user_error(part):
         evaluate(run, tmp_path)
+
+
+SPLIT = "path,label,group,split,start,end\n"
+
+
+def test_the_segments_of_a_run_are_its_labels(run, films):
+    """Without a CSV of stretches; an open end is that of the file, and rows of a file are one video."""
+    (run.folder / "split.csv").write_text(
+        SPLIT + "train.avi,Bright,,train,0,1\nval.avi,Bright,,val,2,4\nval.avi,Bright,,val,4.2,6\n"
+        "test.avi,Bright,,test,4,5.5\ntest.avi,Dark,,test,7,\n"
+    )
+    content = evaluate(run, films, stretches=None, data=films)
+    assert content["stretches"] == str(run.folder / "split.csv")
+    assert (content["val"]["videos"], content["test"]["videos"]) == (1, 1)
+    counts = content["val"]["iou"]["0.3"]
+    assert counts["true_positives"] + counts["false_negatives"] == 2
+
+
+def test_stretches_in_a_part_that_was_trained_on_are_refused(run, films, tmp_path, user_error):
+    (run.folder / "split.csv").write_text(
+        SPLIT + "val.avi,Bright,,train,0,1\nval.avi,Bright,,val,3,\ntest.avi,Bright,,test,4,7\n"
+    )
+    for film in FILMS:
+        (tmp_path / film).symlink_to(films / film)
+    rows = [("val.avi", "Bright", 2, "", "val"), ("test.avi", "Bright", 4, 7, "test")]
+    write_labels(tmp_path / "labels.csv", rows)
+    assert evaluate(run, tmp_path)["val"]["seconds"] == pytest.approx(6)  # from 2 s on
+    write_labels(tmp_path / "labels.csv", [("val.avi", "Bright", 0, 1, "val"), *rows])
+    with user_error("row 2", "val.avi", "train"):
+        evaluate(run, tmp_path)
+
+
+def test_a_stretch_beyond_its_file_is_refused_or_clipped(run, films, tmp_path, user_error):
+    for film in FILMS:
+        (tmp_path / film).symlink_to(films / film)
+    rows = [("val.avi", "Bright", "0:02", "0:06", "val"), ("test.avi", "Bright", 4, 99, "test")]
+    write_labels(tmp_path / "labels.csv", rows)
+    with user_error("row 3"):
+        evaluate(run, tmp_path)
+    assert evaluate(run, tmp_path, segments="clip")["test"]["iou"]["0.3"]["true_positives"] == 1
+
+
+def test_regions_of_one_picture_are_videos_of_their_own(run, films, tmp_path):
+    for film in FILMS:
+        (tmp_path / film).symlink_to(films / film)
+    rows = [
+        ("val.avi", "Bright", 2, 6, "val", "", "", "", ""),
+        ("test.avi", "Bright", 4, 7, "test", 0, 0, 0.5, 1),
+        ("test.avi", "Gray", 4, 7, "test", 0.5, 0, 1, 1),
+    ]
+    header = "path", "label", "start", "end", "split", "left", "top", "right", "bottom"
+    write_labels(tmp_path / "labels.csv", rows, header)
+    content = evaluate(run, tmp_path)
+    assert content["test"]["videos"] == 2
+    assert content["test"]["iou"]["0.3"] | {"precision": 0, "f1": 0} == {
+        "precision": 0, "recall": 0.5, "f1": 0,
+        "true_positives": 1, "false_positives": 1, "false_negatives": 1,
+    }  # fmt: skip
 
 
 def test_a_file_in_several_splits_is_evaluated_in_parts(run, films):
@@ -186,11 +244,11 @@ def test_parts_meet_between_the_segments_of_two_splits():
         segment(10, 20, "val"),
         segment(22, 25, "val"),
     ]
-    parts = events.parts_of_file(rows)
+    parts = event_labels.parts_of_file(rows)
     assert [(part.start, part.end, split) for part, split in parts] == [
         (0, 7.5, "train"), (7.5, 27.5, "val"), (27.5, None, "test"),
     ]  # fmt: skip
-    assert events.parts_of_file(rows[2:]) == [(Video("a.mp4", None), "val")]
+    assert event_labels.parts_of_file(rows[2:]) == [(Video("a.mp4", None), "val")]
 
 
 @pytest.mark.parametrize(
@@ -200,6 +258,7 @@ def test_parts_meet_between_the_segments_of_two_splits():
         ["--window-seconds", "2"],
         ["--events", "--window-seconds", "0"],
         ["--background", "x"],
+        ["--segments", "clip"],
     ],
 )
 def test_flags_that_do_not_fit_together(flags, run, capsys):

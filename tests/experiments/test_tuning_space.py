@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ar3d_keras.config import TrainConfig, from_json, with_preset
+from ar3d_keras.config import TrainConfig, from_json
 from ar3d_keras.experiments.tuning.space import (
     default_space,
     make_space,
@@ -15,6 +15,7 @@ from ar3d_keras.experiments.tuning.space import (
     with_values,
 )
 from ar3d_keras.models import NETWORKS, options
+from ar3d_keras.presets import with_preset
 
 CONV3D = from_json({"model": {"attention": True}}, TrainConfig())
 

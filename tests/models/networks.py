@@ -134,6 +134,19 @@ class NetworkTests:
             assert output.dtype == "float32"
             np.testing.assert_allclose(output.numpy(), expected(self.clips).numpy(), rtol=1e-6)
 
+    def test_it_takes_the_options_of_every_network(self):
+        size = self.small["height"], self.small["width"]
+        model = self.build(motion_crop=size, differences=True, log_pooling=True)
+        names = {layer.name for layer in model._flatten_layers()}
+        assert {"motion_crop", "differences", "log_pooling"} <= names
+        assert model.get_layer("differences").output.shape[1] == self.small["frames"] - 1
+        assert np.isfinite(model.predict_on_batch(self.clips)).all()
+        again = type(model).from_config(json.loads(json.dumps(model.get_config())))
+        assert again.get_config() == model.get_config()
+        height, width = size
+        downsampled = self.build(height=2 * height, width=2 * width, spatial_downsample=2)
+        assert downsampled.get_layer("spatial_downsample").output.shape[2:4] == size
+
     def test_an_unknown_keyword_raises(self):
         with pytest.raises(UserError, match="`drop_out`"):
             self.build(drop_out=0.9)

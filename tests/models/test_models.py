@@ -4,10 +4,12 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from ar3d_keras.config import PRESETS, ModelConfig, TrainConfig, from_json, with_preset
+from ar3d_keras.config import ModelConfig, TrainConfig, from_json
 from ar3d_keras.errors import UserError
 from ar3d_keras.models import NETWORKS, check_options, network, options
 from ar3d_keras.models.classifier import VideoClassifier
+from ar3d_keras.models.preparation import SHARED
+from ar3d_keras.presets import PRESETS, with_preset
 from ar3d_keras.training.trainer import build_network
 
 # Options of the data section, and what weights bring with them.
@@ -22,7 +24,7 @@ def test_every_network_can_be_chosen():
 def test_a_network_declares_itself(name):
     kind = network(name)
     assert issubclass(kind, VideoClassifier)
-    assert kind.__init__.__kwdefaults__ == options(name)
+    assert kind.__init__.__kwdefaults__ | SHARED == options(name)
     assert options(name).keys() >= CLIP - {"normalization"}
     assert options(name).keys() - CLIP <= set(get_type_hints(ModelConfig))
     assert kind.search_space.keys() <= options(name).keys()

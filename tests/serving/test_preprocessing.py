@@ -36,10 +36,10 @@ def furthest(one, other):
     return np.abs(np.int32(one) - np.int32(other)).max()
 
 
-@given(st.integers(1, 9), st.integers(1, 40))
-def test_the_window_is_that_of_evaluation(stride, frames):
+@given(st.integers(1, 9), st.integers(1, 40), st.sampled_from(["stride", "uniform"]))
+def test_the_window_is_that_of_evaluation(stride, frames, sampling):
     """For every length of video up to where the widest stride fits, and more."""
-    shape = ClipShape(frames, stride=stride)
+    shape = ClipShape(frames, stride=stride, sampling=sampling)
     available = np.arange(1, stride * frames + 3 * stride + 50)
     expected = [uniform_clip(n, shape, clips=1, crops=1, index=0).window for n in available]
     windows = centre_window(tf.constant(available, tf.int32), shape)

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from ar3d_keras.config import TrainConfig, from_json, with_preset
+from ar3d_keras.config import TrainConfig, from_json
+from ar3d_keras.presets import with_preset
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import create_run, read_history
 from ar3d_keras.training.trainer import train

@@ -6,15 +6,8 @@ import pytest
 
 from ar3d_keras.videos.demo import make_demo
 from ar3d_keras.videos.describing import describe, reduced_frames
-from ar3d_keras.videos.duplicates import (
-    MOST_STEPS,
-    SIDE,
-    STEP,
-    Describer,
-    Descriptor,
-    find_pairs,
-    moves,
-)
+from ar3d_keras.videos.descriptor import MOST_STEPS, SIDE, STEP, Describer, Descriptor, moves
+from ar3d_keras.videos.duplicates import find_pairs
 from ar3d_keras.videos.reader import timed_frames
 
 

@@ -10,6 +10,7 @@ from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.pack_index import PackSettings, clock_of
 from ar3d_keras.videos.packing import make_pack
+from ar3d_keras.videos.parts import Part
 from ar3d_keras.videos.sampling import ClipShape, frames_at, full_span, protocol, stride_for
 from ar3d_keras.videos.scan import scan
 from ar3d_keras.videos.sources import PackSource, RandomSampler, UniformSampler, VideoSource
@@ -150,7 +151,7 @@ def test_segments_in_time(motion, frame_numbers, tmp_path):
 def test_windows_of_all_rates(motion, frame_numbers):
     shown = []
     for file in sorted((motion / "x").iterdir()):
-        windows = small_windows(file, SHAPE, seconds=1.2, hop=0.8)
+        windows = small_windows(Part(file), SHAPE, seconds=1.2, hop=0.8)
         shown.append([])
         for window in windows:
             frames = [window.frames[place] for place in window.sampled(SHAPE.fps)]

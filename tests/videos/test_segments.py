@@ -15,9 +15,10 @@ from ar3d_keras.videos.pack_index import PackSettings
 from ar3d_keras.videos.packing import make_pack
 from ar3d_keras.videos.sampling import ClipShape
 from ar3d_keras.videos.scan import scan
-from ar3d_keras.videos.segments import ends, frames_of, parse_time, starts
+from ar3d_keras.videos.segments import ends, frames_of, starts
 from ar3d_keras.videos.sources import PackSource, UniformSampler, VideoSource
 from ar3d_keras.videos.splits import Split, make_split
+from ar3d_keras.videos.times import parse_stretch, parse_time
 from ar3d_keras.videos.video import Video
 
 SHAPE = ClipShape(frames=4, height=32, width=40, resize_height=40, resize_width=56, stride=2)
@@ -89,18 +90,26 @@ def test_a_row_is_a_stretch_of_a_file(catalog):
         ("83.5", 83.5),
         ("1:23.5", 83.5),
         ("01:01:23.500", 3683.5),
-        (" ", None),
         (".5", 0.5),
+        ("1e-3", 0.001),
     ],
 )
 def test_times(text, seconds):
     assert parse_time(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["-1", "1,5", "nan", "inf", "1:75", "1e3", "a", "1:2:3:4", "٣"])
+@pytest.mark.parametrize(
+    "text", ["-1", "1,5", "nan", "inf", "1:75", "1e999", "a", "1:2:3:4", "٣", " "]
+)
 def test_what_is_no_time(text):
     with pytest.raises(UserError):
         parse_time(text)
+
+
+def test_empty_cells():
+    assert parse_stretch(" ", "") == (None, None)
+    assert parse_stretch("", "2") == (0, 2)
+    assert parse_stretch("1:00", "") == (60, None)
 
 
 def test_frames_are_those_of_their_time_stamps(catalog, frame_numbers):
