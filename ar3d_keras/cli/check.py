@@ -3,6 +3,7 @@
 ar3d check --data data/UCF-101
 ar3d check --data data/mine --html data-report              also a page and two CSV files
 ar3d check --data data/mine --split-scheme group            is a test video a copy of a training video?
+ar3d check --data data/mine --skip data-report/skip.csv     without the videos that failed before
 ar3d check --data PACK                                      reads every byte, compares checksums
 """
 
@@ -43,8 +44,18 @@ class CheckOptions:
     """The folder of all runs."""
     segments: Literal["strict", "clip"] = "strict"
     """As in train.py: `strict` refuses segments that end beyond their file or overlap one of another class, `clip` cuts them."""
+    skip: Path | None = None
+    """Leave out the videos that this CSV names in its column path, such as skip.csv of an earlier report."""
+    allow_outside: bool = False
+    """A CSV may name videos outside its folder."""
+    frames: int = 16
+    """Frames of a clip: a video with fewer counts as too short."""
+    decode_seconds: float = 60.0
+    """Seconds that a decoder may take without a sign of life; the whole file may take 30 times as long."""
+    decode_memory: float = 4.0
+    """Gigabytes of memory that the decoding of one file may take (Linux and macOS)."""
     workers: int | None = None
-    """Decoding threads. Default: one per CPU core."""
+    """Processes that decode. Default: one per CPU core."""
 
 
 OPTIONS = CheckOptions
@@ -68,6 +79,11 @@ def main(arguments: Sequence[str]) -> None:
         run=options.run,
         runs_dir=options.runs_dir,
         segments=options.segments,
+        skip=options.skip,
+        allow_outside=options.allow_outside,
+        frames=options.frames,
+        decode_seconds=options.decode_seconds,
+        decode_memory=options.decode_memory,
         workers=options.workers,
         command=command("check", arguments),
     )

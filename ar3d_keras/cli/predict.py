@@ -250,7 +250,7 @@ def _on_files(
     if overlays:
         from ar3d_keras.reports.overlay import check_explainable, write_overlay
 
-        check_explainable(classifier)
+        check_explainable(classifier, options.window_seconds)
     views: dict[str, Any] = {"clips": options.clips, "crops": options.crops}
     sampling = protocol(classifier.shape, **views)
     notes.log(f"network {classifier.origin}, {len(classifier.class_names)} classes, {sampling}")

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.experiments.fingerprints import check_same_classes
 from ar3d_keras.inference.calibration import read_calibration
 from ar3d_keras.inference.classifier import Classifier, describe
 from ar3d_keras.inference.predictor import Prediction, predict_videos
@@ -30,10 +31,16 @@ def load_network(run: RunFolder) -> keras.Model:
     """The network that a run kept, in float32, with its class names and clip geometry.
 
     Raises:
-        UserError: the run has no weights yet, or the file is damaged.
+        UserError: the run has no weights yet, the file is damaged, or it has other classes.
     """
     record, config = run.record(), run.config()
     network = load_model(find_run(run.folder, run.folder.parent, needs=[WEIGHTS]).best)
+    if network.class_names:
+        check_same_classes(
+            f"{run.best} has other classes than the run: restore the file",
+            network.class_names,
+            record["class_names"],
+        )
     # The file knows them itself, unless an earlier version wrote it.
     network.class_names = tuple(record["class_names"])
     network.clip_shape = clip_shape(config.data)

@@ -11,7 +11,9 @@ from ar3d_keras.videos.balance import rare_class_notes
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.dataset import Dataset, clip_shape, open_data, open_dataset
 from ar3d_keras.videos.demo import make_demo_set
+from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.mirroring import mirrored_classes, mirroring_notes
+from ar3d_keras.videos.shares import keep_share
 from ar3d_keras.videos.splits import SPLITS, Split, default_scheme, make_split
 
 LITTLE = 0.4  # share of a frame that a clip shows; the default crop shows 0.57
@@ -32,7 +34,13 @@ def open_catalog(config: TrainConfig, reporter: Reporter) -> Catalog:
     if place is None or place == DEMO:
         place = make_demo_set(DEMO, reporter)
     clip = data.segments == "clip"
-    catalog = open_data(place, data.group_by, clip_segments=clip)
+    catalog = open_data(
+        place,
+        data.group_by,
+        clip_segments=clip,
+        allow_outside=data.allow_outside,
+        skip=data.skip,
+    )
     if data.background is None:
         return catalog
     return with_background(
@@ -74,6 +82,7 @@ def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
         folds=data.folds,
         by=data.split_by,
     )
+    split = keep_share(split, data.train_share, config.recipe.seed)
     notes = *rare_class_notes(split), *mirroring_notes(catalog.class_names)
     return dataclasses.replace(split, notes=(*split.notes, *notes))
 
@@ -109,6 +118,8 @@ def open_split(
         reporter=reporter,
         splits=splits,
         clip_segments=config.data.segments == "clip",
+        limits=Limits(config.data.decode_seconds, config.data.decode_memory),
+        strict=config.data.strict,
     )
 
 

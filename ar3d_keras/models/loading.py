@@ -33,7 +33,8 @@ def load_model(path: str | os.PathLike) -> VideoClassifier:
         raise UserError(f"no network at {path}: give a .keras file")
     saved_by = _check_archive(path)
     try:
-        loaded = keras.saving.load_model(path, compile=False)
+        # Safe mode refuses code, such as that of a Lambda layer, whatever the user's setting is.
+        loaded = keras.saving.load_model(path, compile=False, safe_mode=True)
     except MemoryError:
         raise
     except Exception as error:  # Keras raises almost anything for a config that it cannot read

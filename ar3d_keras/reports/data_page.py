@@ -10,6 +10,7 @@ from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.content import NearDuplicate
 from ar3d_keras.videos.reader import ReadError, load_cv2, read_frames
 from ar3d_keras.videos.scan import Scan
+from ar3d_keras.videos.status import OK, STATES, VideoState
 from ar3d_keras.videos.summary import ClassSummary, distributions, seconds_of
 from ar3d_keras.videos.video import Video
 
@@ -27,6 +28,7 @@ def build(
     scanned: Scan,
     classes: Sequence[ClassSummary],
     pairs: Sequence[NearDuplicate],
+    states: Sequence[VideoState],
     splits: Mapping[str, str | None],
     leak: Sequence[str],
     has_leakage: bool,
@@ -39,6 +41,7 @@ def build(
         scanned: their scan, with properties.
         classes: their summaries.
         pairs: the near-duplicates, those across splits first.
+        states: the state of every video.
         splits: key -> split; empty: no split was asked for.
         leak: the sentences of the leak report; empty without a split.
         has_leakage: whether they are a warning.
@@ -58,10 +61,10 @@ def build(
         }
         for place, pair in enumerate(pairs[:ROWS])
     ]
-    trouble = [
-        *((path, "cannot be decoded", reason) for path, reason in scanned.unreadable.items()),
-        *((path, "damaged", reason) for path, reason in scanned.damaged.items()),
-    ]
+    trouble = sorted(
+        (state for state in states if state.state != OK),
+        key=lambda state: -STATES.index(state.state),
+    )
     return page.render(
         "data.html",
         title=f"Data report: {catalog.root.name}",
@@ -77,6 +80,7 @@ def build(
         all_pairs=len(pairs),
         trouble=trouble[:ROWS],
         all_trouble=len(trouble),
+        counts=[(name, sum(state.state == name for state in states)) for name in STATES],
     )
 
 

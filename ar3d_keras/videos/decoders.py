@@ -38,6 +38,7 @@ def _nothing() -> None:
 # Called for each packet; a process of `isolation` tells its parent by it that the decoder works.
 heartbeat: Callable[[], None] = _nothing
 _STILL_FORMATS = ("tty", "image2")  # FFmpeg also opens text files, as pictures of a terminal
+_NO_TIME_STAMPS = 0x80  # AVFMT_NOTIMESTAMPS of FFmpeg's avformat.h
 
 
 class Frames(Protocol):
@@ -95,10 +96,14 @@ class PyAVFrames:
         timeout: seconds to wait for a network stream; None: without limit.
 
     Attributes:
+        path: the file; None: a network stream.
         stream: the av.VideoStream that is decoded.
         frame: the grabbed av.VideoFrame.
         told_rate: frames per second by the header; None: unknown.
+        promised: number of frames by the header; 0: unknown.
         duration: seconds by the header; None: unknown, as in a live stream.
+        has_times: whether the container has time stamps; FFmpeg makes some up for an MJPEG stream
+            without, 25 frames a second whatever its rate.
         only: whether the file has no other video stream, not even a cover picture.
         packets: how many were read.
         lost: how many of them cannot be decoded.
@@ -112,6 +117,7 @@ class PyAVFrames:
         import av
 
         self._av, live = av, isinstance(source, str)
+        self.path = None if isinstance(source, str) else source
         name = source if isinstance(source, str) else os.fspath(source.absolute())
         options = {"rtsp_transport": "tcp"} if live and name.startswith("rtsp") else {}
         try:
@@ -129,9 +135,12 @@ class PyAVFrames:
         except ReadError:
             self._container.close()
             raise
+        self.has_times = not self._container.format.flags & _NO_TIME_STAMPS
         self.only = len(self._container.streams.video) == 1
         rate = self.stream.average_rate or self.stream.guessed_rate
         self.told_rate = float(rate) if rate else None
+        # A GIF promises none: FFmpeg counts those that are there.
+        self.promised = 0 if self.stream.codec_context.name == "gif" else self.stream.frames
         ticks = self._container.duration
         self.duration = None if ticks is None else ticks / av.time_base
         self._set_up(self.stream.codec_context, threads, live)

@@ -7,9 +7,16 @@ from pathlib import Path
 from ar3d_keras.videos.describing import FileDescriber
 from ar3d_keras.videos.descriptor import Descriptor
 from ar3d_keras.videos.frame_folder import is_folder
-from ar3d_keras.videos.inspection import Facts, inspect, known_facts
-from ar3d_keras.videos.keyframes import FrameIndex
-from ar3d_keras.videos.reader import count_frames, make_index, show_frames
+from ar3d_keras.videos.inspection import (
+    Facts,
+    check_readable,
+    inspect,
+    known_facts,
+    remember,
+)
+from ar3d_keras.videos.isolation import Isolation
+from ar3d_keras.videos.keyframes import FrameIndex, cached_index, keep_index
+from ar3d_keras.videos.reader import count_frames, frame_index, make_index, show_frames
 from ar3d_keras.videos.video import Video
 
 
@@ -59,3 +66,21 @@ def examine(
         return Examination(facts, index)
     viewer.end()
     return Examination(facts, index, viewer.descriptors, viewer.failed)
+
+
+def isolated_index(isolation: Isolation, path: Path) -> FrameIndex:
+    """`reader.frame_index`, for which a file is decoded in another process.
+
+    Raises:
+        ReadError: no frame can be decoded, or the decoder crashed or broke a limit.
+    """
+    if is_folder(path):
+        return frame_index(path)
+    at = check_readable(path)
+    if known_facts(path) and (index := cached_index(path, at)):
+        return index
+    found = isolation.call(examine, path, indexed=True)
+    assert found.index is not None
+    keep_index(path, at, found.index)
+    remember(path, found.facts, at)
+    return found.index

@@ -9,8 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from ar3d_keras.videos.decoders import PyAVFrames, ReadError
+from ar3d_keras.videos.truncation import missing_bytes
 
 NO_FRAME = "its first frame cannot be decoded"
+_ENDS_AFTER = "it ends after"
 
 # What every OpenCV from 4.10 to 5.0 decodes to the frames of `ffmpeg`, bit for bit.
 _CODECS = {"h264", "hevc", "mpeg4", "mjpeg", "vp8", "vp9"}
@@ -162,6 +164,11 @@ def check_readable(path: Path) -> str:
     return at
 
 
+def is_cut_off(damage: str) -> bool:
+    """Whether `Facts.damage` says that the end of the file is missing."""
+    return _ENDS_AFTER in damage
+
+
 class Watcher:
     """Collects the facts of a file while its frames are decoded.
 
@@ -230,8 +237,8 @@ class Watcher:
         )
 
     def _promised(self, rate: float | None) -> int | None:
-        stream = self._frames.stream
-        return stream.frames or round(_tagged_duration(stream) * (rate or 0)) or None
+        frames = self._frames
+        return frames.promised or round(_tagged_duration(frames.stream) * (rate or 0)) or None
 
     def _damage(self) -> str | None:
         frames, found = self._frames, []
@@ -241,12 +248,15 @@ class Watcher:
             found.append(f"{frames.corrupt} of its {self._count} frames are damaged")
         # The container's index counts packets, of which an edit list may hide some. The tolerance
         # is for the headers of sound AVI files, which may be a frame or two off.
-        promised = frames.stream.frames
+        promised = frames.promised
         if frames.packets < 0.95 * promised - 1:
-            found.append(f"it ends after {frames.packets} of {promised} frames")
+            found.append(f"{_ENDS_AFTER} {frames.packets} of {promised} frames")
         duration = 0 if promised else _tagged_duration(frames.stream)
         if self._last < 0.95 * duration - 1:
-            found.append(f"it ends after {self._last:.1f} of {duration:.1f} seconds")
+            found.append(f"{_ENDS_AFTER} {self._last:.1f} of {duration:.1f} seconds")
+        whole = 0 < promised <= frames.packets
+        if not whole and not any(map(is_cut_off, found)) and missing_bytes(frames.path):
+            found.append(f"{_ENDS_AFTER} {self._count} frames, where the file is cut off")
         return ", and ".join(found) or None
 
 

@@ -19,7 +19,12 @@ _NEEDED = "its first line must name path,label and optionally group,split"
 
 
 def read_label_csv(
-    file: Path, *, labels: bool = True, clip_segments: bool = False, keep_overlaps: bool = False
+    file: Path,
+    *,
+    labels: bool = True,
+    clip_segments: bool = False,
+    keep_overlaps: bool = False,
+    allow_outside: bool = False,
 ) -> list[Video]:
     """The videos and segments that a CSV lists, one a row, with paths relative to its folder.
 
@@ -32,6 +37,7 @@ def read_label_csv(
         clip_segments: whether a segment that overlaps one of another class ends where that one
             starts, instead of an error.
         keep_overlaps: whether segments of different classes may overlap, as labels of events do.
+        allow_outside: whether paths may lead out of the folder of the CSV.
 
     Raises:
         UserError: a column is missing, double or almost named as a known one, a row cannot be
@@ -44,7 +50,8 @@ def read_label_csv(
     videos: dict[str, Video] = {}
     for number, cells in rows[1:]:
         where = f"{file} row {number}"
-        video = _read_video(file, where, _named_cells(where, header, cells), labels)
+        row = _named_cells(where, header, cells)
+        video = _read_video(file, where, row, labels, allow_outside)
         if video.key in videos:
             raise UserError(f"{where}: {video.key} is listed twice: remove one of the two rows")
         videos[video.key] = dataclasses.replace(video, row=number)
@@ -131,7 +138,9 @@ def _named_cells(where: str, header: list[str], cells: list[str]) -> dict[str, s
     return {name: cell for name, cell in zip(header, cells, strict=False) if name.strip()}
 
 
-def _read_video(file: Path, where: str, row: dict[str, str], labels: bool) -> Video:
+def _read_video(
+    file: Path, where: str, row: dict[str, str], labels: bool, allow_outside: bool
+) -> Video:
     path = row.pop("path")
     label, group, split = (row.pop(name, "").strip() for name in ("label", "group", "split"))
     if not labels:
@@ -140,7 +149,7 @@ def _read_video(file: Path, where: str, row: dict[str, str], labels: bool) -> Vi
         raise UserError(f"{where} has no {'label' if path.strip() else 'path'}: fill it in")
     if "\0" in path:
         raise UserError(f"{where}: {path!r} contains a zero byte, which no file name can")
-    path = _relative(file, where, path)
+    path = _relative(file, where, path, allow_outside, hint=labels)
     if split and split_name(split) is None:
         raise UserError(f"{where}: split {split!r} is not one of {', '.join(SPLITS)}")
     try:
@@ -156,7 +165,7 @@ def _read_video(file: Path, where: str, row: dict[str, str], labels: bool) -> Vi
     return dataclasses.replace(video, roi=roi)
 
 
-def _relative(file: Path, where: str, path: str) -> str:
+def _relative(file: Path, where: str, path: str, allow_outside: bool, *, hint: bool) -> str:
     """`path` relative to the folder of the CSV.
 
     A path as Windows writes it, or with blanks around it, is meant without them if only that file
@@ -174,9 +183,12 @@ def _relative(file: Path, where: str, path: str) -> str:
                 return inside.relative_to(root).as_posix()
     normal = os.path.normpath(path)
     outside = Path(path).is_absolute() or normal == "." or Path(normal).parts[0] == ".."
+    if outside and allow_outside and normal != ".":
+        return normal
     if outside or (PureWindowsPath(path).is_absolute() and not (folder / path).exists()):
         raise UserError(
             f"{where}: {path} lies outside {folder}: "
             "move the CSV above its videos and give paths relative to it"
+            + (", or set `allow_outside`" if hint else "")
         )
     return normal

@@ -40,6 +40,7 @@ INDEX, JOURNAL = "pack.json", "packing.jsonl"
 NOT_PACKED = "not packed: the pack was closed before its turn"
 
 AGAIN = "remove it and pack again"
+MEND = "pack again with the same `ar3d pack` command, which mends what is damaged"
 
 
 @dataclass(frozen=True)
@@ -190,11 +191,20 @@ def write_index(
     atomic.write_json(folder / INDEX, {**content, "sha256": digest(content)})
 
 
-def read_index(folder: Path) -> dict[str, Any]:
+class DamagedIndexError(UserError):
+    """pack.json is not what was written."""
+
+
+def read_index(folder: Path, *, shards: bool = True) -> dict[str, Any]:
     """The verified content of pack.json, its settings and videos as objects.
 
+    Args:
+        folder: the pack.
+        shards: whether to check the sizes of the shards too.
+
     Raises:
-        UserError: unfinished, of another version, damaged, or a shard is missing or cut short.
+        DamagedIndexError: pack.json is damaged.
+        UserError: unfinished, of another version, or a shard is missing or cut short.
     """
     try:
         content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
@@ -207,22 +217,22 @@ def read_index(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{folder / INDEX} cannot be read ({error.strerror})") from None
     except (ValueError, TypeError, KeyError):
-        raise UserError(f"{folder / INDEX} is damaged: it is not a pack's index; {AGAIN}") from None
+        raise DamagedIndexError(
+            f"{folder / INDEX} is damaged: it is not a pack's index; {MEND}"
+        ) from None
     if version not in VERSIONS:
         raise UserError(
             f"{folder} is a pack of version {version} and this ar3d_keras reads version "
             f"{VERSION}: {AGAIN}"
         )
     if content.get("sha256") != digest(content):
-        raise UserError(f"{folder / INDEX} is damaged: its checksum is another; {AGAIN}")
-    for number, size in enumerate(content["shards"]):
+        raise DamagedIndexError(f"{folder / INDEX} is damaged: its checksum is another; {MEND}")
+    for number, size in enumerate(content["shards"] if shards else ()):
         file = folder / shard_name(number)
         there = stamp(file)[0]
         if there != size:
             what = "is missing" if there < 0 else f"has {there} bytes instead of {size}"
-            raise UserError(
-                f"{file} {what}: copy the pack again from where it is whole, or {AGAIN}"
-            )
+            raise UserError(f"{file} {what}: copy the pack again from where it is whole, or {MEND}")
     return {
         **content,
         "source": Path(content["source"]),

@@ -35,6 +35,7 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_fine_tuned_run_with_everything_stopped_and_resumed(trained, tiny_demo, tmp_path):
     """Bit for bit as one that was not, its frozen layers as they were in the first run."""
     import keras
@@ -72,6 +73,38 @@ def test_a_fine_tuned_run_with_everything_stopped_and_resumed(trained, tiny_demo
     assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
+def test_fine_tuning_resumes_exactly_across_its_phases(
+    stop_after, trained, tiny_demo, tmp_path, make_once
+):
+    """Stopped in the first phase, between the two, and in the second."""
+    import keras
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == stop_after:
+                raise StopError
+
+    given = {
+        **TINY, "attention": True, "data": tiny_demo, "init_from": str(trained), "export": False,
+        "fine_tune": True, "head_epochs": 2, "epochs": 4, "schedule": "cosine",
+        "reporter": Reporter(),
+    }  # fmt: skip
+    whole = make_once("fine-tuned", lambda to: ar3d_keras.train(**given, runs_dir=to, name="run"))
+    with pytest.raises(StopError):
+        ar3d_keras.train(**given, runs_dir=tmp_path, name="stopped", callbacks=[Stop()])
+    ar3d_keras.resume("stopped", runs_dir=tmp_path, reporter=Reporter())
+    one, other = state(whole / "run"), state(tmp_path / "stopped")
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+    histories = [
+        np.loadtxt(f / "history.csv", delimiter=",", skiprows=1, usecols=(0, 1, 2))
+        for f in (whole / "run", tmp_path / "stopped")
+    ]
+    np.testing.assert_array_equal(*histories)
 
 
 # Published weights

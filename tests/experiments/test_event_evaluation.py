@@ -1,17 +1,11 @@
 """Event evaluation end to end, with a network that sees how bright a clip is."""
 
-import contextlib
 import csv
-import http.server
 import json
-import queue
-import shutil
-import subprocess
-import threading
-import urllib.parse
 
 import numpy as np
 import pytest
+from browser import reported  # tests/browser.py
 
 from ar3d_keras.cli import main
 from ar3d_keras.config import TrainConfig, to_json
@@ -293,51 +287,6 @@ frame.addEventListener("load", () => {
 
 @pytest.mark.slow
 def test_the_page_plays_in_a_browser(run, films):
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("chromium is not installed")
     evaluate(run, films)
     (run.folder / "driver.html").write_text(DRIVER)
-    results = queue.Queue()
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=str(run.folder))
-
-        def do_GET(self):
-            if self.path.startswith("/result?"):
-                results.put(urllib.parse.unquote(self.path.partition("?")[2]))
-            if not self.path.endswith(".mp4"):
-                return super().do_GET()
-            # Browsers seek only where the server sends parts of a file.
-            content = (run.folder / self.path.lstrip("/")).read_bytes()
-            first = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
-            self.send_response(206)
-            self.send_header("Content-Type", "video/mp4")
-            self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Content-Length", str(len(content) - first))
-            self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
-            self.end_headers()
-            with contextlib.suppress(OSError):
-                self.wfile.write(content[first:])
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        running = subprocess.Popen(
-            [
-                browser, "--headless", "--no-sandbox", "--disable-gpu",
-                "--autoplay-policy=no-user-gesture-required",
-                f"--user-data-dir={run.folder / 'profile'}",
-                f"http://127.0.0.1:{server.server_port}/driver.html",
-            ],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            assert results.get(timeout=60) == "Bright Bright 5.0 50 10.0"
-        finally:
-            running.terminate()
-            running.wait(20)
-            server.shutdown()
+    assert reported(run.folder, "driver.html") == "Bright Bright 5.0 50 10.0"

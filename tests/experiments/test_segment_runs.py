@@ -11,6 +11,8 @@ import ar3d_keras
 from ar3d_keras.cli import main
 from ar3d_keras.videos.unlabelled import find_videos
 
+pytestmark = pytest.mark.usefixtures("all_eagerly")
+
 ROWS = [
     (file, label, start, start + 0.8)
     for file in ("a.mp4", "b.mp4", "c.mp4", "d.mp4")

@@ -39,7 +39,8 @@ def test_the_head_averages_windows_of_seven():
     import keras
 
     features = keras.Input((3, 9, 8, 2))
-    model = keras.Model(features, head(features, 3, 0.0))
+    sizes = {"num_classes": 3, "dropout": 0.0, "log_pooling": False}
+    model = keras.Model(features, head(features, sizes))
     values = np.random.default_rng(0).random((1, 3, 9, 8, 2), np.float32)
     windows = [
         values[:, t : t + 2, y : y + 7, x : x + 7].mean((1, 2, 3))
