@@ -29,8 +29,8 @@ from benchmarks import bench
 RATE, WIDTH, HEIGHT = 15, 96, 72
 ACTIONS = ("Grow", "MoveLeft", "MoveRight", "Shrink")
 NETWORK = (
-    "--config examples/small_motion.json --frames 16 --fps 7.5 --height 48 --width 64 "
-    "--resize 54 72 --no-flip --epochs 3"
+    "--preset small-data --frames 16 --fps 7.5 --height 48 --width 64 --resize 54 72 --no-flip "
+    "--epochs 3"
 ).split()
 WINDOWS = ["--window-seconds", "2.4", "--hop-seconds", "0.6"]
 # The frames of a clip in the last minute, three times with the index in the cache, and from the front.
