@@ -87,7 +87,8 @@ def pretrain(
     reporter = reporter or Console()
     check_plain_name(name)
     places = [data] if isinstance(data, str | os.PathLike) else list(data)
-    configured = configure(config, preset=preset or (None if config else "paper"), **options)
+    preset = preset or (None if config else "paper")
+    configured = configure(config, preset=preset, reporter=reporter, **options)
     configured = dataclasses.replace(
         configured,
         data=dataclasses.replace(configured.data, data=Path(places[0])),

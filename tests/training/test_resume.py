@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from ar3d_keras.config import TrainConfig, from_json, with_preset
+from ar3d_keras.config import TrainConfig, from_json
 from ar3d_keras.errors import Terminated
+from ar3d_keras.presets import Choice, with_preset
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import RunFolder, read_history
 from ar3d_keras.training.trainer import train
@@ -33,7 +34,7 @@ TIMING = {"seconds", "clips_per_s", "wait_share"}
 def trainer(tmp_path_factory):
     """trainer(name, *callbacks, **options): begins or continues a run in this process."""
     folder = tmp_path_factory.mktemp("resume")
-    config = from_json(CONFIG, with_preset(TrainConfig(), "demo"))
+    config = from_json(CONFIG, with_preset(TrainConfig(), Choice("demo")))
     demo = make_demo(folder / "demo", groups=11, clips=1)
     dataset = open_dataset(make_split(open_catalog(demo), "group"), clip_shape(config.data))
 
