@@ -27,7 +27,8 @@ Scheme = Literal[
 Sampling = Literal["stride", "uniform"]
 Balance = Literal["none", "sampler", "loss"]
 Monitor = Literal["val_accuracy", "val_class_mean", "val_loss"]
-Preset = Literal["paper", "demo", "small-data"]
+Pretext = Literal["instance", "order", "speed"]
+Preset = Literal["paper", "demo", "small-data", "auto"]
 
 DEMO = Path("data/demo")  # where the built-in data set is, and is made if it is missing
 FOLDS = 5
@@ -143,6 +144,8 @@ class DataConfig(AugmentConfig):
     """The fold of kfold, logo or random that is tested, from 1; the next fold is val and the others train. `ar3d crossval` runs all folds. Default: 1."""
     folds: Annotated[int, Range(3)] | None = None
     """Number of folds of kfold and random. Default: 5."""
+    train_share: Annotated[float, Range(0, 1, exclude=(0,))] = 1.0
+    """Train with this share of the training videos, whole groups of them; `ar3d crossval --shares` compares several."""
     frames: Count = 16
     """Frames of a clip."""
     height: Count = 112
@@ -279,7 +282,9 @@ class RecipeConfig:
     """How the network is trained."""
 
     epochs: Count = 50
-    """Passes over the training videos, one clip per video."""
+    """Passes over the training videos. After each one val is evaluated and the run is saved."""
+    clips_per_epoch: Annotated[int, Range(0)] = 0
+    """At least this many training clips in an epoch: each video gives several random clips, all videos equally many. Few videos then train as long as many. 0: one clip of each video."""
     batch_size: Count = 16
     """Clips per training step."""
     learning_rate: Annotated[float, Range(0, exclude=(0, math.inf))] = 1e-4
@@ -317,7 +322,13 @@ class RecipeConfig:
     init_from: str | None = None
     """Start from the weights of this run (folder or name) or .keras file, layer by layer where name and shapes match; the head only if the classes are the same. Or from published weights (.pth, .safetensors, .h5, .npz): clips are then made as these weights need them. `torchvision:r3d_18`, mc3_18, r2plus1d_18 and s3d are downloaded."""
     freeze: tuple[str, ...] = ()
-    """Layers whose weights do not train: names, or patterns such as 'conv*'."""
+    """Layers whose weights do not train: names, or patterns such as 'conv*'; `backbone` is every layer but the head and the gate."""
+    fine_tune: bool = False
+    """Train the head alone first, at ten times the learning rate, then all layers, the first ones slowly. Needs `init_from`."""
+    head_epochs: Count = 5
+    """With `fine_tune`: the epochs of the head alone."""
+    layer_decay: Annotated[float, Range(0, 1, exclude=(0,))] = 0.1
+    """With `fine_tune`: the learning rate of the first layer as a share of the last layer's; between them it rises by a constant ratio."""
     reject_error: Annotated[float, Range(0, 1, exclude=(0, 1))] | None = None
     """Reject uncertain predictions as "none of these", so that at most this share of the accepted val videos is wrong, e.g. 0.05. Default: accept all."""
 
@@ -328,6 +339,17 @@ class RecipeConfig:
             UserError: names the option, its value, and what it may be.
         """
         check_ranges(self)
+        if self.fine_tune and not self.init_from:
+            raise UserError(
+                "`fine_tune` needs `init_from`: there is nothing to tune without weights"
+            )
+        if self.fine_tune and "backbone" in self.freeze:
+            raise UserError("`fine_tune` trains the backbone, and `freeze` backbone does not")
+        if self.fine_tune and self.head_epochs >= self.epochs:
+            raise UserError(
+                f"`head_epochs` {self.head_epochs} must be below `epochs` {self.epochs}, which counts "
+                "both phases of `fine_tune`"
+            )
         if self.lr_step and (self.schedule != "constant" or self.warmup_epochs):
             raise UserError(
                 "`lr_step` cannot be combined with `schedule` cosine or with `warmup_epochs`"

@@ -1,7 +1,8 @@
 """Named options: what a preset changes in the defaults of `config`, which are the paper's."""
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ar3d_keras.config import Config, from_json
@@ -19,17 +20,32 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # Up to a few hundred videos of single actions; docs/results.md says how it was found.
     "small-data": {
         "data": {
-            "height": 120, "width": 160, "resize": (120, 160), "sampling": "uniform",
+            "height": 96, "width": 128, "resize": (96, 128), "sampling": "uniform",
         },
         "model": {"model": "compact3d", "motion_crop": (36, 48), "differences": True},
         "recipe": {
-            "epochs": 60, "learning_rate": 2e-3, "weight_decay": 1e-2,
+            "epochs": 25, "clips_per_epoch": 480, "learning_rate": 2e-3, "weight_decay": 1e-2,
             "weight_decay_kind": "decoupled", "weight_decay_after": 0, "schedule": "cosine",
-            "warmup_epochs": 3, "clip_norm": 1.0, "label_smoothing": 0.1, "keep": "last",
+            "warmup_epochs": 1, "clip_norm": 1.0, "label_smoothing": 0.1, "keep": "last",
             "precision": "float32",
         },
     },
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A preset, and what `auto` chose besides.
+
+    Attributes:
+        preset: a key of PRESETS.
+        sections: section -> option -> value, over the preset.
+        reasons: a line for each decision; none if the user named the preset.
+    """
+
+    preset: str
+    sections: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
 
 
 # Options of published weights that do not go with others: a resize fits one size of clip, and frames
@@ -44,7 +60,7 @@ def network_of(preset: str, model: str | None = None) -> str:
 
 def with_shared_preset(
     base: Config,
-    name: str,
+    choice: Choice,
     model: str | None = None,
     init_from: str | None = None,
     given: Collection[str] = (),
@@ -53,19 +69,21 @@ def with_shared_preset(
 
     Args:
         base: the values of all other options.
-        name: a key of PRESETS.
+        choice: the preset.
         model: a key of NETWORKS; None: the network that the preset chooses.
         init_from: has no effect; see `with_preset`.
         given: has no effect; see `with_preset`.
     """
+    name = choice.preset
     base = from_json(PRESETS[name], base, f"preset {name}")
+    base = from_json(choice.sections, base, "preset auto")
     model = network_of(name, model)
     return dataclasses.replace(base, model=dataclasses.replace(base.model, model=model))
 
 
 def with_preset(
     base: Config,
-    name: str,
+    choice: Choice,
     model: str | None = None,
     init_from: str | None = None,
     given: Collection[str] = (),
@@ -78,7 +96,7 @@ def with_preset(
 
     Args:
         base: the values of all other options.
-        name: a key of PRESETS.
+        choice: the preset.
         model: a key of NETWORKS; None: the network that the preset chooses.
         init_from: see RecipeConfig.
         given: the options that will be set besides, which may exclude those of the weights.
@@ -86,7 +104,8 @@ def with_preset(
     Raises:
         UserError: no network has this name.
     """
-    base = with_shared_preset(base, name, model)
+    name = choice.preset
+    base = with_shared_preset(base, choice, model)
     kind = network(base.model.model)
     base = from_json(kind.presets.get(name, {}), base, f"preset {name}")
     if is_published(init_from) and kind.published:

@@ -14,6 +14,7 @@ from typing import Any, get_args
 from ar3d_keras import atomic
 from ar3d_keras.config import Scheme, TrainConfig, from_json
 from ar3d_keras.errors import UserError
+from ar3d_keras.locking import LockedError, is_locked, locked
 from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.region import COLUMNS as REGION
 from ar3d_keras.videos.region import parse_region
@@ -44,7 +45,7 @@ class RunFolder:
 
     @property
     def state(self) -> Path:
-        """Everything that an exact resume needs, after the last whole epoch."""
+        """Everything that an exact resume needs."""
         return self.folder / "checkpoints" / "state.npz"
 
     @property
@@ -75,6 +76,28 @@ class RunFolder:
         """The folder of the report on a split; a protocol of several clips has its own folder."""
         protocol = "" if clips * crops == 1 else f"-{clips}x{crops}"
         return self.folder / "evaluation" / f"{split}{protocol}"
+
+    @property
+    def lock_file(self) -> Path:
+        """See `locked`."""
+        return self.folder / ".lock"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other trainings out of the folder, and removes what a killed one left half written.
+
+        Raises:
+            UserError: another process trains the run.
+        """
+        try:
+            with locked(self.lock_file):
+                atomic.remove_parts(self.folder)
+                atomic.remove_parts(self.best.parent)
+                yield
+        except LockedError as error:
+            raise UserError(
+                f"{self.folder} is being trained by {error}: wait until that ends, or stop it"
+            ) from None
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Writes run.json."""
@@ -392,15 +415,35 @@ def find_run(
 
 def latest(runs_dir: Path, needs: Sequence[str] = ()) -> RunFolder | None:
     """The run that was last begun among those that have the files `needs`; None: there is none."""
+    return next(
+        (run for run in _newest(runs_dir) if all((run.folder / name).exists() for name in needs)),
+        None,
+    )
+
+
+def unfinished_run(runs_dir: Path) -> RunFolder | None:
+    """The run that was last begun, is not finished, and is not being trained; None: there is none."""
+    for run in _newest(runs_dir):
+        try:
+            finished = run.record().get("finished_epochs") == run.config().recipe.epochs
+        except UserError:  # a damaged run must not hide the others
+            continue
+        if not finished and not is_locked(run.lock_file):
+            return run
+    return None
+
+
+def _newest(runs_dir: Path) -> list[RunFolder]:
+    """All runs, the one that was last begun first."""
     begun: dict[Path, datetime.datetime] = {}
     for file in runs_dir.glob("*/run.json"):
-        if not all((file.parent / name).exists() for name in needs):
-            continue
         # A damaged run must not hide the others.
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            when = json.loads(file.read_text(encoding="utf-8"))["begun"]
-            begun[file.parent] = datetime.datetime.fromisoformat(when).astimezone()
-    return RunFolder(max(begun, key=begun.__getitem__)) if begun else None
+            record = json.loads(file.read_text(encoding="utf-8"))
+            if "pretext" not in record:  # a pretrained network predicts no classes
+                when = datetime.datetime.fromisoformat(record["begun"])
+                begun[file.parent] = when.astimezone()
+    return [RunFolder(folder) for folder in sorted(begun, key=begun.__getitem__, reverse=True)]
 
 
 def read_history(file: Path, epochs: int | None = None) -> list[dict[str, float]]:

@@ -29,6 +29,7 @@ LAYERS = [
     "progress",
     "console",
     "atomic",
+    "locking",
     "networks",
     "config",
     "presets",

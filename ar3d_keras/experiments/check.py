@@ -143,13 +143,7 @@ def check(
     limits = Limits(decode_seconds, decode_memory)
     files = _report_files(Path(html)) if html else None
     clip = segments == "clip"
-    catalog = open_data(
-        data,
-        group_by,
-        clip_segments=clip,
-        allow_outside=allow_outside,
-        skip=None if skip is None else Path(skip),
-    )
+    catalog = open_data(data, group_by, clip_segments=clip, allow_outside=allow_outside, skip=skip)
     if run is not None:
         split = _split_of_run(run, Path(runs_dir), catalog)
     elif split_scheme is not None or all(video.split for video in catalog.videos):

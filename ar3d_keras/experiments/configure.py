@@ -14,15 +14,18 @@ from ar3d_keras.config import (
     check_choice,
     from_json,
 )
+from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.networks import PUBLISHED
-from ar3d_keras.presets import with_preset
+from ar3d_keras.presets import Choice, with_preset
+from ar3d_keras.progress import Reporter
 
 
 def configure(
     config: TrainConfig | str | os.PathLike[str] | None = None,
     *,
     preset: Preset | None = None,
+    reporter: Reporter | None = None,
     **options: Any,
 ) -> TrainConfig:
     """Returns the configuration that `config`, `preset` and single options describe.
@@ -31,7 +34,9 @@ def configure(
 
     Args:
         config: a TrainConfig, taken as it is; or the path of a run.json, whose options hold.
-        preset: named options. Default: `demo` for the demo set, else `paper`.
+        preset: named options. `auto` chooses by the data. Default: `demo` for the demo set, else
+            `paper`.
+        reporter: receives the reasons of `auto`. Default: prints them.
         options: any option of `python train.py`, by its name with underscores.
 
     Raises:
@@ -59,6 +64,7 @@ def configure(
             model=given.model.model if "model" in options else None,
             init_from=given.recipe.init_from,
             given=options,
+            reporter=reporter or Console(),
         ).replace(**options)
     configured.validate()
     return configured
@@ -73,6 +79,7 @@ def default_config(
     model: str | None = None,
     init_from: str | None = None,
     given: Collection[str] = (),
+    reporter: Reporter | None = None,
 ) -> TrainConfig:
     """The options that hold where no single option is given: `sections` over the preset.
 
@@ -84,12 +91,24 @@ def default_config(
         model: the network that will be used; None: see `chosen_model`.
         init_from: the weights that will be used; None: those of `sections`.
         given: the single options, which may exclude those of the weights.
+        reporter: receives the reasons of the preset `auto`.
     """
     configured = from_json(sections, TrainConfig(), where)
-    preset = preset or default_preset(data or configured.data.data)
+    choice = preset_for(preset, data or configured.data.data)
+    for reason in choice.reasons:
+        (reporter or Reporter()).log(f"preset auto: {reason}")
     init_from = init_from or configured.recipe.init_from
     model = chosen_model(sections, init_from, model)
-    return from_json(sections, with_preset(TrainConfig(), preset, model, init_from, given), where)
+    return from_json(sections, with_preset(TrainConfig(), choice, model, init_from, given), where)
+
+
+def preset_for(preset: str | None, data: Path | None) -> Choice:
+    """The preset that holds: the one given, the one that `auto` chooses, or the default."""
+    if preset == "auto":
+        from ar3d_keras.experiments.auto_preset import choose_preset  # it reads videos
+
+        return choose_preset(data)
+    return Choice(preset or default_preset(data))
 
 
 def chosen_model(

@@ -13,6 +13,7 @@ from ar3d_keras.videos.dataset import Dataset, clip_shape, open_data, open_datas
 from ar3d_keras.videos.demo import make_demo_set
 from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.mirroring import mirrored_classes, mirroring_notes
+from ar3d_keras.videos.shares import keep_share
 from ar3d_keras.videos.splits import SPLITS, Split, default_scheme, make_split
 
 LITTLE = 0.4  # share of a frame that a clip shows; the default crop shows 0.57
@@ -81,6 +82,7 @@ def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
         folds=data.folds,
         by=data.split_by,
     )
+    split = keep_share(split, data.train_share, config.recipe.seed)
     notes = *rare_class_notes(split), *mirroring_notes(catalog.class_names)
     return dataclasses.replace(split, notes=(*split.notes, *notes))
 

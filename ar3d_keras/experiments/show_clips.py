@@ -51,7 +51,7 @@ def show_clips(
         UserError: an option is out of range, `out` is not a .png in an existing folder, or the data
             cannot be used.
     """
-    configured = configure(config, preset=preset, **options)
+    configured = configure(config, preset=preset, reporter=reporter, **options)
     Range(1).check("count", count)
     Range(1).check("epoch", epoch)
     file = Path(out)
@@ -69,7 +69,9 @@ def show_clips(
 def _rows(config: TrainConfig, dataset: Dataset, count: int, epoch: int) -> list[Row]:
     """The first clips of an epoch, counted from 0."""
     data, seed = config.data, config.recipe.seed
-    source = dataset.training(seed=seed, flip=data.flip, augment=data)
+    source = dataset.training(
+        seed=seed, flip=data.flip, augment=data, at_least=config.recipe.clips_per_epoch
+    )
     mixing = Mixing(data, num_classes=len(dataset.class_names), seed=seed)
     batches = ClipBatches(
         source,

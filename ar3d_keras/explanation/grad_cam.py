@@ -13,8 +13,9 @@ import numpy as np
 from keras import layers, ops
 
 from ar3d_keras.explanation.attention_map import over_the_clip
+from ar3d_keras.models.layers import GridPooling
 
-POOLINGS = layers.AveragePooling3D | layers.MaxPooling3D | layers.MaxPooling2D
+POOLINGS = layers.AveragePooling3D | layers.MaxPooling3D | layers.MaxPooling2D | GridPooling
 
 
 def grad_cam(

@@ -6,7 +6,7 @@ docs/results.md says how its sizes were found.
 from typing import Any, ClassVar
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from ar3d_keras.models.classifier import (
     Sizes3D,
@@ -17,7 +17,7 @@ from ar3d_keras.models.classifier import (
     seeded_dropout,
     triple,
 )
-from ar3d_keras.models.layers import PACKAGE, AttentionGate, GridPooling
+from ar3d_keras.models.layers import PACKAGE, AttentionGate, Brightness, GridPooling
 from ar3d_keras.models.preparation import log_pooled, prepared
 
 STRIDES = (2, 2, 2), (2, 2, 2), (1, 2, 2)
@@ -83,7 +83,7 @@ class Compact3D(VideoClassifier):
         dtype = kwargs.pop("dtype", None) or "float32"
 
         clip = clip_input(frames, height, width)
-        x = prepared(gray(clip), sizes)
+        x = prepared(Brightness(name="brightness")(clip), sizes)
         for number, strides in enumerate(STRIDES, start=1):
             x = layers.Conv3D(
                 filters * 2 ** (number - 1),
@@ -111,10 +111,3 @@ class Compact3D(VideoClassifier):
         output = layers.Dense(num_classes, activation="softmax", dtype="float32", name="output")(x)
         kwargs.setdefault("name", "compact3d_attention" if attention else "compact3d")
         super().__init__(clip, output, sizes, **kwargs)
-
-
-def gray(clip: Any) -> Any:
-    """The brightness of a clip in -1..1: (batch, time, height, width, 1); ITU-R BT.601 weights."""
-    weights = ops.convert_to_tensor([[0.299], [0.587], [0.114]], "float32")
-    scaled = layers.Rescaling(1 / 127.5, offset=-1, dtype="float32", name="rescaling")(clip)
-    return ops.matmul(scaled, weights)

@@ -71,7 +71,16 @@ class Conv3DClassifier(VideoClassifier):
         "demo": {"model": {"pool": (4, 8, 8), "dense": 256}},
         # The same input as every network of the preset; docs/results.md says how it was found.
         "small-data": {
-            "model": {"filters": 16, "gate_kernel": (1, 1, 1), "grid": (4, 3, 4), "dense": 32},
+            "model": {
+                "filters": 16,
+                "gate_kernel": (1, 1, 1),
+                "grid": (4, 3, 4),
+                "log_pooling": True,
+                "dense": 64,
+                "dropout": 0.5,
+            },
+            # At a third of compact3d's speed, two thirds of its clips.
+            "recipe": {"clips_per_epoch": 320, "learning_rate": 3e-3},
         },
     }
 

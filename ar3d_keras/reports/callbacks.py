@@ -50,7 +50,7 @@ class CurvesPlot(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.rows.append({"epoch": epoch + 1, **(logs or {})})
         if time.perf_counter() >= self._next:
-            self._draw()
+            self.draw()
 
     def on_train_end(self, logs: dict | None = None) -> None:
         self.close()
@@ -58,9 +58,10 @@ class CurvesPlot(keras.callbacks.Callback):
     def close(self) -> None:
         """Draws what is not drawn yet; also where training was stopped."""
         if self._drawn < len(self.rows):
-            self._draw()
+            self.draw()
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Draws the epochs so far."""
         begin, self._drawn = time.perf_counter(), len(self.rows)
         history = {self.name or self.model.name: columns(self.rows)}
         drawing.save(plots.curves(history, monitor=self.monitor), self.file)

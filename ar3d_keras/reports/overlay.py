@@ -26,12 +26,15 @@ from ar3d_keras.videos.region import Region, cut_region
 from ar3d_keras.videos.sampling import ClipShape, full_span, uniform_clip
 
 
-def check_explainable(classifier: Classifier) -> None:
-    """Raises if a SavedModel cannot show where it looks.
+def check_explainable(classifier: Classifier, window_seconds: float | None = None) -> None:
+    """Raises if no overlay can be made, before the videos are predicted.
 
     Raises:
-        UserError: Its network has no gate, and a SavedModel has no gradients for Grad-CAM.
+        UserError: The network of a SavedModel has no gate, and a SavedModel has no gradients for
+            Grad-CAM; or clips span whole videos and `window_seconds` is None.
     """
+    if window_seconds is None:
+        full_span(classifier.shape)
     network = classifier.network
     if isinstance(network, SavedModelNetwork) and not network.has_attention:
         raise UserError(

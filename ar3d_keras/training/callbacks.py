@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from ar3d_keras import atomic
 from ar3d_keras.config import Monitor
@@ -24,6 +25,7 @@ from ar3d_keras.evaluation.metrics import Evaluation
 from ar3d_keras.evaluation.monitor import rank
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import RunFolder
+from ar3d_keras.training.divergence import diverged
 from ar3d_keras.videos.sources import ClipSource
 
 # Of the training videos; more that were decoded before training and now fail end it.
@@ -65,7 +67,8 @@ class EpochRate(keras.callbacks.Callback):
 
     They measure the training steps only, without the evaluation at the end of an epoch. wait_share
     is the share of the time in which the network waited for the next batch. The logs of every
-    batch contain wait_share too, measured since the start of the epoch.
+    batch contain wait_share too, measured since the start of the epoch. The time of steps before a
+    resume counts too.
 
     Args:
         clips: the number of clips in an epoch.
@@ -76,10 +79,22 @@ class EpochRate(keras.callbacks.Callback):
     def __init__(self, clips: int, ready: MutableMapping[tuple[int, int], float]) -> None:
         super().__init__()
         self.clips, self.ready = clips, ready
+        self.before: dict[str, float] = {}
+
+    def get_state(self) -> dict[str, float]:
+        """The seconds of the epoch so far, and those in which the network waited."""
+        seconds = self.ended - self.begun
+        return {"epoch": self.epoch, "seconds": seconds, "waited": self.waited}
+
+    def set_state(self, state: dict[str, float]) -> None:
+        """Takes over those of the steps before a resume."""
+        self.before = state
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        self.epoch, self.waited = epoch, 0.0
-        self.begun = self.ended = time.perf_counter()
+        before = self.before if self.before.get("epoch") == epoch else {}
+        self.epoch, self.waited = epoch, before.get("waited", 0.0)
+        self.ended = time.perf_counter()
+        self.begun = self.ended - before.get("seconds", 0.0)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         requested, self.ended = self.ended, time.perf_counter()
@@ -188,7 +203,17 @@ class EarlyStop(keras.callbacks.Callback):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Raises a UserError when the loss becomes NaN or infinite."""
+    """Raises a UserError when the loss, or a weight after an epoch, becomes NaN or infinite.
+
+    It must come before the callbacks that write files, so that these keep what was good.
+
+    Args:
+        kept: returns a sentence that names the checkpoint that is left.
+    """
+
+    def __init__(self, kept: Callable[[], str] = str) -> None:
+        super().__init__()
+        self.kept = kept
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self.epoch = 0
@@ -199,11 +224,14 @@ class StopOnNaN(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
-            raise UserError(
-                f"the loss became {loss} in epoch {self.epoch + 1}, step {batch + 1}: lower "
-                "`learning_rate`, or train with `precision` float32 (the files of earlier epochs "
-                "are kept)"
-            )
+            where = f"epoch {self.epoch + 1}, step {batch + 1}"
+            raise diverged(f"the loss became {loss} in {where}", self.model, self.kept())
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        # The last step of an epoch may leave weights that no loss has been computed with yet.
+        if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
+            what = f"a weight became NaN or infinite in the last step of epoch {epoch + 1}"
+            raise diverged(what, self.model, self.kept())
 
 
 class EpochProgress(keras.callbacks.Callback):
@@ -284,6 +312,15 @@ class UnreadableVideoLogger(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.epoch = epoch
 
+    def get_state(self) -> dict[str, Any]:
+        """The videos that failed, and those that are logged."""
+        return {"failures": dict(self.source.failures), "logged": sorted(self.logged)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes over those before a resume."""
+        self.source.failures.update(state["failures"])
+        self.logged.update(state["logged"])
+
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._log(epoch)
 
@@ -299,5 +336,7 @@ class UnreadableVideoLogger(keras.callbacks.Callback):
         )
         self.logged.update(new)
         entries = [{"path": path, "epoch": epoch + 1, "reason": why} for path, why in new.items()]
-        before = self.run.record().get("unreadable", [])
+        # A run that was killed after this line repeats the epoch.
+        listed = self.run.record().get("unreadable", [])
+        before = [entry for entry in listed if entry["path"] not in new]
         self.run.update_record(unreadable=[*before, *entries])

@@ -1,9 +1,8 @@
-"""Fine-tuning: initial weights from another network, and frozen layers.
+"""Initial weights from another network.
 
 The last section of the paper names transfer learning as future work.
 """
 
-import fnmatch
 import hashlib
 import json
 import zipfile
@@ -166,7 +165,7 @@ def take_weights(model: keras.Model, start: WarmStart, class_names: Sequence[str
     # Files of earlier versions have no class names; the run has them.
     before = source.class_names or start.class_names
     other_classes = before is not None and before != tuple(class_names)
-    heads = _heads(model) if other_classes else set()
+    heads = head_layers(model) if other_classes else set()
     taken, new = [], []
     for name, layer in weighted_layers(model).items():
         if name in known and _shapes(known[name]) == _shapes(layer) and name not in heads:
@@ -182,36 +181,6 @@ def take_weights(model: keras.Model, start: WarmStart, class_names: Sequence[str
     return f"weights of {', '.join(taken)} from {start.file}; new: {', '.join(new) or 'none'}"
 
 
-def freeze(model: keras.Model, patterns: Sequence[str]) -> str:
-    """Freezes the weights of layers, including the statistics of BatchNorm layers.
-
-    Args:
-        model: a network that is not compiled yet.
-        patterns: names of layers with weights, or patterns with * and ? (fnmatch).
-
-    Returns:
-        A line that lists the frozen and the trained layers.
-
-    Raises:
-        UserError: a pattern matches no layer, or no layer is left to train.
-    """
-    layers = weighted_layers(model)
-    for pattern in patterns:
-        matching = fnmatch.filter(layers, pattern)
-        if not matching:
-            raise UserError(
-                f"`freeze` {pattern} matches no layer with weights; the network has "
-                f"{', '.join(layers)}"
-            )
-        for name in matching:
-            layers[name].trainable = False
-    if not model.trainable_variables:
-        raise UserError(f"`freeze` {' '.join(patterns)} leaves no layer to train: name fewer")
-    fixed = [name for name, layer in layers.items() if not layer.trainable]
-    trained = [name for name, layer in layers.items() if layer.trainable]
-    return f"frozen: {', '.join(fixed)}; trained: {', '.join(trained)}"
-
-
 def weighted_layers(model: keras.Model, inside: str = "") -> dict[str, keras.Layer]:
     """Name -> layer with weights, from input to output; names in a stream are STREAM/NAME."""
     found: dict[str, keras.Layer] = {}
@@ -223,7 +192,7 @@ def weighted_layers(model: keras.Model, inside: str = "") -> dict[str, keras.Lay
     return found
 
 
-def _heads(model: keras.Model) -> set[str]:
+def head_layers(model: keras.Model) -> set[str]:
     """The names of the layers whose shapes depend on the number of classes."""
     sizes = model.sizes
     other = type(model)(**{**sizes, "num_classes": sizes["num_classes"] + 1})

@@ -1,6 +1,7 @@
 """A split whose videos were scanned: the source of clips for training and evaluation."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,9 +88,20 @@ class Dataset:
             if video.key in self.unreadable
         )
 
-    def training(self, *, seed: int, flip: bool, augment: AugmentConfig = NOTHING) -> ClipSource:
-        """The training videos, with a random clip of each in every epoch."""
-        return self._source("train", RandomSampler(seed, flip, augment))
+    def training(
+        self, *, seed: int, flip: bool, augment: AugmentConfig = NOTHING, at_least: int = 0
+    ) -> ClipSource:
+        """The training videos, with random clips of each in every epoch.
+
+        Args:
+            seed: the seed of the run.
+            flip: whether half of the clips are mirrored.
+            augment: further augmentation.
+            at_least: clips of an epoch; every video gives equally many, at least one.
+        """
+        videos = len(self.split.videos("train")) - len(self.skipped("train"))
+        clips = max(1, math.ceil(at_least / max(videos, 1)))
+        return self._source("train", RandomSampler(seed, flip, augment, per_video=clips))
 
     def evaluation(self, name: str, *, clips: int = 1, crops: int = 1) -> ClipSource:
         """The videos of a split, with a fixed grid of clips x crops of each."""
@@ -109,7 +121,7 @@ def open_data(
     *,
     clip_segments: bool = False,
     allow_outside: bool = False,
-    skip: Path | None = None,
+    skip: str | os.PathLike[str] | None = None,
 ) -> Catalog:
     """Opens the labelled videos at `data`: a pack, or what `open_catalog` reads.
 

@@ -38,6 +38,7 @@ def _nothing() -> None:
 # Called for each packet; a process of `isolation` tells its parent by it that the decoder works.
 heartbeat: Callable[[], None] = _nothing
 _STILL_FORMATS = ("tty", "image2")  # FFmpeg also opens text files, as pictures of a terminal
+_NO_TIME_STAMPS = 0x80  # AVFMT_NOTIMESTAMPS of FFmpeg's avformat.h
 
 
 class TooLargeError(ReadError):
@@ -105,6 +106,8 @@ class PyAVFrames:
         told_rate: frames per second by the header; None: unknown.
         promised: number of frames by the header; 0: unknown.
         duration: seconds by the header; None: unknown, as in a live stream.
+        has_times: whether the container has time stamps; FFmpeg makes some up for an MJPEG stream
+            without, 25 frames a second whatever its rate.
         only: whether the file has no other video stream, not even a cover picture.
         packets: how many were read.
         lost: how many of them cannot be decoded.
@@ -136,6 +139,7 @@ class PyAVFrames:
         except ReadError:
             self._container.close()
             raise
+        self.has_times = not self._container.format.flags & _NO_TIME_STAMPS
         self.only = len(self._container.streams.video) == 1
         rate = self.stream.average_rate or self.stream.guessed_rate
         self.told_rate = float(rate) if rate else None

@@ -27,12 +27,12 @@ class ClipSampler(Protocol):
 
 
 class RandomSampler:
-    """Training: another window, crop, flip and augmentation in each epoch."""
+    """Training: another window, crop, flip and augmentation of every clip in each epoch."""
 
-    per_video = 1
-
-    def __init__(self, seed: int, flip: bool, augment: AugmentConfig = NOTHING):
-        self.seed, self.flip, self.augment = seed, flip, augment
+    def __init__(
+        self, seed: int, flip: bool, augment: AugmentConfig = NOTHING, *, per_video: int = 1
+    ):
+        self.seed, self.flip, self.augment, self.per_video = seed, flip, augment, per_video
 
     def __call__(self, available: int, shape: ClipShape, epoch: int, index: int) -> ClipSpec:
         return random_clip(

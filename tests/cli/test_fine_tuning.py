@@ -51,6 +51,7 @@ def test_a_fine_tuned_run_with_everything_stopped_and_resumed(trained, tiny_demo
     given = {
         **TINY, **AUGMENTED, "attention": True, "data": tiny_demo, "runs_dir": tmp_path,
         "init_from": str(trained), "freeze": ("features", "gat*"), "export": False,
+        "fine_tune": True, "head_epochs": 1, "keep": "last",
         "reporter": Reporter(),
     }  # fmt: skip
     with pytest.raises(StopError):
@@ -73,6 +74,39 @@ def test_a_fine_tuned_run_with_everything_stopped_and_resumed(trained, tiny_demo
     assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+@pytest.mark.slow  # the test above stops in the second phase
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
+def test_fine_tuning_resumes_exactly_across_its_phases(
+    stop_after, trained, tiny_demo, tmp_path, make_once
+):
+    """Stopped in the first phase, between the two, and in the second."""
+    import keras
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == stop_after:
+                raise StopError
+
+    given = {
+        **TINY, "attention": True, "data": tiny_demo, "init_from": str(trained), "export": False,
+        "fine_tune": True, "head_epochs": 2, "epochs": 4, "schedule": "cosine",
+        "reporter": Reporter(),
+    }  # fmt: skip
+    whole = make_once("fine-tuned", lambda to: ar3d_keras.train(**given, runs_dir=to, name="run"))
+    with pytest.raises(StopError):
+        ar3d_keras.train(**given, runs_dir=tmp_path, name="stopped", callbacks=[Stop()])
+    ar3d_keras.resume("stopped", runs_dir=tmp_path, reporter=Reporter())
+    one, other = state(whole / "run"), state(tmp_path / "stopped")
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+    histories = [
+        np.loadtxt(f / "history.csv", delimiter=",", skiprows=1, usecols=(0, 1, 2))
+        for f in (whole / "run", tmp_path / "stopped")
+    ]
+    np.testing.assert_array_equal(*histories)
 
 
 # Published weights

@@ -2,16 +2,13 @@
 
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
-from processes import ROOT, TINY_FLAGS, python  # tests/processes.py
+from processes import TINY_FLAGS, python  # tests/processes.py
 
 from ar3d_keras.cli import main
 from ar3d_keras.runs import RunFolder
@@ -144,49 +141,9 @@ def test_config_repeats_a_run_and_flags_win(trained, tmp_path, done):
     assert not (tmp_path / "again/saved_model").exists()
 
 
-def test_a_run_that_was_killed_and_interrupted_ends_as_one_that_was_not_bit_for_bit(
-    tiny_demo, tmp_path, done, monkeypatch, capsys
-):
-    command = [
-        "train", "--attention", "--data", tiny_demo, "--runs-dir", tmp_path, *TINY_FLAGS,
-        "--epochs", 8, "--dropout", 0.5, "--schedule", "cosine", "--warmup-epochs", 1,
-        "--clip-norm", 0.5, "--label-smoothing", 0.1, "--differences", "--pool", "global",
-        "--log-features", "--no-export",
-    ]  # fmt: skip
-    killed = subprocess.Popen(
-        [sys.executable, "train.py", *map(str, command[1:]), "--name", "stopped", "--workers", "3"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    for line in killed.stdout:
-        if line.startswith("epoch 2/8"):
-            break
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
-    stopped = tmp_path / "stopped"
-    assert len(rows(stopped / "history.csv")) < 7
-
-    from ar3d_keras.training.callbacks import HistoryCSV
-
-    written = HistoryCSV.on_epoch_end
-
-    def interrupted(self, epoch, logs=None):
-        written(self, epoch, logs)
-        if epoch == 6:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(HistoryCSV, "on_epoch_end", interrupted)
-        assert main(["train", "--resume", "stopped", "--runs-dir", str(tmp_path)]) == 130
-    out, err = capsys.readouterr()
-    assert "--resume" in out and "Traceback" not in err
-    done("evaluate", "--run", "stopped", "--runs-dir", tmp_path, "--split", "val")
-    assert (stopped / "evaluation/val/report.html").is_file()
-    done("train", "--resume", stopped)
-
-    done(*command, "--name", "whole", "--workers", 1)
-    assert "--log-pooling" in capsys.readouterr().err  # the flag's name today
-    assert_same_state(tmp_path / "whole", stopped)
-    assert untimed(stopped / "history.csv") == untimed(tmp_path / "whole/history.csv")
+def test_a_flag_of_an_earlier_version(capsys):
+    assert main(["train", "--log-features", "--epochs", "0"]) == 2
+    assert "--log-pooling" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -209,6 +166,30 @@ def test_a_finished_run_is_resumed_without_work(trained, done):
     before = (trained / "run.json").stat().st_mtime_ns
     done("train", "--resume", trained)
     assert (trained / "run.json").stat().st_mtime_ns == before
+    done("train", "--resume", "--runs-dir", trained.parent)  # the latest, as none is unfinished
+    assert (trained / "run.json").stat().st_mtime_ns == before
+
+
+def test_a_run_that_another_process_trains_is_refused(trained, tmp_path, refused):
+    run = RunFolder(shutil.copytree(trained, tmp_path / "run"))
+    with run.locked():
+        assert str(run.folder) in refused("train", "--resume", run.folder, "--epochs", 3)
+    assert len(rows(run.history)) == 2
+
+
+def test_a_saved_model_is_written_once(trained, tmp_path, monkeypatch):
+    """Killed between the export and the end of the run, it is not exported again."""
+    from ar3d_keras.experiments import train
+
+    exported = []
+    monkeypatch.setattr(train, "export_network", lambda run, **options: exported.append(options))
+    run = RunFolder(shutil.copytree(trained, tmp_path / "run"))
+    train._export(run, 2, None)
+    assert not exported
+    train._export(run, 3, None)  # more epochs: another version
+    assert exported[0]["version"] == 2
+    train._export(run, 3, None)  # it was begun and is not there
+    assert exported[1]["version"] == 2
 
 
 def changed(trained, folder, change):

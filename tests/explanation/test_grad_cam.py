@@ -11,6 +11,7 @@ import pytest
 
 from ar3d_keras import Conv3DClassifier
 from ar3d_keras.explanation import grad_cam as gradients
+from ar3d_keras.explanation.attention_map import enlarged
 from ar3d_keras.explanation.grad_cam import grad_cam
 from ar3d_keras.models import network
 
@@ -32,6 +33,7 @@ NETWORKS = {
         },
         "gate",
     ),
+    "compact3d": ({"filters": 4}, "relu3"),
     "c3d": ({"width_multiplier": 0.03, "dense": 8}, "conv5b"),
     "i3d": ({"width_multiplier": 0.03}, "Mixed_5c"),
     "i3d gated": ({"attention": True, "width_multiplier": 0.03}, "gate"),
@@ -111,7 +113,7 @@ def test_the_weights_are_those_of_finite_differences(name):
     wanted = np.maximum(np.einsum("b...k,kb->b...", features, weights), 0)
     if name == "two_stream":
         wanted = wanted[:, None]
-    wanted = np.asarray(gradients.enlarged(wanted.astype("float32"), *clips.shape[1:4]))
+    wanted = np.asarray(enlarged(wanted.astype("float32"), *clips.shape[1:4]))
     assert wanted.any()
     found = grad_cam(model, clips, targets)
     assert found.dtype == np.float32 and found.shape == clips.shape[:-1]

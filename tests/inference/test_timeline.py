@@ -1,5 +1,6 @@
 """Windows of long videos: which frames, which clips, which times."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -55,6 +56,14 @@ def test_every_window_has_just_its_frames(count, rate, seconds, hop):
     if hop <= seconds:
         assert {frame for window in found for frame in window.frames} == set(range(count))
         assert found[-1].end <= found[-1].start + seconds + 1 / rate + 0.001
+
+
+def test_with_uniform_sampling_a_clip_spans_its_window():
+    shape = dataclasses.replace(SHAPE, sampling="uniform")
+    frames = [np.full((18, 24, 3), number, np.uint8) for number in range(20)]
+    one, other = clips_of(frames, shape, clips=2)
+    assert one[:, 0, 0, 0].tolist() == [1, 6, 11, 16]
+    assert other[:, 0, 0, 0].tolist() == [3, 8, 13, 18]
 
 
 def test_windows_overlap_where_the_hop_is_shorter_and_leave_gaps_where_it_is_longer():

@@ -114,3 +114,18 @@ def test_placing_a_map_is_the_inverse_of_the_crop():
 def test_a_wrong_size_is_refused(size):
     with pytest.raises(UserError, match="motion_crop"):
         network("compact3d")(2, motion_crop=size)
+
+
+def test_a_resumed_run_draws_on_where_it_stopped():
+    """The count of its draws is a variable, which the state of a run holds."""
+    layer = MotionCrop(12, 20, seed=3)
+    clips = moving_clips(1)
+    layer(clips, training=True)
+    state = [np.asarray(variable) for variable in layer.variables]
+    assert len(state) == 1
+    following = np.asarray(layer(clips, training=True))
+    again = MotionCrop(12, 20, seed=3)
+    again(clips)
+    for variable, value in zip(again.variables, state, strict=True):
+        variable.assign(value)
+    np.testing.assert_array_equal(np.asarray(again(clips, training=True)), following)

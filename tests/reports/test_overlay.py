@@ -194,6 +194,11 @@ def test_a_saved_model_without_attention(classifier, user_error):
     with user_error("models/1", "`overlay`", "`run`"):
         check_explainable(served)
     check_explainable(classifier)
+    shape = dataclasses.replace(classifier.shape, sampling="uniform")
+    uniform = dataclasses.replace(classifier, shape=shape)
+    check_explainable(uniform, 1.0)
+    with user_error("`window_seconds`"):
+        check_explainable(uniform)
 
 
 @pytest.mark.parametrize("name", ["v" * 240 + ".avi", os.fsdecode(b"caf\xe9 %03d:x.avi")])

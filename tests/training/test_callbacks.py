@@ -21,7 +21,7 @@ from ar3d_keras import (
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import RunFolder, columns, read_history
 from ar3d_keras.training.callbacks import EarlyStop, EpochRate, StopOnNaN, UnreadableVideoLogger
-from ar3d_keras.training.run_state import RunState, restore
+from ar3d_keras.training.run_state import RunState, Saved, restore
 
 NAMES = ["dark", "middle", "bright"]
 
@@ -180,14 +180,14 @@ def test_state_restores_weights_optimizer_and_dropout(tmp_path):
     fit(network(dropout=0.5), 2, callbacks=[RunState(tmp_path / "state.npz")])
     keras.utils.set_random_seed(99)  # another process has other seeds
     resumed = network(dropout=0.5)
-    assert restore(tmp_path / "state.npz", resumed) == 2
+    assert restore(tmp_path / "state.npz", resumed).epochs == 2
     fit(resumed, 4, initial_epoch=2)
     for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_no_state_means_from_the_start(tmp_path):
-    assert restore(tmp_path / "state.npz", network()) == 0
+    assert restore(tmp_path / "state.npz", network()) == Saved()
 
 
 @pytest.mark.usefixtures("eagerly")
@@ -229,7 +229,7 @@ def test_a_damaged_state_is_refused_and_changes_nothing(tmp_path, damage):
     state = RunState(file)
     state.set_model(model)
     state.on_epoch_end(0)
-    assert restore(file, model) == 1
+    assert restore(file, model).epochs == 1
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(UserError) as caught:
         restore(file, model)

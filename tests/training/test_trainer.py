@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ar3d_keras.config import TrainConfig, from_json
-from ar3d_keras.presets import with_preset
+from ar3d_keras.presets import Choice, with_preset
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import create_run, read_history
 from ar3d_keras.training.trainer import train
@@ -35,7 +35,7 @@ def test_videos_lost_on_the_way_are_named_counted_and_weigh_nothing(tmp_path, mo
             # A learning rate that changes nothing, so that the loss can be compared.
             "recipe": {"epochs": 2, "learning_rate": 1e-12, "precision": "float32"},
         },
-        with_preset(TrainConfig(), "demo"),
+        with_preset(TrainConfig(), Choice("demo")),
     )
     demo = make_demo(tmp_path / "demo", groups=11, clips=1)
     dataset = open_dataset(make_split(open_catalog(demo), "group"), clip_shape(config.data))

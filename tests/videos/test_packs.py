@@ -114,11 +114,12 @@ def test_labels_groups_splits_and_columns_of_a_csv_are_kept(ucf_set, tmp_path):
     width=st.integers(1, 56),
     flip=st.booleans(),
     grid=st.booleans(),
+    sampling=st.sampled_from(["stride", "uniform"]),
 )
 def test_raw_clips_are_those_of_the_videos_bit_for_bit(
-    odd_set, odd_packs, seed, epoch, frames, stride, height, width, flip, grid
+    odd_set, odd_packs, seed, epoch, frames, stride, height, width, flip, grid, sampling
 ):
-    shape = ClipShape(frames, height, width, 40, 56, stride)
+    shape = ClipShape(frames, height, width, 40, 56, stride, sampling=sampling)
     views = UniformSampler(2, 3) if grid else RandomSampler(seed, flip)
     decoded, packed = sources(odd_set, odd_packs["raw"], shape, views)
     assert len(decoded) == len(packed)

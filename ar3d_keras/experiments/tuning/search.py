@@ -1,7 +1,7 @@
 """A search: trials that are trained by the package's own trainer and evaluated on val only.
 
-A trial is a run folder, `trial_N`, so it resumes as a run does. A killed trial continues after its
-last complete epoch. A trial that Hyperband promotes continues from the state of the earlier trial,
+A trial is a run folder, `trial_N`, so it resumes as a run does. A killed trial continues where
+its last state was saved. A trial that Hyperband promotes continues from the state of the earlier trial,
 bit for bit as if it had never stopped. The test split is not opened.
 """
 
@@ -49,6 +49,7 @@ class Search:
         trials: the largest number of trials.
         record: the content of search.json, and of each trial's run.json besides its configuration.
         callbacks: further Keras callbacks, for every trial.
+        checkpoint_minutes: as for `train`.
     """
 
     folder: Path
@@ -58,6 +59,7 @@ class Search:
     trials: int
     record: Mapping[str, Any]
     callbacks: Sequence[keras.callbacks.Callback] = ()
+    checkpoint_minutes: float = 10.0
 
     def oracle(self, *, chief: bool) -> Oracle:
         """The oracle of the search, with the state of a stopped search."""
@@ -177,6 +179,7 @@ def run_trial(
             reporter=log,
             splits=("val",),
             until=epochs,
+            checkpoint_minutes=what.checkpoint_minutes,
             callbacks=[*what.callbacks, _EpochCounter(trial.trial_id, epochs, on_epoch)],
         )
         best = _kept(read_history(run.history), config.recipe)
