@@ -188,7 +188,7 @@ def stage(name: str, folder: Path, paths: list[str], work: Path) -> dict:
     parts = []
     outcome: dict[str, str] = {}
     for turn in range(3):
-        part = paths[turn::3]
+        part = paths[turn * len(paths) // 3 : (turn + 1) * len(paths) // 3]
         place = work / f"{name}-{turn}"
         data = place / "data"
         for path in (*part, "a/sound.mp4", "b/sound.mp4"):
