@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from ar3d_keras.config import Preset, Pretext, TrainConfig, check_choice
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.configure import configure
-from ar3d_keras.experiments.crossval import check_same_run
 from ar3d_keras.experiments.record import make_record
 from ar3d_keras.experiments.run import Run
 from ar3d_keras.models import network
@@ -146,33 +145,49 @@ def _open_run(
     reporter: Reporter,
 ) -> Run:
     """The run of this pretraining: a new one, or one that was stopped."""
+    precision = hardware.resolve_precision(config.recipe.precision)
+    command = command or f"ar3d_keras.pretrain({str(config.data.data)!r}, task={dataset.task!r})"
+    record = {
+        **make_record(config, command, dataset, precision),
+        "pretext": dataset.task,
+        "class_names": list(dataset.class_names),
+        "init_from": None,
+    }
     folder = runs_dir / name
     if (folder / "run.json").is_file():
         run = Run(folder)
-        check_same_run(run, config, dataset.fingerprint)
-        if run.record().get("pretext") != dataset.task:
-            raise UserError(f"{folder} holds another run: choose another `name`")
+        _check_same(run, record)
         reporter.log_to(run.log_file)
         return run
-    precision = hardware.resolve_precision(config.recipe.precision)
     built = build_network(config, dataset.class_names, precision)
     check_disk_space(runs_dir, built.count_params())
     run = Run(create_run(runs_dir, name, config.model.full_name).folder)
     reporter.log_to(run.log_file)
     run.write_split(dataset.split)
-    command = command or f"ar3d_keras.pretrain({str(config.data.data)!r}, task={dataset.task!r})"
-    run.write_record(
-        {
-            **make_record(config, command, dataset, precision),
-            "pretext": dataset.task,
-            "class_names": list(dataset.class_names),
-            "parameters": built.count_params(),
-            "sizes": built.sizes,
-            "init_from": None,
-        }
-    )
+    run.write_record({**record, "parameters": built.count_params(), "sizes": built.sizes})
     reporter.log(
         f"{config.model.full_name}: {built.count_params():,} parameters; "
         f"{len(dataset.split.videos('train'))} videos without labels; run {run.folder}"
     )
     return run
+
+
+def _check_same(run: Run, record: Mapping[str, Any]) -> None:
+    """Checks that a run is the pretraining that a record describes."""
+    before = run.record()
+    for what, old, new in (
+        ("task", before.get("pretext"), record["pretext"]),
+        ("options", _options(before), _options(record)),
+        ("videos", before["data"]["fingerprint"], record["data"]["fingerprint"]),
+    ):
+        if old != new:
+            raise UserError(
+                f"{run.folder} began with other {what}: repeat the command as it was, or choose "
+                "another `name`"
+            )
+
+
+def _options(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a record, but for where the videos are."""
+    config = record["config"]
+    return {**config, "data": {**config["data"], "data": None}}
