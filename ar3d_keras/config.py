@@ -285,6 +285,8 @@ class RecipeConfig:
     """Passes over the training videos. After each one val is evaluated and the run is saved."""
     clips_per_epoch: Annotated[int, Range(0)] = 0
     """At least this many training clips in an epoch: each video gives several random clips, all videos equally many. Few videos then train as long as many. 0: one clip of each video."""
+    test_clips: Count = 1
+    """Clips of each video in the test report after training; their probabilities are averaged."""
     batch_size: Count = 16
     """Clips per training step."""
     learning_rate: Annotated[float, Range(0, exclude=(0, math.inf))] = 1e-4

@@ -286,6 +286,8 @@ def _complete(
                 run,
                 dataset,
                 split,
+                # One clip on val, because the calibration that is fitted there is for predictions.
+                clips=config.recipe.test_clips if split == "test" else 1,
                 workers=decoding_threads(config.data.workers),
                 command=command,
                 reporter=reporter,
