@@ -26,6 +26,7 @@ from ar3d_keras.config import DataConfig, ModelConfig, RecipeConfig, TrainConfig
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import create_run, read_history
 from ar3d_keras.training import hardware
+from ar3d_keras.training.precision import choose_precision
 from ar3d_keras.training.trainer import train
 from ar3d_keras.videos.dataset import clip_shape, open_data, open_dataset
 from ar3d_keras.videos.pack_index import PackSettings
@@ -83,20 +84,30 @@ def make_videos(root: Path, originals: Path) -> Path:
     return root
 
 
-def measure(data: Path, folder: Path, options: argparse.Namespace) -> dict[str, list[float]]:
-    """The seconds of every epoch, fed and in memory, and the share of waiting for data."""
-    config = TrainConfig(
+def paper_config(options: argparse.Namespace, data: Path | None = None) -> TrainConfig:
+    """The paper's gated network."""
+    return TrainConfig(
         data=DataConfig(data=data),
         model=ModelConfig(attention=True),
         recipe=RecipeConfig(epochs=options.repeats + 2, batch_size=options.batch_size),
     )
+
+
+def measure(
+    data: Path, folder: Path, options: argparse.Namespace, precision: str
+) -> dict[str, list[float]]:
+    """The seconds of every epoch, fed and in memory, and the share of waiting for data."""
+    config = paper_config(options, data)
     dataset = open_dataset(make_split(open_data(data), "group"), clip_shape(config.data))
     run = create_run(folder / "runs", data.name, "conv3d-attention")
     source = dataset.training(seed=0, flip=True)
     clips = np.stack([source[index, 0] for index in range(options.batch_size)])
     batch = clips, source.labels[: len(clips)], np.ones(len(clips), np.float32)
     alone = StepsInMemory(len(source) // len(clips), batch, options.repeats)
-    train(run, config, dataset, workers=cores(), reporter=Reporter(), callbacks=[alone])
+    train(
+        run, config, dataset, precision=precision, workers=cores(), reporter=Reporter(),
+        callbacks=[alone],
+    )  # fmt: skip
     rows = read_history(run.history)[1:]
     return {
         "fed": [row["seconds"] for row in rows],
@@ -114,7 +125,7 @@ def main() -> None:
     options = parser.parse_args()
     if 96 % options.batch_size:
         parser.error(f"--batch-size {options.batch_size} does not divide 96")
-    precision = hardware.resolve_precision("auto")
+    precision = choose_precision(paper_config(options)).precision
     measured = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -123,7 +134,7 @@ def main() -> None:
         catalog = open_data(data["videos"])
         make_pack(catalog, data["pack"], settings, workers=cores(), reporter=Reporter())
         for name, at in data.items():
-            measured[name] = measure(at, folder, options)
+            measured[name] = measure(at, folder, options, precision)
             print(f"{name}: {measured[name]}", file=sys.stderr)
     rows = [
         [

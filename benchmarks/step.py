@@ -153,11 +153,12 @@ def ours(name: str, clips: np.ndarray, labels: np.ndarray) -> tuple[str, Callabl
     """The network as `train.py --attention` builds and compiles it."""
     from ar3d_keras.config import ModelConfig, TrainConfig
     from ar3d_keras.training import hardware
+    from ar3d_keras.training.precision import choose_precision
     from ar3d_keras.training.trainer import build_network, compile_network
 
     hardware.seed_everything(0, deterministic=False)
     config = TrainConfig(model=ModelConfig(attention=True))
-    precision = hardware.resolve_precision("auto")
+    precision = choose_precision(config).precision
     model = build_network(config, [str(number) for number in range(CLASSES)], precision)
     compile_network(model, config.recipe, steps=100, precision=precision)
     weights = np.ones(len(labels), np.float32)

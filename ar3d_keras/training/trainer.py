@@ -107,6 +107,7 @@ def train(
     config: TrainConfig,
     dataset: Dataset,
     *,
+    precision: str,
     workers: int,
     reporter: Reporter,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -122,6 +123,7 @@ def train(
         run: the run folder.
         config: the resolved configuration of the run.
         dataset: the videos.
+        precision: the dtype policy, from `precision.choose_precision`.
         workers: the number of decoding threads.
         reporter: shows progress and receives log lines.
         callbacks: further callbacks. Their logs include the metrics of `splits`. A callback with a
@@ -135,7 +137,6 @@ def train(
     """
     recipe = config.recipe
     hardware.seed_everything(recipe.seed, deterministic=recipe.deterministic)
-    precision = hardware.resolve_precision(recipe.precision)
     model = build_network(config, dataset.class_names, precision)
     freeze(model, recipe.freeze)
     source = dataset.training(seed=recipe.seed, flip=config.data.flip, augment=config.data)

@@ -177,6 +177,7 @@ def run_trial(
             reporter=log,
             splits=("val",),
             until=epochs,
+            precision=what.record["precision"],
             callbacks=[*what.callbacks, _EpochCounter(trial.trial_id, epochs, on_epoch)],
         )
         best = _kept(read_history(run.history), config.recipe)
