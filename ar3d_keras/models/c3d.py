@@ -21,7 +21,8 @@ from ar3d_keras.models.classifier import (
     seeded_dropout,
     triple,
 )
-from ar3d_keras.models.layers import PACKAGE, AttentionGate
+from ar3d_keras.models.convolution import PACKAGE, Conv3D
+from ar3d_keras.models.layers import AttentionGate
 
 # (name, channels, window of the pooling that follows)
 CONVOLUTIONS = (
@@ -116,7 +117,7 @@ class C3D(VideoClassifier):
         poolings = itertools.count(1)
         for name, channels, pool in CONVOLUTIONS:
             filters = scaled(channels, width_multiplier)
-            x = layers.Conv3D(filters, 3, **relu, **layer, name=name)(x)
+            x = Conv3D(filters, 3, **relu, **layer, name=name)(x)
             if attention and name == "conv5b":
                 x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
             if pool:

@@ -18,7 +18,8 @@ from ar3d_keras.models.classifier import (
     seeded_dropout,
     triple,
 )
-from ar3d_keras.models.layers import PACKAGE, AttentionGate, FrameDifferences, LogNormalization
+from ar3d_keras.models.convolution import PACKAGE, Conv3D
+from ar3d_keras.models.layers import AttentionGate, FrameDifferences, LogNormalization
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -133,7 +134,7 @@ class Conv3DClassifier(VideoClassifier):
             )(x)
         if differences:
             x = FrameDifferences(dtype="float32", name="differences")(x)
-        x = layers.Conv3D(
+        x = Conv3D(
             filters,
             kernel,
             padding="same",

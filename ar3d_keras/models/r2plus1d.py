@@ -20,7 +20,8 @@ from ar3d_keras.models.classifier import (
     seeded_dropout,
     triple,
 )
-from ar3d_keras.models.layers import PACKAGE, AttentionGate
+from ar3d_keras.models.convolution import PACKAGE, Conv3D
+from ar3d_keras.models.layers import AttentionGate
 
 # Channels of the four stages; each has two blocks, and all but the first halve time and space.
 STAGES = (64, 128, 256, 512)
@@ -143,7 +144,7 @@ def _padded(x: Any, padding: tuple[int, int, int], name: str, dtype: Any) -> Any
 def _convolution(
     x: Any, channels: int, kernel: Sizes3D, strides: Sizes3D, name: str, dtype: Any
 ) -> Any:
-    return layers.Conv3D(
+    return Conv3D(
         channels,
         kernel,
         strides=strides,
