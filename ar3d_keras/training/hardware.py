@@ -68,12 +68,23 @@ _NO_CPU_POOLING = {
 
 def bfloat16_units() -> tuple[str, ...]:
     """What this CPU computes bfloat16 with: amx_bf16, avx512_bf16 (x86-64), bf16 (arm64)."""
+    return tuple(flag for flag in cpu_flags() if flag in ("amx_bf16", "avx512_bf16", "bf16"))
+
+
+def cpu_flags() -> tuple[str, ...]:
+    """The vector units of this CPU that matter for the speed of a network; empty if unknown."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return ()
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), "").split()
-    return tuple(unit for unit in ("amx_bf16", "avx512_bf16", "bf16") if unit in flags)
+    return tuple(flag for flag in _VECTOR_UNITS if flag in flags)
+
+
+_VECTOR_UNITS = (
+    "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16",
+    "asimd", "asimdhp", "sve", "i8mm", "bf16",
+)  # fmt: skip
 
 
 def gpu_has_bfloat16() -> bool:
