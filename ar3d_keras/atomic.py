@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -46,6 +47,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         else:
             temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes the temporaries in a folder that killed processes left; nobody may write there now."""
+    for part in folder.glob(".*.part*"):
+        if re.fullmatch(r"\..*\.\d+\.part(\..*)?", part.name):
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
 
 
 def fitting_name(stem: str, end: str) -> str:

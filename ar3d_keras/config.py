@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.networks import NETWORKS, network
+from ar3d_keras.networks import NETWORKS
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Backbone = Literal[
@@ -24,9 +24,11 @@ Scheme = Literal[
     "column", "csv", "date", "group", "hmdb1", "hmdb2", "hmdb3", "kfold", "logo", "official1",
     "official2", "official3", "paper", "random",
 ]  # fmt: skip
+Sampling = Literal["stride", "uniform"]
 Balance = Literal["none", "sampler", "loss"]
 Monitor = Literal["val_accuracy", "val_class_mean", "val_loss"]
-Preset = Literal["paper", "demo", "small-data"]
+Pretext = Literal["instance", "order", "speed"]
+Preset = Literal["paper", "demo", "small-data", "auto"]
 
 DEMO = Path("data/demo")  # where the built-in data set is, and is made if it is missing
 FOLDS = 5
@@ -129,7 +131,7 @@ class DataConfig(AugmentConfig):
     split_scheme: Scheme | None = None
     """How train, val and test are made. `group`: no recording in two splits. `csv`: the CSV's split column. `kfold`, `logo`: cross-validation by group. `column`, `date`: by the column `split_by`; no value is in two splits, or train is earliest and test latest. `random`, `paper`: ignore groups, so they leak. Default: `csv` if the CSV has a split column, else `group`."""
     group_by: str | None = None
-    """Which videos were cut from one recording: a regular expression that is searched in the path (its group named `group`, or the first one); `parent`, the folder above the video inside its class folder; or `column:NAME`, a column of the CSV."""
+    """Which videos were cut from one recording: a regular expression that is searched in the path (its group named `group`, or the first one); `parent`, the folder above the video inside its class folder; `column:NAME`, a column of the CSV; or `block:SECONDS`, blocks of time of a file with segments."""
     split_by: str | None = None
     """The column of the CSV for the schemes column (its values are divided), logo (one value is left out in each fold) and date (ISO dates)."""
     segments: Literal["strict", "clip"] = "strict"
@@ -142,6 +144,8 @@ class DataConfig(AugmentConfig):
     """The fold of kfold, logo or random that is tested, from 1; the next fold is val and the others train. `ar3d crossval` runs all folds. Default: 1."""
     folds: Annotated[int, Range(3)] | None = None
     """Number of folds of kfold and random. Default: 5."""
+    train_share: Annotated[float, Range(0, 1, exclude=(0,))] = 1.0
+    """Train with this share of the training videos, whole groups of them; `ar3d crossval --shares` compares several."""
     frames: Count = 16
     """Frames of a clip."""
     height: Count = 112
@@ -150,6 +154,8 @@ class DataConfig(AugmentConfig):
     """Width of a clip, in pixels."""
     resize: tuple[int, int] | None = None
     """Height and width that frames are resized to before the crop. Default: 128 171 for clips of 112x112, in proportion for other sizes."""
+    sampling: Sampling = "stride"
+    """Which frames a clip has. `stride`: a window of the video, frames at a stride. `uniform`: the whole video (or segment, or window), one frame from each of as many equal parts as `frames`; a random one in training, the middle one in evaluation."""
     stride: Count = 4
     """Largest step between the frames of a clip: the largest of S, S-1, ..., 1 for which the video is longer than the clip."""
     fps: Annotated[float, Range(0, exclude=(0, math.inf))] | None = None
@@ -159,9 +165,19 @@ class DataConfig(AugmentConfig):
     roi: tuple[float, float, float, float] | None = None
     """Region of interest: the left, top, right and bottom edge of the part of each frame that is used, in pixels or as shares in 0..1. A row of a CSV with the columns left, top, right and bottom has its own."""
     flip: bool = True
-    """Mirror half of the training clips. Switch it off where left and right are different actions."""
+    """Mirror half of the training clips, unless two classes differ by left and right in their names (swipe_left, swipe_right). Switch it off where left and right are different actions."""
     flow: Flow | None = None
     """Optical flow between frames as two more channels, for the networks that use it: DIS, Farneback, or TV-L1 (needs opencv-contrib-python). Default: `dis` for these networks, else `none`."""
+    skip: Path | None = None
+    """Leave out the videos that this CSV names in its column path, such as skip.csv of `ar3d check --html`."""
+    strict: bool = False
+    """Stop at the first video that cannot be decoded. Default: name it and go on, unless more than 5 % of the training videos fail after the scan."""
+    allow_outside: bool = False
+    """A CSV may name videos outside its folder."""
+    decode_seconds: Annotated[float, Range(0, exclude=(0, math.inf))] = 60.0
+    """Seconds that a decoder may take without a sign of life when files are checked before training; the whole file may take 30 times as long."""
+    decode_memory: Annotated[float, Range(0, exclude=(0, math.inf))] = 4.0
+    """Gigabytes of memory that the decoding of one file may take then (Linux and macOS)."""
     workers: Count | None = None
     """Decoding threads. Default: one per CPU core."""
 
@@ -180,6 +196,16 @@ class DataConfig(AugmentConfig):
                     "`roi` must be left, top, right, bottom, in pixels or as shares in 0..1, with "
                     f"right above left and bottom above top, not {left:g} {top:g} {right:g} {bottom:g}"
                 )
+        if self.sampling == "uniform":
+            for name, given in (
+                ("clip_seconds", self.clip_seconds),
+                ("stride_jitter", self.stride_jitter),
+            ):
+                if given:
+                    raise UserError(
+                        f"`{name}` cannot be combined with `sampling` uniform, whose clips span the "
+                        "whole video"
+                    )
         if self.fps and self.clip_seconds:
             raise UserError("`fps` and `clip_seconds` cannot be combined: give one of them")
         scheme = self.split_scheme
@@ -213,12 +239,16 @@ class ModelConfig:
     """Kernel of the convolution (time height width)."""
     gate_kernel: tuple[int, int, int] | None = None
     """Kernel of the gate's convolution (time height width)."""
+    motion_crop: tuple[int, int] | None = None
+    """Cut each clip to the box that holds its motion, and resize the box to this height and width. `height` and `width` stay those of the clip before it."""
     spatial_downsample: int | None = None
     """Average the input over squares of this many pixels a side; removes noise and small details."""
     differences: bool = False
-    """Give the convolution differences between consecutive frames instead of the frames."""
+    """Give the network differences between consecutive frames instead of the frames."""
     pool: tuple[int, int, int] | Literal["global"] | None = None
     """Window of the average pooling (time height width), or `global`: one average for each channel."""
+    grid: tuple[int, int, int] | None = None
+    """Cells of the average pooling (time height width): each is the average of an equal part of the clip."""
     log_pooling: bool = False
     """Take the logarithm of the pooled features and normalize it over the training batches."""
     dense: int | None = None
@@ -229,6 +259,8 @@ class ModelConfig:
     """Dropout rate of the hidden units."""
     width_multiplier: float | None = None
     """Multiplies all channels: less than 1 makes the network smaller than the publication's."""
+    norm_momentum: float | None = None
+    """Momentum of the moving statistics of batch norms."""
     backbone: Backbone | None = None
     """Image network for single frames, from keras.applications."""
     backbone_weights: Literal["none", "imagenet"] | None = None
@@ -250,7 +282,9 @@ class RecipeConfig:
     """How the network is trained."""
 
     epochs: Count = 50
-    """Passes over the training videos, one clip per video."""
+    """Passes over the training videos. After each one val is evaluated and the run is saved."""
+    clips_per_epoch: Annotated[int, Range(0)] = 0
+    """At least this many training clips in an epoch: each video gives several random clips, all videos equally many. Few videos then train as long as many. 0: one clip of each video."""
     batch_size: Count = 16
     """Clips per training step."""
     learning_rate: Annotated[float, Range(0, exclude=(0, math.inf))] = 1e-4
@@ -286,9 +320,15 @@ class RecipeConfig:
     deterministic: bool = False
     """Ask TensorFlow for bit-identical runs on a GPU too (slower). A CPU is always deterministic."""
     init_from: str | None = None
-    """Start from the weights of this run (folder or name) or .keras file, layer by layer where name and shapes match; the head only if the classes are the same."""
+    """Start from the weights of this run (folder or name) or .keras file, layer by layer where name and shapes match; the head only if the classes are the same. Or from published weights (.pth, .safetensors, .h5, .npz): clips are then made as these weights need them. `torchvision:r3d_18`, mc3_18, r2plus1d_18 and s3d are downloaded."""
     freeze: tuple[str, ...] = ()
-    """Layers whose weights do not train: names, or patterns such as 'conv*'."""
+    """Layers whose weights do not train: names, or patterns such as 'conv*'; `backbone` is every layer but the head and the gate."""
+    fine_tune: bool = False
+    """Train the head alone first, at ten times the learning rate, then all layers, the first ones slowly. Needs `init_from`."""
+    head_epochs: Count = 5
+    """With `fine_tune`: the epochs of the head alone."""
+    layer_decay: Annotated[float, Range(0, 1, exclude=(0,))] = 0.1
+    """With `fine_tune`: the learning rate of the first layer as a share of the last layer's; between them it rises by a constant ratio."""
     reject_error: Annotated[float, Range(0, 1, exclude=(0, 1))] | None = None
     """Reject uncertain predictions as "none of these", so that at most this share of the accepted val videos is wrong, e.g. 0.05. Default: accept all."""
 
@@ -299,6 +339,17 @@ class RecipeConfig:
             UserError: names the option, its value, and what it may be.
         """
         check_ranges(self)
+        if self.fine_tune and not self.init_from:
+            raise UserError(
+                "`fine_tune` needs `init_from`: there is nothing to tune without weights"
+            )
+        if self.fine_tune and "backbone" in self.freeze:
+            raise UserError("`fine_tune` trains the backbone, and `freeze` backbone does not")
+        if self.fine_tune and self.head_epochs >= self.epochs:
+            raise UserError(
+                f"`head_epochs` {self.head_epochs} must be below `epochs` {self.epochs}, which counts "
+                "both phases of `fine_tune`"
+            )
         if self.lr_step and (self.schedule != "constant" or self.warmup_epochs):
             raise UserError(
                 "`lr_step` cannot be combined with `schedule` cosine or with `warmup_epochs`"
@@ -400,47 +451,6 @@ RENAMED = {
     "frames_network": "backbone",
     "frames_weights": "backbone_weights",
 }
-
-
-# What a preset changes in the defaults, which are the paper's. A network adds to it what only holds
-# for itself: VideoClassifier.presets.
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "paper": {},
-    # data/demo: small moving discs. Some classes differ by left and right, so clips are not flipped.
-    "demo": {
-        "data": {"height": 48, "width": 48, "flip": False},
-        "recipe": {"epochs": 8, "batch_size": 8, "learning_rate": 1e-3},
-    },
-    # A few hundred videos whose classes differ in the amount of motion; see docs/results.md.
-    "small-data": {
-        "data": {"height": 96, "width": 128, "resize": (112, 144)},
-        "recipe": {
-            "epochs": 40, "learning_rate": 2e-3, "weight_decay": 0.0, "schedule": "cosine",
-            "warmup_epochs": 3, "clip_norm": 1.0, "label_smoothing": 0.1, "keep": "last",
-            "precision": "float32",
-        },
-    },
-}  # fmt: skip
-
-
-def with_preset(base: Config, name: str, model: str = "conv3d") -> Config:
-    """`base` with a network and the values of a preset, those for this network included.
-
-    Imports the network, and so Keras. `from_json(PRESETS[name], base)` gives the values that hold
-    for all networks without that.
-
-    Args:
-        base: the values of all other options.
-        name: a key of PRESETS.
-        model: a key of NETWORKS.
-
-    Raises:
-        UserError: no network has this name.
-    """
-    base = dataclasses.replace(base, model=dataclasses.replace(base.model, model=model))
-    for part in (PRESETS[name], network(model).presets.get(name, {})):
-        base = from_json(part, base, f"preset {name}")
-    return base
 
 
 def to_json(config: TrainConfig) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,7 @@
-"""The exception for mistakes that the user can correct."""
+"""The exceptions for mistakes that the user can correct, and for SIGTERM."""
 
 import re
+from types import FrameType
 
 
 class UserError(ValueError):
@@ -17,3 +18,12 @@ class UserError(ValueError):
         """The first parameter that the message names; None if it names none."""
         found = re.search(r"`([a-z][a-z0-9_]*)`", str(self))
         return found and found.group(1)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived: SLURM, Kubernetes and spot machines send it before they end a process."""
+
+
+def raise_terminated(number: int, frame: FrameType | None) -> None:
+    """A handler of SIGTERM."""
+    raise Terminated

@@ -9,11 +9,12 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ar3d_keras import atomic
-from ar3d_keras.config import TrainConfig, from_json
+from ar3d_keras.config import Scheme, TrainConfig, from_json
 from ar3d_keras.errors import UserError
+from ar3d_keras.locking import LockedError, is_locked, locked
 from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.region import COLUMNS as REGION
 from ar3d_keras.videos.region import parse_region
@@ -27,7 +28,7 @@ _SEGMENT_COLUMNS = "start", "end"
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFolder:
     """The folder of one training run; CONTRIBUTING.md lists its files."""
 
     folder: Path
@@ -44,7 +45,7 @@ class Run:
 
     @property
     def state(self) -> Path:
-        """Everything that an exact resume needs, after the last whole epoch."""
+        """Everything that an exact resume needs."""
         return self.folder / "checkpoints" / "state.npz"
 
     @property
@@ -76,6 +77,28 @@ class Run:
         protocol = "" if clips * crops == 1 else f"-{clips}x{crops}"
         return self.folder / "evaluation" / f"{split}{protocol}"
 
+    @property
+    def lock_file(self) -> Path:
+        """See `locked`."""
+        return self.folder / ".lock"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other trainings out of the folder, and removes what a killed one left half written.
+
+        Raises:
+            UserError: another process trains the run.
+        """
+        try:
+            with locked(self.lock_file):
+                atomic.remove_parts(self.folder)
+                atomic.remove_parts(self.best.parent)
+                yield
+        except LockedError as error:
+            raise UserError(
+                f"{self.folder} is being trained by {error}: wait until that ends, or stop it"
+            ) from None
+
     def write_record(self, record: dict[str, Any]) -> None:
         """Writes run.json."""
         atomic.write_json(self.folder / "run.json", record)
@@ -97,11 +120,16 @@ class Run:
                 f"again with `python train.py --name {self.name}` and its options"
             )
         try:
-            record = _upgraded(json.loads(file.read_text(encoding="utf-8")))
-            for key in ("begun", "config", "data", "split", "class_names"):
-                record[key]  # otherwise it is a JSON file of something else
+            where = f"{self.folder} is not a run ({file.name}"
+            content = json.loads(
+                file.read_text(encoding="utf-8"), object_pairs_hook=lambda p: _Entries(where, p)
+            )
+            record = _upgraded(content)
+            _check_types(record, _RECORD)
             return record
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except UserError:
+            raise
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{self.folder} is not a run ({file.name}: {error})") from None
 
     def config(self) -> TrainConfig:
@@ -113,7 +141,9 @@ class Run:
         record = self.record()
         config = from_json(record["config"], TrainConfig(), str(self.folder / "run.json"))
         # Runs of earlier versions recorded None where a default held.
-        scheme = record["split"]["scheme"].split()[0]  # "kfold 1 of 5"
+        scheme = (record["split"]["scheme"].split() or [""])[0]  # "kfold 1 of 5"
+        if scheme not in get_args(Scheme):
+            raise UserError(f"{self.folder / 'run.json'}: there is no split scheme {scheme!r}")
         return config.resolved(
             split_scheme=scheme, needs_flow=config.data.flow not in (None, "none")
         )
@@ -194,6 +224,56 @@ def _time(seconds: float | None) -> str:
     return "" if seconds is None else format_seconds(seconds)
 
 
+class _Entries(dict[str, Any]):
+    """An object of run.json; an entry that it lacks is an error of the file."""
+
+    def __init__(self, where: str, pairs: Sequence[tuple[str, Any]]):
+        super().__init__(pairs)
+        self._where = where
+
+    def __missing__(self, key: str) -> Any:
+        raise UserError(f"{self._where} has no {key!r})")
+
+
+# The types of entries of run.json. The entries that this package reads in every run are needed.
+_RECORD: dict[str, Any] = {
+    "begun": str,
+    "class_names": [str],
+    "config": {},
+    "data": {"root?": str, "fingerprint?": str},
+    "split": {"scheme?": str, "leak?": [str], "notes?": [str], "sizes?": {}, "has_leakage?": bool},
+    "command?": str,
+    "backend?": str,
+    "precision?": str,
+    "device?": str,
+    "versions?": {},
+    "parameters?": int,
+    "skipped?": [{"path": str}],
+    "unreadable?": [{"path": str}],
+    "export?": bool,
+    "finished_epochs?": int,
+}
+
+
+def _check_types(value: Any, expected: Any, name: str = "") -> None:
+    """Raises ValueError if a value of run.json is of another type than `expected` says."""
+    if isinstance(expected, dict):
+        kind: type = dict
+        if isinstance(value, dict):
+            for key, inner in expected.items():
+                plain = key.removesuffix("?")
+                if plain in value or plain == key:
+                    _check_types(value[plain], inner, f"{name}.{plain}".lstrip("."))
+    elif isinstance(expected, list):
+        kind = list
+        for item in value if isinstance(value, list) else ():
+            _check_types(item, expected[0], f"{name}[]")
+    else:
+        kind = expected
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"{name} is no {kind.__name__}")
+
+
 def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
     """A record with today's names of entries that earlier versions named otherwise."""
     if "classes" in record:
@@ -204,7 +284,7 @@ def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def create_run(runs_dir: Path, name: str | None, model: str) -> Run:
+def create_run(runs_dir: Path, name: str | None, model: str) -> RunFolder:
     """Makes the folder of a new run.
 
     Args:
@@ -220,11 +300,11 @@ def create_run(runs_dir: Path, name: str | None, model: str) -> Run:
         folder = runs_dir / candidate
         try:
             folder.mkdir(parents=True)
-            return Run(folder)
+            return RunFolder(folder)
         except FileExistsError:
             if name:
                 check_run_name(runs_dir, name)
-                return Run(folder)  # left by a run that was killed before it wrote its record
+                return RunFolder(folder)  # left by a run that was killed before it wrote its record
         except OSError as error:
             raise UserError(f"{folder} cannot be made: {error.strerror}") from None
     raise AssertionError("unreachable: dated names never end")
@@ -293,8 +373,8 @@ def _dated(model: str) -> Iterator[str]:
 
 
 def find_run(
-    run: str | os.PathLike[str] | Run | None, runs_dir: Path, *, needs: Sequence[str] = ()
-) -> Run:
+    run: str | os.PathLike[str] | RunFolder | None, runs_dir: Path, *, needs: Sequence[str] = ()
+) -> RunFolder:
     """Finds a run.
 
     Args:
@@ -313,13 +393,13 @@ def find_run(
                 f"there is no run in {runs_dir}: train one first with `python train.py --attention`"
             )
     else:
-        run = run.folder if isinstance(run, Run) else run
+        run = run.folder if isinstance(run, RunFolder) else run
         places = Path(run), runs_dir / run
-        found = next((Run(path) for path in places if (path / "run.json").is_file()), None)
+        found = next((RunFolder(path) for path in places if (path / "run.json").is_file()), None)
         if found is None:
             for path in places:
                 if path.is_dir() and path.name and (path / "split.csv").exists():
-                    Run(path).record()  # raises: it was stopped before it began
+                    RunFolder(path).record()  # raises: it was stopped before it began
             raise UserError(
                 f"there is no run at {run} or {runs_dir / run} (no run.json there): `run` takes a "
                 f"run folder, or a name under {runs_dir}"
@@ -333,17 +413,37 @@ def find_run(
     return found
 
 
-def latest(runs_dir: Path, needs: Sequence[str] = ()) -> Run | None:
+def latest(runs_dir: Path, needs: Sequence[str] = ()) -> RunFolder | None:
     """The run that was last begun among those that have the files `needs`; None: there is none."""
+    return next(
+        (run for run in _newest(runs_dir) if all((run.folder / name).exists() for name in needs)),
+        None,
+    )
+
+
+def unfinished_run(runs_dir: Path) -> RunFolder | None:
+    """The run that was last begun, is not finished, and is not being trained; None: there is none."""
+    for run in _newest(runs_dir):
+        try:
+            finished = run.record().get("finished_epochs") == run.config().recipe.epochs
+        except UserError:  # a damaged run must not hide the others
+            continue
+        if not finished and not is_locked(run.lock_file):
+            return run
+    return None
+
+
+def _newest(runs_dir: Path) -> list[RunFolder]:
+    """All runs, the one that was last begun first."""
     begun: dict[Path, datetime.datetime] = {}
     for file in runs_dir.glob("*/run.json"):
-        if not all((file.parent / name).exists() for name in needs):
-            continue
         # A damaged run must not hide the others.
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            when = json.loads(file.read_text(encoding="utf-8"))["begun"]
-            begun[file.parent] = datetime.datetime.fromisoformat(when).astimezone()
-    return Run(max(begun, key=begun.__getitem__)) if begun else None
+            record = json.loads(file.read_text(encoding="utf-8"))
+            if "pretext" not in record:  # a pretrained network predicts no classes
+                when = datetime.datetime.fromisoformat(record["begun"])
+                begun[file.parent] = when.astimezone()
+    return [RunFolder(folder) for folder in sorted(begun, key=begun.__getitem__, reverse=True)]
 
 
 def read_history(file: Path, epochs: int | None = None) -> list[dict[str, float]]:
@@ -352,12 +452,22 @@ def read_history(file: Path, epochs: int | None = None) -> list[dict[str, float]
     Args:
         file: written by HistoryCSV.
         epochs: no more lines than these.
+
+    Raises:
+        UserError: a line is damaged.
     """
     if not file.exists():
         return []
-    with file.open(encoding="utf-8", newline="") as lines:
-        rows = [{k: float(v or "nan") for k, v in row.items()} for row in csv.DictReader(lines)]
-    return [{**row, "epoch": int(row["epoch"])} for row in rows[:epochs]]
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            rows = [
+                {k: float(v or "nan") for k, v in row.items()}
+                for row in csv.DictReader(lines, strict=True)
+            ]
+        return [{**row, "epoch": int(row["epoch"])} for row in rows[:epochs]]
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{file} cannot be read ({reason}): the run is damaged") from None
 
 
 def columns(rows: Sequence[dict[str, float]]) -> dict[str, list[float]]:

@@ -1,6 +1,7 @@
 """How many altered copies of real videos does the search for near-duplicates find?
 
 python -m benchmarks.duplicates --realdata ../shared/realdata [--videos 300] [--many 10000]
+python -m benchmarks.duplicates --realdata ../shared/realdata --change cropped --many 0
 
 Takes distinct clips, writes an altered copy of each with PyAV for every kind of change, and searches
 among the clips and their copies. Recall: the share of copies that are paired with their original.
@@ -86,9 +87,9 @@ def variant_file(folder: Path, number: int, name: str) -> Path:
     return folder / f"{number:04d}-{words}.{VARIANTS[name][3]}"
 
 
-def write_variants(source: Path, folder: Path, number: int) -> None:
-    """Writes one file per variant of a video, unless it is there."""
-    wanted = {name: variant_file(folder, number, name) for name in VARIANTS}
+def write_variants(source: Path, folder: Path, number: int, names: list[str]) -> None:
+    """Writes a file for each of these variants of a video, unless it is there."""
+    wanted = {name: variant_file(folder, number, name) for name in names}
     wanted = {name: file for name, file in wanted.items() if not file.exists()}
     if not wanted:
         return
@@ -144,8 +145,8 @@ def measure(originals: list, copies: list, kind: str, files: list[Path]) -> dict
         kind: the kind of pair that is right.
         files: of both.
     """
+    from ar3d_keras.videos.describing import reduced_frames
     from ar3d_keras.videos.duplicates import find_pairs
-    from ar3d_keras.videos.reader import reduced_frames
 
     count = len(originals)
     pairs = find_pairs([*originals, *copies], lambda index: reduced_frames(files[index]))
@@ -163,7 +164,7 @@ def many(originals: list, count: int) -> Iterator:
 
     The motion is moved, and faster or slower, so that hardly any two videos are the same.
     """
-    from ar3d_keras.videos.duplicates import Descriptor
+    from ar3d_keras.videos.descriptor import Descriptor
 
     rng = np.random.default_rng(0)
     for _ in range(count):
@@ -185,6 +186,7 @@ def main() -> None:
     options.add_argument("--realdata", type=Path, default=Path("../shared/realdata"))
     options.add_argument("--videos", type=int, default=300)
     options.add_argument("--many", type=int, default=10_000)
+    options.add_argument("--change", default="", help="only the kinds of change that begin so")
     options.add_argument("--to", type=Path, help="keep the altered copies in this folder")
     given = options.parse_args()
     if not all((given.realdata / name / "labels.csv").is_file() for name in FOLDERS):
@@ -196,19 +198,21 @@ def main() -> None:
 
 def run(given: argparse.Namespace, folder: Path) -> None:
     """The measurement; the copies are written to `folder`."""
-    from ar3d_keras.videos.duplicates import find_pairs, moves
-    from ar3d_keras.videos.reader import describe, reduced_frames
+    from ar3d_keras.videos.describing import describe, reduced_frames
+    from ar3d_keras.videos.descriptor import moves
+    from ar3d_keras.videos.duplicates import find_pairs
 
     folder.mkdir(parents=True, exist_ok=True)
     sources = clips(given.realdata, given.videos)
+    names = [name for name in VARIANTS if name.startswith(given.change)]
     for number, source in enumerate(sources):
-        write_variants(source, folder, number)
+        write_variants(source, folder, number, names)
     begun = time.perf_counter()
     originals = [describe(source)[1] for source in sources]
     seconds = time.perf_counter() - begun
     among = find_pairs(originals, lambda index: reduced_frames(sources[index]))
     rows = []
-    for name in VARIANTS:
+    for name in names:
         files = [variant_file(folder, number, name) for number in range(len(sources))]
         copies = [describe(file)[1] for file in files]
         kind = "mirrored" if name == "mirrored" else "copy"
@@ -220,6 +224,8 @@ def run(given: argparse.Namespace, folder: Path) -> None:
     print(f"Pairs among the distinct clips: {len(among)}")
     for pair in among:
         print(f"  {sources[pair.one]} {sources[pair.other]} {pair.kind} {pair.score}")
+    if not given.many:
+        return
     descriptors = list(many(originals, given.many))
     begun, clock = time.perf_counter(), time.process_time()
     pairs = find_pairs(descriptors)

@@ -43,12 +43,15 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nothing_of_the_user(tmp_path_factory):
+def _nothing_of_the_user(request, tmp_path_factory):
     """No test depends on the user's home folder, cache, time zone or git configuration."""
     home = tmp_path_factory.mktemp("home")
+    # One list of fonts for all processes: matplotlib takes seconds to make it.
+    fonts = _of_all_workers(request, tmp_path_factory) / "matplotlib"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(home))
         patch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
+        patch.setenv("MPLCONFIGDIR", str(fonts))
         patch.setenv("TZ", "Asia/Kathmandu")  # 5:45 hours from UTC
         patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
@@ -57,15 +60,19 @@ def _nothing_of_the_user(tmp_path_factory):
     time.tzset()
 
 
+def _of_all_workers(request, tmp_path_factory) -> Path:
+    """The temporary folder of the whole session, under `pytest -n` too."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if hasattr(request.config, "workerinput") else own
+
+
 @pytest.fixture(scope="session")
 def make_once(request, tmp_path_factory):
     """make_once(name, make): the folder that `make(folder)` filled, in one worker for all.
 
     Tests copy what they change.
     """
-    shared = tmp_path_factory.getbasetemp()
-    if hasattr(request.config, "workerinput"):  # a worker of pytest-xdist
-        shared = shared.parent  # that of the whole session
+    shared = _of_all_workers(request, tmp_path_factory)
 
     def folder_of(name, make) -> Path:
         folder, made = shared / f"shared-{name}", shared / f"shared-{name}.made"
@@ -119,8 +126,59 @@ def plain_reports():
     """
     blank = load_cv2().imencode(".png", np.zeros((1, 1), np.uint8))[1].tobytes()
     with pytest.MonkeyPatch.context() as patch:
+        for drawn in ("plots.curves", "plots.confusion", "report.draw_reliability"):
+            patch.setattr(f"ar3d_keras.reports.{drawn}", lambda *_, **__: None)
         patch.setattr("ar3d_keras.reports.drawing.png_bytes", lambda figure: blank)
         patch.setattr("ar3d_keras.reports.examples.choose_examples", lambda _: np.empty(0, int))
+        yield
+
+
+@pytest.fixture(scope="session")
+def eager():
+    """`with eager():` TensorFlow runs networks without a graph: to trace one takes far longer than
+    the few steps of a test.
+
+    For trainings that are compared with each other or are not under test themselves.
+    """
+    import tensorflow as tf
+
+    @contextlib.contextmanager
+    def run():
+        tf.config.run_functions_eagerly(True)
+        try:
+            yield
+        finally:
+            tf.config.run_functions_eagerly(False)
+
+    return run
+
+
+@pytest.fixture
+def eagerly(eager):
+    """The whole test in `with eager():`."""
+    with eager():
+        yield
+
+
+@pytest.fixture(scope="module")
+def all_eagerly(eager):
+    """The same for all tests of a file and their fixtures."""
+    with eager():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _weights_without_compiling():
+    """On JAX, NumPy draws initial weights: JAX compiles its generator for each shape of kernels."""
+    import keras
+
+    def drawn(self, shape, dtype=None):
+        limit = np.sqrt(3 * self.scale / np.prod(shape[:-1]))
+        return keras.ops.convert_to_tensor(np.random.uniform(-limit, limit, shape), dtype)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if keras.backend.backend() == "jax":
+            patch.setattr(keras.initializers.VarianceScaling, "__call__", drawn)
         yield
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from ar3d_keras import config
-from ar3d_keras.config import PRESETS, DataConfig, TrainConfig, from_json, to_json
+from ar3d_keras.config import DataConfig, TrainConfig, from_json, to_json
 from ar3d_keras.errors import UserError
+from ar3d_keras.presets import PRESETS
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -10,10 +10,11 @@ import json
 import numpy as np
 import pytest
 
-from ar3d_keras.config import TrainConfig, from_json, with_preset
+from ar3d_keras.config import TrainConfig, from_json
 from ar3d_keras.evaluation.evaluator import evaluate
 from ar3d_keras.evaluation.metrics import scores
 from ar3d_keras.models.loading import load_model
+from ar3d_keras.presets import Choice, with_preset
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import create_run
 from ar3d_keras.training import hardware
@@ -110,7 +111,7 @@ def check(demo, config, runs, at_least):
 
 
 def demo_config(**sections):
-    return from_json(sections, with_preset(TrainConfig(), "demo"))
+    return from_json(sections, with_preset(TrainConfig(), Choice("demo")))
 
 
 @pytest.mark.slow  # it trains twice

@@ -1,7 +1,9 @@
 """The documents: their links, command lines, names and paths exist, and their examples run."""
 
+import contextlib
 import functools
 import importlib.util
+import io
 import json
 import os
 import re
@@ -101,12 +103,13 @@ def _parsed(command: str) -> tuple[str, set[str]]:
 @functools.cache
 def _flags(verb: str) -> frozenset[str]:
     """Every flag that the complete help of a verb mentions."""
-    environment = os.environ | {"COLUMNS": "400", "NO_COLOR": "1"}
-    help_text = subprocess.run(
-        [sys.executable, "-m", "ar3d_keras", verb, "--help-all"],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=True, encoding="utf-8",
-    ).stdout  # fmt: skip
-    return frozenset(_FLAG.findall(help_text)) | {"--help", "--help-all"}
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setenv("COLUMNS", "400")
+        patch.setenv("NO_COLOR", "1")
+        with pytest.raises(SystemExit):
+            cli.main([verb, "--help-all"])
+    return frozenset(_FLAG.findall(printed.getvalue())) | {"--help", "--help-all"}
 
 
 def test_every_verb_is_documented():

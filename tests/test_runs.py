@@ -3,7 +3,14 @@ import os
 import pytest
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.runs import Run, create_run, find_run, latest, read_history
+from ar3d_keras.runs import (
+    RunFolder,
+    create_run,
+    find_run,
+    latest,
+    read_history,
+    unfinished_run,
+)
 from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.splits import Split
 
@@ -35,10 +42,10 @@ def test_a_split_comes_back_whatever_the_names(tmp_path):
 def test_a_split_without_further_columns_is_read(tmp_path):
     text = "path,label,group,split\na/1.avi,a,,train\nb/1.avi,b,g,\n"
     (tmp_path / "split.csv").write_text(text)
-    split = Run(tmp_path).split(tmp_path, "csv")
+    split = RunFolder(tmp_path).split(tmp_path, "csv")
     assert split.catalog.videos == (Video("a/1.avi", "a"), Video("b/1.avi", "b", "g"))
     assert split.assigned == ("train", None)
-    Run(tmp_path).write_split(split)
+    RunFolder(tmp_path).write_split(split)
     assert (tmp_path / "split.csv").read_text().splitlines() == text.splitlines()
 
 
@@ -47,7 +54,7 @@ def test_a_damaged_split_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "split.csv").write_text(content)
     with pytest.raises(UserError, match=r"split\.csv"):
-        Run(tmp_path).split(tmp_path, "csv")
+        RunFolder(tmp_path).split(tmp_path, "csv")
 
 
 def test_a_record_with_odd_names_comes_back(tmp_path):
@@ -73,6 +80,35 @@ def test_the_latest_run_is_the_one_begun_last(tmp_path):
     assert latest(tmp_path).name == "a"
     assert find_run(None, tmp_path).name == "a"
     assert find_run("c", tmp_path).folder == find_run(str(tmp_path / "c"), tmp_path).folder
+
+
+def test_the_unfinished_run_that_was_begun_last(tmp_path):
+    rest = {"data": {}, "split": {"scheme": "group"}, "class_names": []}
+    for name, begun, finished in (("a", 1, None), ("b", 3, None), ("c", 4, 8), ("d", 2, None)):
+        record = {"begun": f"2026-01-0{begun}", "config": {"recipe": {"epochs": 8}}, **rest}
+        create_run(tmp_path, name, "conv3d").write_record({**record, "finished_epochs": finished})
+    (create_run(tmp_path, "damaged", "conv3d").folder / "run.json").write_text("{")
+    assert unfinished_run(tmp_path).name == "b"
+    with RunFolder(tmp_path / "b").locked():  # a process trains it
+        assert unfinished_run(tmp_path).name == "d"
+    RunFolder(tmp_path / "a").update_record(finished_epochs=4)  # then `epochs` grew
+    for name in "bd":
+        RunFolder(tmp_path / name).update_record(finished_epochs=8)
+    assert unfinished_run(tmp_path).name == "a"
+    RunFolder(tmp_path / "a").update_record(finished_epochs=8)
+    assert unfinished_run(tmp_path) is None
+
+
+def test_what_a_killed_training_left_half_written_is_removed(tmp_path):
+    run = create_run(tmp_path, "r", "conv3d")
+    run.state.parent.mkdir()
+    for name in (".state.12.part.npz", "state.npz", ".mine"):
+        (run.state.parent / name).touch()
+    (run.folder / ".history.12.part.csv").touch()
+    with run.locked():
+        pass
+    assert {file.name for file in run.state.parent.iterdir()} == {"state.npz", ".mine"}
+    assert [file.name for file in run.folder.glob("*.csv")] == []
 
 
 @pytest.mark.parametrize("record", ["{", "[]", '{"other": 1}'])

@@ -8,19 +8,22 @@ import errno
 import importlib
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 import ar3d_keras
 from ar3d_keras.cli.interrupts import delivered_interrupts
-from ar3d_keras.errors import UserError
+from ar3d_keras.errors import Terminated, UserError
 
 VERBS = {
     "train": "train a network, evaluate it, export it",
     "evaluate": "evaluate a trained network on a split",
+    "verify": "compute the evaluations of a run again and compare",
     "calibrate": "fit temperature and rejection thresholds of a finished run on val",
     "crossval": "train and evaluate every fold of a data set",
+    "pretrain": "train a network on videos without labels",
     "compare": "compare runs on the same videos: table, paired tests, figures",
     "tune": "search sizes and training recipe by val accuracy",
     "predict": "predict the action in any video, from files or live",
@@ -40,8 +43,8 @@ NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb and returns the exit code of the process.
 
-    0: done. 2: an error that the user can correct, in one line. 130: interrupted. A bug keeps its
-    traceback.
+    0: done. 2: an error that the user can correct, in one line. 130: interrupted. 143: terminated
+    by SIGTERM. A bug keeps its traceback.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["--version"]:
@@ -61,9 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             verb.main(arguments[1:])
     except UserError as error:
         return _fail(str(error), names)
+    except Terminated:
+        _to_stderr("terminated")
+        return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         _to_stderr("interrupted")
-        return 130
+        return 128 + signal.SIGINT
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -3,12 +3,14 @@
 ar3d check --data data/UCF-101
 ar3d check --data data/mine --html data-report              also a page and two CSV files
 ar3d check --data data/mine --split-scheme group            is a test video a copy of a training video?
+ar3d check --data data/mine --skip data-report/skip.csv     without the videos that failed before
 ar3d check --data PACK                                      reads every byte, compares checksums
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ar3d_keras.cli.options import command, parse
 from ar3d_keras.config import Scheme
@@ -24,6 +26,10 @@ class CheckOptions:
     """Write the data report: a folder, or an .html file. CSV files are written beside it."""
     split_scheme: Scheme | None = None
     """The split to look for leaks in. Default: the data's own split, if it has one."""
+    group_by: str | None = None
+    """As in train.py: the rule that finds the recording of each video."""
+    split_by: str | None = None
+    """The column of the CSV for the schemes column, logo and date."""
     split_lists: Path | None = None
     """The folder of UCF-101's or HMDB-51's official lists."""
     fold: int | None = None
@@ -36,8 +42,20 @@ class CheckOptions:
     """Look for leaks in the split of this run: its folder, or a name under RUNS_DIR."""
     runs_dir: Path = Path("runs")
     """The folder of all runs."""
+    segments: Literal["strict", "clip"] = "strict"
+    """As in train.py: `strict` refuses segments that end beyond their file or overlap one of another class, `clip` cuts them."""
+    skip: Path | None = None
+    """Leave out the videos that this CSV names in its column path, such as skip.csv of an earlier report."""
+    allow_outside: bool = False
+    """A CSV may name videos outside its folder."""
+    frames: int = 16
+    """Frames of a clip: a video with fewer counts as too short."""
+    decode_seconds: float = 60.0
+    """Seconds that a decoder may take without a sign of life; the whole file may take 30 times as long."""
+    decode_memory: float = 4.0
+    """Gigabytes of memory that the decoding of one file may take (Linux and macOS)."""
     workers: int | None = None
-    """Decoding threads. Default: one per CPU core."""
+    """Processes that decode. Default: one per CPU core."""
 
 
 OPTIONS = CheckOptions
@@ -52,12 +70,20 @@ def main(arguments: Sequence[str]) -> None:
         options.data,
         html=options.html,
         split_scheme=options.split_scheme,
+        group_by=options.group_by,
+        split_by=options.split_by,
         split_lists=options.split_lists,
         fold=options.fold,
         folds=options.folds,
         seed=options.seed,
         run=options.run,
         runs_dir=options.runs_dir,
+        segments=options.segments,
+        skip=options.skip,
+        allow_outside=options.allow_outside,
+        frames=options.frames,
+        decode_seconds=options.decode_seconds,
+        decode_memory=options.decode_memory,
         workers=options.workers,
         command=command("check", arguments),
     )

@@ -4,6 +4,7 @@ ar3d crossval --attention --data DIR --folds 5                 no recording in t
 ar3d crossval --attention --data DIR --split-scheme logo       leave one recording out
 ar3d crossval --attention --data DIR --name NAME               the same command again continues
 ar3d crossval --attention --data DIR --split-scheme random     ignores recordings: what a leak is worth
+ar3d crossval --attention --data DIR --shares 0.25 0.5 1       what would more videos bring?
 """
 
 import dataclasses
@@ -33,6 +34,8 @@ class CrossvalOptions(NewRun):
     """Write a SavedModel for every fold."""
     suspects: bool = False
     """List the videos whose label is contradicted by networks that were not trained on them: suspects.csv and suspects.html."""
+    shares: tuple[float, ...] = ()
+    """Repeat the cross-validation with these shares of the training videos, e.g. 0.25 0.5 1: accuracy against the number of videos, and what twice as many would bring. Whole groups, each share a part of the next."""
 
 
 OPTIONS = CrossvalOptions
@@ -50,17 +53,47 @@ def main(arguments: Sequence[str]) -> None:
     from ar3d_keras.experiments.crossval import crossval
 
     console = Console()
+    config = TrainConfig(data=data, model=options.model, recipe=options.recipe)
+    if options.shares:
+        _shares(options, config, arguments, console)
+        return
     metrics = crossval(
-        TrainConfig(data=data, model=options.model, recipe=options.recipe),
+        config,
         name=options.name,
         runs_dir=options.runs_dir,
         export=options.export,
         suspects=options.suspects,
+        checkpoint_minutes=options.checkpoint_minutes,
         reporter=console,
         command=command("crossval", arguments),
     )
     _log(metrics, console)
     console.log(f"         {options.runs_dir / options.name / 'crossval.html'}")
+
+
+def _shares(
+    options: CrossvalOptions, config: TrainConfig, arguments: Sequence[str], console: Console
+) -> None:
+    from ar3d_keras.evaluation.metrics import format_interval
+    from ar3d_keras.experiments.data_curve import data_curve
+
+    given = typed_names(arguments)
+    for option in ("suspects", "export", "train_share"):
+        if option in given:
+            raise UserError(f"`{option}` cannot be combined with `shares`: leave it out")
+    curve = data_curve(
+        options.shares,
+        config,
+        name=options.name,
+        runs_dir=options.runs_dir,
+        reporter=console,
+        command=command("crossval", arguments),
+    )
+    for videos, top1, interval in zip(
+        curve["videos"], curve["top1"], curve["intervals"], strict=True
+    ):
+        console.log(f"{videos:6.0f} videos   top-1 {top1:.3f} {format_interval(interval)}")
+    console.log(f"         {options.runs_dir / options.name / 'data_curve.png'}")
 
 
 def _log(metrics: Mapping[str, Any], console: Console) -> None:

@@ -34,13 +34,15 @@ class EvaluateOptions:
     events: bool = False
     """Score stretches of untrimmed videos (val and test) in place of a split of clips."""
     stretches: Path | None = None
-    """Events: a CSV (path,label,start,end[,split]) of labeled stretches, in seconds. Default: the run's split.csv, if it has start and end."""
+    """Events: a CSV (path,label,start,end[,split]) of labeled stretches. Default: the segments that the run was trained on."""
     window_seconds: float | None = None
     """Events: predict each window of this many seconds."""
     hop_seconds: float | None = None
     """Events: seconds from the start of one window to the start of the next. Default: WINDOW_SECONDS."""
     background: str | None = None
-    """Events: the class that is no event."""
+    """Events: the class that is no event. Default: the `background` of the run."""
+    segments: Literal["strict", "clip"] | None = None
+    """Events: `strict` refuses stretches that end beyond their file, `clip` cuts them. Default: as the run was trained."""
     workers: int | None = None
     """Decoding threads. Default: one per CPU core."""
 
@@ -67,6 +69,7 @@ def main(arguments: Sequence[str]) -> None:
             clips=options.clips,
             crops=options.crops,
             data=options.data,
+            segments=options.segments,
             workers=options.workers,
             runs_dir=options.runs_dir,
             command=command("evaluate", arguments),
@@ -99,6 +102,6 @@ def _validate(options: EvaluateOptions) -> None:
             hop_seconds=options.hop_seconds,
         )
         return
-    for name in ("stretches", "window_seconds", "hop_seconds", "background"):
+    for name in ("stretches", "window_seconds", "hop_seconds", "background", "segments"):
         if getattr(options, name) is not None:
             raise UserError(f"`{name}` needs `events`")

@@ -1,4 +1,4 @@
-"""Keeps every Ctrl-C."""
+"""Keeps every Ctrl-C and SIGTERM."""
 
 import contextlib
 import os
@@ -7,12 +7,16 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from ar3d_keras.errors import Terminated, raise_terminated
+
 RETRY_DELAY = 0.02  # seconds
 
 
 @contextlib.contextmanager
 def delivered_interrupts() -> Iterator[None]:
-    """Makes sure that every Ctrl-C inside the context raises KeyboardInterrupt.
+    """Makes sure that inside the context every Ctrl-C and SIGTERM raises.
+
+    Ctrl-C raises KeyboardInterrupt, and SIGTERM its subclass Terminated.
 
     Python ignores an exception in a finalizer, or in a callback of a weak reference or of the
     garbage collector ("Exception ignored in ..."). These run at any time, so about one Ctrl-C in a
@@ -23,12 +27,27 @@ def delivered_interrupts() -> Iterator[None]:
 
     def hook(ignored: "sys.UnraisableHookArgs") -> None:
         if issubclass(ignored.exc_type, KeyboardInterrupt):
-            threading.Timer(RETRY_DELAY, os.kill, (os.getpid(), signal.SIGINT)).start()
+            number = signal.SIGTERM if issubclass(ignored.exc_type, Terminated) else signal.SIGINT
+            threading.Timer(RETRY_DELAY, os.kill, (os.getpid(), number)).start()
         else:
             before(ignored)
 
     sys.unraisablehook = hook
     try:
-        yield
+        with _terminated_by_sigterm():
+            yield
     finally:
         sys.unraisablehook = before
+
+
+@contextlib.contextmanager
+def _terminated_by_sigterm() -> Iterator[None]:
+    """Inside the context, SIGTERM raises Terminated."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, raise_terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

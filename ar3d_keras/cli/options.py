@@ -14,16 +14,18 @@ import tyro
 
 from ar3d_keras.cli.backend import start_backend
 from ar3d_keras.config import (
-    PRESETS,
     RENAMED,
     AugmentConfig,
+    Preset,
     TrainConfig,
     from_json,
-    with_preset,
 )
+from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
-from ar3d_keras.experiments.configure import default_preset, read_config
+from ar3d_keras.experiments.configure import chosen_model, preset_for, read_config
 from ar3d_keras.networks import NETWORKS
+from ar3d_keras.presets import Choice, with_preset, with_shared_preset
+from ar3d_keras.progress import Reporter
 
 Options = TypeVar("Options")
 ConfigOptions = TypeVar("ConfigOptions", bound=TrainConfig)
@@ -242,33 +244,39 @@ def parse_config(
         SystemExit: as `parse`.
     """
     parts: dict[str, Any] = {"verb": verb, "text": text, "essential": essential}
-    parse(kind, arguments, default=_defaults(arguments, kind(), _shared), **parts).validate()
+    shared = _defaults(arguments, kind(), with_shared_preset)
+    parse(kind, arguments, default=shared, **parts).validate()
     start_backend()
-    return parse(kind, arguments, default=_defaults(arguments, kind(), with_preset), **parts)
-
-
-def _shared(base: ConfigOptions, preset: str, model: str) -> ConfigOptions:
-    """What a preset changes for all networks."""
-    base = dataclasses.replace(base, model=dataclasses.replace(base.model, model=model))
-    return from_json(PRESETS[preset], base, f"preset {preset}")
+    default = _defaults(arguments, kind(), with_preset, Console())
+    return parse(kind, arguments, default=default, **parts)
 
 
 def _defaults(
     arguments: Sequence[str],
     base: ConfigOptions,
-    apply_preset: Callable[[ConfigOptions, str, str], ConfigOptions],
+    apply_preset: Callable[
+        [ConfigOptions, Choice, str | None, str | None, Collection[str]], ConfigOptions
+    ],
+    reporter: Reporter | None = None,
 ) -> ConfigOptions:
-    """What holds where no flag is given: --config over the preset over `base`."""
-    given = peek(arguments, "config", "preset", "data", "model")
+    """What holds where no flag is given: --config over the preset over `base`.
+
+    `reporter` receives the reasons of the preset `auto`.
+    """
+    given = peek(arguments, "config", "preset", "data", "model", "init-from")
     sections = read_config(Path(given["config"])) if given["config"] else {}
     where = given["config"] or ""
     configured = from_json(sections, base, where)
     data = Path(given["data"]) if given["data"] else configured.data.data
-    preset = given["preset"] or default_preset(data)
-    model = given["model"] or configured.model.model
-    if preset not in PRESETS or model not in NETWORKS:
+    init_from = given["init-from"] or configured.recipe.init_from
+    model = chosen_model(sections, init_from, given["model"])
+    if given["preset"] not in (None, *get_args(Preset)) or model not in (None, *NETWORKS):
         return configured  # `parse` names the choices
-    return from_json(sections, apply_preset(base, preset, model), where)
+    choice = preset_for(given["preset"], data)
+    for reason in choice.reasons:
+        (reporter or Reporter()).log(f"preset auto: {reason}")
+    typed = typed_names(arguments)
+    return from_json(sections, apply_preset(base, choice, model, init_from, typed), where)
 
 
 def check_not_typed(arguments: Sequence[str], allowed: Collection[str], reason: str) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ar3d_keras.cli.options import parse
-from ar3d_keras.config import PRESETS, Flow, TrainConfig, from_json
+from ar3d_keras.config import Flow, TrainConfig, from_json
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
+from ar3d_keras.presets import PRESETS
 
 if TYPE_CHECKING:
     from ar3d_keras.videos.packs import Pack
@@ -46,6 +47,10 @@ class PackOptions:
     """As in train.py: add a class of this name, drawn from the stretches that no segment covers."""
     group_by: str | None = None
     """As --group-by of train.py: the rule that finds the recording of each video; the pack keeps the groups."""
+    skip: Path | None = None
+    """As in train.py: leave out the videos that this CSV names."""
+    allow_outside: bool = False
+    """A CSV may name videos outside its folder."""
     workers: int | None = None
     """Decoding threads. Default: one per CPU core."""
     close: bool = False
@@ -72,7 +77,13 @@ def main(arguments: Sequence[str]) -> None:
     if is_pack(options.data):
         raise UserError(f"`data` {options.data} is a pack: give the videos that it was made from")
     clip = options.segments == "clip"
-    catalog = open_data(options.data, options.group_by, clip_segments=clip)
+    catalog = open_data(
+        options.data,
+        options.group_by,
+        clip_segments=clip,
+        allow_outside=options.allow_outside,
+        skip=options.skip,
+    )
     for note in catalog.notes:
         console.log(note)
     if options.out.resolve() == catalog.root:

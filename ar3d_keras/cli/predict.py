@@ -2,6 +2,7 @@
 
 ar3d predict VIDEO                              with the latest run
 ar3d predict FOLDER MORE.mp4 --run NAME --json > predictions.json
+ar3d predict ARCHIVE --csv --journal done.jsonl > predictions.csv    the same command continues after a stop
 ar3d predict LONG.mp4 --window-seconds 10       a timeline
 ar3d predict LONG.mp4 --window-seconds 10 --format boris > predictions.boris    to correct in BORIS
 ar3d predict VIDEO --overlay out.mp4            shows where the network looks
@@ -46,6 +47,7 @@ EXCLUSIVE = (
     ("--format", "--csv"),
     ("--format", "--camera"),
     ("--run", "--saved-model"),
+    ("--journal", "--camera"),
 )
 
 
@@ -91,6 +93,8 @@ class PredictOptions:
     """Decoding threads. Default: one per core."""
     batch_size: int | None = None
     """Clips a step. Default: the batch size of evaluate.py; the last bits of a probability depend on it."""
+    journal: Path | None = None
+    """For many videos: keep the predictions in this file as they are made. The same command again continues after those."""
 
 
 OPTIONS = PredictOptions
@@ -149,6 +153,7 @@ def _validate(options: PredictOptions) -> None:
         "--overlay": options.overlay is not None,
         "--run": options.run is not None,
         "--saved-model": options.saved_model is not None,
+        "--journal": options.journal is not None,
     }
     for one, other in EXCLUSIVE:
         if given[one] and given[other]:
@@ -191,8 +196,6 @@ def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
     """Returns the overlay file of each video; empty without --overlay."""
     if options.overlay is None:
         return []
-    if any(video.is_segment for video in catalog.videos):
-        raise UserError("`overlay` draws on whole videos, and `paths` has segments: leave it out")
     if options.overlay.suffix.lower() in OVERLAYS and not options.overlay.is_dir():
         if len(catalog) > 1:
             raise UserError(
@@ -203,7 +206,8 @@ def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
     else:
         names: dict[str, None] = {}
         for video in catalog.videos:
-            stem = name = fitting_name(Path(video.path).stem, "-999.mp4").removesuffix("-999.mp4")
+            stem = Path(video.path).stem + (f"-{video.start or 0:g}" if video.is_segment else "")
+            stem = name = fitting_name(stem, "-999.mp4").removesuffix("-999.mp4")
             number = 2
             while name in names:
                 name, number = f"{stem}-{number}", number + 1
@@ -243,6 +247,7 @@ def _on_files(
 ) -> None:
     from ar3d_keras.inference.formatting import as_csv, as_json, as_labels
     from ar3d_keras.inference.predictor import predict_videos
+    from ar3d_keras.videos.parts import part_of
     from ar3d_keras.videos.reader import ReadError
     from ar3d_keras.videos.sampling import protocol
 
@@ -250,7 +255,7 @@ def _on_files(
     if overlays:
         from ar3d_keras.reports.overlay import check_explainable, write_overlay
 
-        check_explainable(classifier)
+        check_explainable(classifier, options.window_seconds)
     views: dict[str, Any] = {"clips": options.clips, "crops": options.crops}
     sampling = protocol(classifier.shape, **views)
     notes.log(f"network {classifier.origin}, {len(classifier.class_names)} classes, {sampling}")
@@ -265,6 +270,7 @@ def _on_files(
         **windows,
         workers=workers,
         batch_size=options.batch_size,
+        journal=options.journal,
         reporter=notes,
     )
     if options.json or options.format == "json":
@@ -277,13 +283,13 @@ def _on_files(
     else:
         _log(predictions, _bouts(options))
     written = failed = 0
-    for prediction, file in zip(predictions, overlays, strict=False):
+    for video, prediction, file in zip(catalog.videos, predictions, overlays, strict=False):
         if prediction.failure:
             continue
-        video = catalog.root / prediction.path
         try:
+            part = part_of(catalog.root, video, threads=workers)
             write_overlay(
-                classifier, prediction, video, file, **windows, threads=workers, reporter=notes
+                classifier, prediction, part, file, **windows, threads=workers, reporter=notes
             )
         except ReadError as error:  # a frame outside the clips cannot be decoded
             notes.log(f"no overlay of {prediction.path!r}: {error}")

@@ -3,15 +3,16 @@
 python train.py --attention                                  the demo set, minutes
 python train.py --attention --data data/UCF-101              the paper's recipe, a leak-free split
 python train.py --attention --init-from NAME --freeze features gate --data data/mine     fine-tune a run
-python train.py --resume NAME                                continue a run that was stopped
+python train.py --resume                                     continue the run that was stopped last
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from ar3d_keras.cli.options import check_not_typed, command, parse_config, typed_names
-from ar3d_keras.config import Preset, TrainConfig
+from ar3d_keras.config import Preset, Range, TrainConfig
 
 ESSENTIAL = (
     *("data", "attention", "model", "epochs", "preset", "name", "resume"),
@@ -19,6 +20,7 @@ ESSENTIAL = (
 )
 RESUMABLE = {
     *("resume", "epochs", "data", "workers", "runs_dir", "tensorboard", "profile"),
+    "checkpoint_minutes",
 }
 
 
@@ -29,9 +31,11 @@ class NewRun(TrainConfig):
     config: Path | None = None
     """A run.json whose options hold where no flag is given: repeats a run."""
     preset: Preset | None = None
-    """Named options, under those of --config. Default: demo for the demo set, else paper."""
+    """Named options, under those of --config. small-data: up to a few hundred videos. auto: chosen by the data, and explained. Default: demo for the demo set, else paper."""
     runs_dir: Path = Path("runs")
     """The folder of all runs."""
+    checkpoint_minutes: Annotated[float, Range(0)] = 10.0
+    """Save the state of the training every this many minutes within an epoch, and after every epoch; 0: after every step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,7 @@ class TrainOptions(NewRun):
     name: str | None = None
     """The run's folder is RUNS_DIR/NAME, which must not exist. Default: date, time and network."""
     resume: str | None = None
-    """Continue this run (a path, or a name under RUNS_DIR) after its last complete epoch. Only --epochs, --workers and --data (if it was moved) may be given too."""
+    """Continue this run (a path, or a name under RUNS_DIR) where its last state was saved; without a value the unfinished run that was last begun. Only --epochs, --workers, --checkpoint-minutes and --data (if it was moved) may be given too."""
     export: bool = True
     """Write a SavedModel at the end."""
     tensorboard: bool = False
@@ -55,27 +59,29 @@ OPTIONS = TrainOptions
 
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can correct."""
+    arguments = _with_value(arguments)
     if "resume" in typed_names(arguments):
         check_not_typed(
             arguments,
             RESUMABLE,
-            "`resume` continues a run as it began, so only --epochs, --workers and --data may be "
-            "given with it; a new run with other options begins with --config",
+            "`resume` continues a run as it began, so only --epochs, --workers, --checkpoint-minutes "
+            "and --data may be given with it; a new run with other options begins with --config",
         )
     options = parse_config(TrainOptions, arguments, verb="train", text=__doc__, essential=ESSENTIAL)
     from ar3d_keras.experiments.train import resume, train
 
     typed_command = command("train", arguments)
-    if options.resume:
+    if options.resume is not None:
         typed = typed_names(arguments)
         resume(
-            options.resume,
+            options.resume or None,
             epochs=options.recipe.epochs if "epochs" in typed else None,
             data=options.data.data if "data" in typed else None,
             workers=options.data.workers,
             runs_dir=options.runs_dir,
             tensorboard=options.tensorboard,
             profile=options.profile,
+            checkpoint_minutes=options.checkpoint_minutes,
             command=typed_command,
         )
     else:
@@ -87,5 +93,15 @@ def main(arguments: Sequence[str]) -> None:
             export=options.export,
             tensorboard=options.tensorboard,
             profile=options.profile,
+            checkpoint_minutes=options.checkpoint_minutes,
             command=typed_command,
         )
+
+
+def _with_value(arguments: Sequence[str]) -> list[str]:
+    """The arguments with an empty value for a --resume that has none."""
+    following = [*arguments[1:], "--"]
+    return [
+        "--resume=" if (each, after[:2]) == ("--resume", "--") else each
+        for each, after in zip(arguments, following, strict=True)
+    ]

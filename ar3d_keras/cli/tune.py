@@ -50,6 +50,7 @@ def main(arguments: Sequence[str]) -> None:
         space=options.space,
         name=options.name,
         runs_dir=options.runs_dir,
+        checkpoint_minutes=options.checkpoint_minutes,
         command=command("tune", arguments),
         fixed=typed_names(arguments),
     )

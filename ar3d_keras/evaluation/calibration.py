@@ -27,7 +27,7 @@ class Reliability:
     Attributes:
         counts: (bins,) int64.
         confidence: (bins,) float64, the mean in each bin; NaN where it is empty.
-        accuracy: (bins,) float64, likewise.
+        accuracy: (bins,) float64, the share of correct predictions in each bin; NaN where it is empty.
     """
 
     counts: np.ndarray

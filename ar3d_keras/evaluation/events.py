@@ -69,8 +69,8 @@ def match(predicted: Sequence[Event], labeled: Sequence[Event], iou: float) -> C
     `iou`.
 
     Args:
-        predicted: in any order.
-        labeled: likewise.
+        predicted: the predicted events, in any order.
+        labeled: the labeled events, in any order.
         iou: the least overlap.
     """
     free: dict[tuple[str, str], list[Event]] = defaultdict(list)

@@ -2,16 +2,17 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.metrics import top1_interval
-from ar3d_keras.runs import Run, columns, find_run, read_history
+from ar3d_keras.runs import RunFolder, columns, find_run, read_history
 
 SUMMARY = "crossval.json"  # written last: a folder with it is a complete cross-validation
 
@@ -34,7 +35,7 @@ class Result:
     """
 
     name: str
-    runs: tuple[Run, ...]
+    runs: tuple[RunFolder, ...]
     split: str
     records: tuple[dict, ...]
     metrics: tuple[dict, ...]
@@ -56,7 +57,7 @@ class Result:
 
     @property
     def top5(self) -> float:
-        """Likewise, among the `top5_k` most likely classes."""
+        """The share of videos whose class is among the `top5_k` most likely classes; 0..1."""
         return float(self.in_top5.mean())
 
     @property
@@ -147,7 +148,7 @@ def find_result(name: str, runs_dir: Path, split: str) -> Result:
         if (folder / SUMMARY).is_file():
             try:
                 summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-                runs = [Run(folder / fold["run"]) for fold in summary["folds"]]
+                runs = [RunFolder(folder / fold["run"]) for fold in summary["folds"]]
             except (OSError, ValueError, TypeError, KeyError) as error:
                 raise UserError(f"{folder / SUMMARY} cannot be read ({error})") from None
             return read_result(folder.resolve().name, runs, split)
@@ -155,7 +156,7 @@ def find_result(name: str, runs_dir: Path, split: str) -> Result:
     return read_result(run.folder.resolve().name, [run], split)
 
 
-def read_result(name: str, runs: Sequence[Run], split: str) -> Result:
+def read_result(name: str, runs: Sequence[RunFolder], split: str) -> Result:
     """Reads the reports of `runs` on `split` and joins them.
 
     Raises:
@@ -182,7 +183,7 @@ def read_result(name: str, runs: Sequence[Run], split: str) -> Result:
             f"{name} evaluated videos more than once on {split}, since its folds share them: "
             "choose `split` test or val"
         )
-    tops = [f"top{k}" for k in range(1, reports[0][0]["top5_k"] + 1)]
+    tops = _tops(reports[0][0])
     return Result(
         name=name,
         runs=tuple(runs),
@@ -197,7 +198,24 @@ def read_result(name: str, runs: Sequence[Run], split: str) -> Result:
     )
 
 
-def _read_report(run: Run, split: str) -> tuple[dict, list[dict[str, str]]]:
+# Entries of metrics.json, and what they may be.
+_METRICS: dict[str, Any] = {
+    **dict.fromkeys(("loss", "top1", "top5"), (int, float)),
+    "top1_interval": (list, type(None)),
+    "skipped": int,
+    **dict.fromkeys(("protocol", "dataset"), str),
+}
+
+
+def _tops(metrics: Mapping[str, Any]) -> list[str]:
+    """The columns of predictions.csv with the likeliest classes."""
+    count = metrics["top5_k"]
+    if not isinstance(count, int) or not 1 <= count <= 5:
+        raise ValueError(f"top5_k is {count!r}")
+    return [f"top{place}" for place in range(1, count + 1)]
+
+
+def _read_report(run: RunFolder, split: str) -> tuple[dict, list[dict[str, str]]]:
     """Returns metrics.json and the rows of predictions.csv."""
     folder = run.evaluation(split)
     if not (folder / "metrics.json").is_file():
@@ -211,11 +229,17 @@ def _read_report(run: Run, split: str) -> tuple[dict, list[dict[str, str]]]:
             rows = list(csv.DictReader(lines, strict=True))
         if len(rows) != metrics["videos"] or not rows:
             raise ValueError(f"{len(rows)} predictions for {metrics['videos']} videos")
-        for key in ("path", "label", "predicted", "group", f"top{metrics['top5_k']}"):
-            rows[0][key]
-        for key in ("loss", "protocol", "top1", "top1_interval", "top5", "skipped", "dataset"):
-            metrics[key]
-    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+        columns = "path", "label", "predicted", "group", *_tops(metrics)
+        if any(row.get(column) is None for row in rows for column in columns):
+            raise ValueError(f"a row lacks one of {', '.join(columns)}")
+        for key, kinds in _METRICS.items():
+            if not isinstance(metrics[key], kinds) or isinstance(metrics[key], bool):
+                raise ValueError(f"{key} is {metrics[key]!r}")
+        if (interval := metrics["top1_interval"]) is not None:
+            low, high = map(float, interval)
+            if not low <= high:
+                raise ValueError(f"top1_interval is {interval}")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
         raise UserError(
             f"the report in {folder} is damaged ({error}): make it again with "
             f"`python evaluate.py --run {run.folder} --split {split}`"

@@ -6,11 +6,11 @@ from ar3d_keras import atomic
 from ar3d_keras.evaluation.calibration import fit_calibration
 from ar3d_keras.evaluation.metrics import Evaluation, format_interval
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run
+from ar3d_keras.runs import RunFolder
 
 
 def calibrate_network(
-    run: Run,
+    run: RunFolder,
     network: keras.Model,
     evaluation: Evaluation,
     reject_error: float | None,

@@ -3,35 +3,45 @@
 import dataclasses
 import datetime
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ar3d_keras import atomic
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
+from ar3d_keras.experiments.near_duplicates import near_duplicates
 from ar3d_keras.progress import Reporter
-from ar3d_keras.videos.catalog import Catalog, open_catalog
-from ar3d_keras.videos.content import NearDuplicate, store_near_duplicates
-from ar3d_keras.videos.dataset import with_near_duplicates
-from ar3d_keras.videos.duplicates import find_pairs, moves
+from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.content import NearDuplicate
+from ar3d_keras.videos.dataset import open_data, with_near_duplicates
+from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.leak import find_copies
-from ar3d_keras.videos.pack_index import AGAIN, is_pack
+from ar3d_keras.videos.pack_index import MEND, is_pack
 from ar3d_keras.videos.packs import open_pack
-from ar3d_keras.videos.reader import decoding_threads, reduced_frames
+from ar3d_keras.videos.reader import decoding_threads
 from ar3d_keras.videos.scan import Scan, scan
 from ar3d_keras.videos.splits import SPLITS, Split, make_split
-from ar3d_keras.videos.summary import class_summaries, distributions
+from ar3d_keras.videos.status import (
+    OK,
+    STATES,
+    VideoState,
+    states,
+    write_skip_list,
+)
+from ar3d_keras.videos.summary import class_summaries, distributions, seconds_of
 
 _VIDEO_COLUMNS = (
     *("path", "label", "group", "split", "frames", "seconds", "rate", "width", "height"),
-    *("codec", "rotation", "damage", "unreadable", "near_duplicates"),
+    *("codec", "rotation", "damage", "unreadable", "near_duplicates", "state", "frames_promised"),
 )
 _PAIR_COLUMNS = (
     *("one", "other", "kind", "score", "shift"),
     *("one_label", "other_label", "one_split", "other_split"),
 )
+SKIP_LIST = "skip.csv"
 _LOGGED = 10  # pairs; the CSV file and the page have all
 
 
@@ -44,12 +54,14 @@ class DataReport:
         scanned: their scan, with properties and descriptors.
         pairs: the near-duplicates; those across splits first, then by score.
         split: the split that was asked for, with its leak report; None: there is none.
+        states: the state of every video.
     """
 
     catalog: Catalog
     scanned: Scan
     pairs: tuple[NearDuplicate, ...]
     split: Split | None
+    states: tuple[VideoState, ...] = ()
 
 
 def check(
@@ -57,12 +69,20 @@ def check(
     *,
     html: str | os.PathLike[str] | None = None,
     split_scheme: str | None = None,
+    group_by: str | None = None,
+    split_by: str | None = None,
     split_lists: str | os.PathLike[str] | None = None,
     fold: int | None = None,
     folds: int | None = None,
     seed: int = 0,
     run: str | None = None,
     runs_dir: str | os.PathLike[str] = "runs",
+    segments: Literal["strict", "clip"] = "strict",
+    skip: str | os.PathLike[str] | None = None,
+    allow_outside: bool = False,
+    frames: int = 16,
+    decode_seconds: float = Limits.seconds,
+    decode_memory: float = Limits.gigabytes,
     workers: int | None = None,
     reporter: Reporter | None = None,
     command: str = "check()",
@@ -72,16 +92,26 @@ def check(
     Args:
         data: a folder of class folders, a CSV, a folder with a labels.csv in it, or a pack, whose
             checksums are compared instead.
-        html: a folder, for report.html, videos.csv and duplicates.csv; or an .html file, beside
-            which NAME-videos.csv and NAME-duplicates.csv are written. None: writes nothing.
+        html: a folder, for report.html, videos.csv, duplicates.csv and skip.csv; or an .html file,
+            beside which NAME-videos.csv and so on are written. None: writes nothing.
         split_scheme: the split to look for leaks in; None: the data's own split column, if any.
+        group_by: see `grouping.group_videos`; with `parent`, videos in folders below a class folder
+            are taken too.
+        split_by: see `by` of `make_split`.
         split_lists: see `make_split`, and the next three.
         fold: which fold tests.
         folds: how many there are.
         seed: of the folds.
         run: a run whose split is looked at instead.
         runs_dir: the folder of all runs.
-        workers: decoding threads; None: one per core.
+        segments: strict refuses segments that end beyond their file or overlap one of another
+            class; clip cuts them.
+        skip: a CSV of videos to leave out, such as skip.csv of an earlier report.
+        allow_outside: whether a CSV may name videos outside its folder.
+        frames: frames of a clip; a video with fewer counts as too short.
+        decode_seconds: how long a decoder may take without a sign of life, see `isolation.Limits`.
+        decode_memory: gigabytes that the decoding of one file may take.
+        workers: processes that decode; None: one per core.
         reporter: shows progress and the result; None: prints it.
         command: for the record.
 
@@ -93,39 +123,60 @@ def check(
             data cannot be used.
     """
     data, reporter, threads = Path(data), reporter or Console(), decoding_threads(workers)
-    split_options = {"fold": fold, "folds": folds, "split_lists": split_lists}
+    split_options = {
+        "split_by": split_by, "fold": fold, "folds": folds, "split_lists": split_lists
+    }  # fmt: skip
     if run is not None and (split_scheme or any(split_options.values())):
         raise UserError("`run` has its own split: leave out `split_scheme` and its options")
     if split_scheme is None and (given := [n for n, v in split_options.items() if v is not None]):
         raise UserError(f"`{given[0]}` needs `split_scheme`")
     if is_pack(data):
-        if html or split_scheme or run:
+        if html or split_scheme or run or group_by:
             raise UserError(
                 f"`data` {data} is a pack, whose checksums alone are compared: give the folder of "
                 "its videos for a report"
             )
         _check_pack(data, threads, reporter)
         return None
+    if frames < 1:
+        raise UserError(f"`frames` must be at least 1, not {frames}")
+    limits = Limits(decode_seconds, decode_memory)
     files = _report_files(Path(html)) if html else None
-    catalog = open_catalog(data)
+    clip = segments == "clip"
+    catalog = open_data(data, group_by, clip_segments=clip, allow_outside=allow_outside, skip=skip)
     if run is not None:
         split = _split_of_run(run, Path(runs_dir), catalog)
     elif split_scheme is not None or all(video.split for video in catalog.videos):
         split = make_split(
-            catalog, split_scheme or "csv", seed=seed, lists=split_lists, fold=fold, folds=folds
+            catalog,
+            split_scheme or "csv",
+            seed=seed,
+            lists=split_lists,
+            fold=fold,
+            folds=folds,
+            by=split_by,
         )
     else:
         split = None
     with reporter.bar("checking", len(catalog), "videos") as update:
-        scanned = scan(catalog, workers=threads, progress=update, descriptors=True)
+        scanned = scan(
+            catalog,
+            workers=threads,
+            progress=update,
+            descriptors=True,
+            clip_segments=clip,
+            limits=limits,
+        )
     pairs = near_duplicates(catalog, scanned, reporter)
     if split:
         videos = {name: split.videos(name) for name in SPLITS}
         split = dataclasses.replace(split, copies=find_copies(videos, scanned.hashes))
         split = with_near_duplicates(split, pairs)
     assigned = _assigned(split)
-    report = DataReport(catalog, scanned, _ordered(pairs, assigned), split)
+    found = states(catalog, scanned, frames)
+    report = DataReport(catalog, scanned, _ordered(pairs, assigned), split, tuple(found))
     _log(scanned, catalog, reporter)
+    _log_states(found, reporter)
     _log_report(report, assigned, reporter)
     if files:
         _write(report, assigned, files, command)
@@ -133,48 +184,10 @@ def check(
     if scanned.unreadable:
         raise UserError(
             f"{len(scanned.unreadable)} of {len(catalog)} videos in {catalog.root} cannot be "
-            "decoded (named above): replace or remove them"
+            "decoded (named above): replace or remove them, or leave them out with `skip`, which "
+            f"takes the file {SKIP_LIST} of a report (`html`)"
         )
     return report
-
-
-def near_duplicates(catalog: Catalog, scanned: Scan, reporter: Reporter) -> list[NearDuplicate]:
-    """Finds the videos with the same bytes or the same content, and keeps the result for later.
-
-    Args:
-        catalog: the videos.
-        scanned: their scan, with descriptors.
-        reporter: shows progress.
-
-    Returns:
-        The pairs, in the catalog's order.
-    """
-    paths = [video.path for video in catalog.videos if video.path in scanned.descriptors]
-    descriptors = [scanned.descriptors[path] for path in paths]
-    with reporter.bar("comparing", len(paths), "videos") as update:
-        found = find_pairs(
-            descriptors, lambda index: reduced_frames(catalog.root / paths[index]), update
-        )
-    pairs = {}
-    first: dict[str, str] = {}
-    for path in paths:
-        digest = scanned.hashes[path]
-        if digest in first:
-            pair = first[digest], path
-            pairs[pair] = NearDuplicate(*pair, "same bytes", 1.0, 0.0)
-        first.setdefault(digest, path)
-    for match in found:
-        one, other = paths[match.one], paths[match.other]
-        if scanned.hashes[one] != scanned.hashes[other]:
-            found_before = pairs.get((one, other))
-            if found_before is None or found_before.score < match.score:
-                pairs[one, other] = NearDuplicate(one, other, match.kind, match.score, match.shift)
-    result = [pairs[key] for key in sorted(pairs)]
-    still = sum(not moves(descriptor) for descriptor in descriptors)
-    if still:
-        reporter.log(f"{still} videos have too little motion or are too short to be compared")
-    store_near_duplicates(catalog.content_fingerprint, result, len(paths) - still)
-    return result
 
 
 def _split_of_run(name: str, runs_dir: Path, catalog: Catalog) -> Split:
@@ -184,13 +197,13 @@ def _split_of_run(name: str, runs_dir: Path, catalog: Catalog) -> Split:
     found = find_run(name, runs_dir, needs=["split.csv"])
     written = found.split(catalog.root, found.record()["split"]["scheme"])
     assigned = {
-        video.path: split
+        video.key: split
         for video, split in zip(written.catalog.videos, written.assigned, strict=True)
     }
-    if not any(assigned.get(video.path) for video in catalog.videos):
+    if not any(assigned.get(video.key) for video in catalog.videos):
         raise UserError(f"`run` {name} was not trained on the videos of {catalog.root}")
     return Split(
-        catalog, written.scheme, tuple(assigned.get(video.path) for video in catalog.videos)
+        catalog, written.scheme, tuple(assigned.get(video.key) for video in catalog.videos)
     )
 
 
@@ -198,7 +211,7 @@ def _assigned(split: Split | None) -> dict[str, str | None]:
     if split is None:
         return {}
     videos = split.catalog.videos
-    return {v.path: name for v, name in zip(videos, split.assigned, strict=True)}
+    return {v.key: name for v, name in zip(videos, split.assigned, strict=True)}
 
 
 def _ordered(
@@ -221,8 +234,8 @@ def _log_report(report: DataReport, assigned: Mapping[str, str | None], reporter
     reporter.log(f"near-duplicates by content: {len(pairs)} pairs")
     for pair in pairs[:_LOGGED]:
         names = [
-            f"{path!r}" + (f" ({assigned[path]})" if assigned.get(path) else "")
-            for path in (pair.one, pair.other)
+            f"{key!r}" + (f" ({assigned[key]})" if assigned.get(key) else "")
+            for key in (pair.one, pair.other)
         ]
         reporter.log(f"  {pair.kind} {pair.score:.3f}: {' = '.join(names)}")
     if len(pairs) > _LOGGED:
@@ -233,30 +246,31 @@ def _log_report(report: DataReport, assigned: Mapping[str, str | None], reporter
         )
 
 
-def _report_files(html: Path) -> tuple[Path, Path, Path]:
-    """The page, the CSV of videos and the CSV of pairs."""
+def _report_files(html: Path) -> tuple[Path, Path, Path, Path]:
+    """The page, the CSV of videos, the CSV of pairs, and the list of videos to skip."""
     if html.suffix.lower() in (".html", ".htm"):
-        parent, names = html.parent, (f"{html.stem}-videos.csv", f"{html.stem}-duplicates.csv")
-        page = html
+        parent, page, prefix = html.parent, html, f"{html.stem}-"
     else:
-        parent, names, page = html, ("videos.csv", "duplicates.csv"), html / "report.html"
+        parent, page, prefix = html, html / "report.html", ""
     try:
         parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"`html` {html} cannot be made: {error.strerror}") from None
-    return page, parent / names[0], parent / names[1]
+    names = "videos.csv", "duplicates.csv", SKIP_LIST
+    videos, pairs, skip = (parent / f"{prefix}{name}" for name in names)
+    return page, videos, pairs, skip
 
 
 def _write(
     report: DataReport,
     assigned: Mapping[str, str | None],
-    files: tuple[Path, Path, Path],
+    files: tuple[Path, Path, Path, Path],
     command: str,
 ) -> None:
     from ar3d_keras.reports import data_page
 
     catalog, split = report.catalog, report.split
-    duplicated = {path for pair in report.pairs for path in (pair.one, pair.other)}
+    duplicated = {key for pair in report.pairs for key in (pair.one, pair.other)}
     about: dict[str, Any] = {
         "data": catalog.root,
         "fingerprint": catalog.fingerprint,
@@ -270,6 +284,7 @@ def _write(
         report.scanned,
         class_summaries(catalog, report.scanned, duplicated),
         report.pairs,
+        report.states,
         assigned,
         leak.sentences() if leak else [],
         leak.has_leakage if leak else False,
@@ -277,19 +292,20 @@ def _write(
     )
     atomic.write_text(files[0], page)
     atomic.write_csv(files[1], _VIDEO_COLUMNS, _video_rows(report, assigned))
-    labels = {video.path: video.label for video in catalog.videos}
+    labels = {video.key: video.label for video in catalog.videos}
     atomic.write_csv(
         files[2],
         _PAIR_COLUMNS,
         (
             (
                 *dataclasses.astuple(pair),
-                *(labels[path] for path in (pair.one, pair.other)),
-                *(assigned.get(path) or "" for path in (pair.one, pair.other)),
+                *(labels[key] for key in (pair.one, pair.other)),
+                *(assigned.get(key) or "" for key in (pair.one, pair.other)),
             )
             for pair in report.pairs
         ),
     )
+    write_skip_list(files[3], report.states)
 
 
 def _video_rows(report: DataReport, assigned: Mapping[str, str | None]) -> list[list[Any]]:
@@ -298,14 +314,14 @@ def _video_rows(report: DataReport, assigned: Mapping[str, str | None]) -> list[
         counts[pair.one] += 1
         counts[pair.other] += 1
     rows = []
-    for video in report.catalog.videos:
-        p = scanned.properties.get(video.path)
-        known = [p.seconds, p.rate, p.width, p.height, p.codec, p.rotation] if p else [None] * 6
+    for video, state in zip(report.catalog.videos, report.states, strict=True):
+        key, p = video.key, scanned.properties.get(video.path)
+        known = [p.rate, p.width, p.height, p.codec, p.rotation] if p else [None] * 5
         row = [
-            *(video.path, video.label, video.group, assigned.get(video.path) or video.split),
-            *(scanned.frames.get(video.path), *known),
-            *(scanned.damaged.get(video.path), scanned.unreadable.get(video.path)),
-            counts.get(video.path),
+            *(key, video.label, video.group, assigned.get(key) or video.split),
+            *(scanned.frames.get(key), seconds_of(video, scanned), *known),
+            *(scanned.damaged.get(key), scanned.unreadable.get(key), counts.get(key)),
+            *(state.state, state.promised),
         ]
         rows.append(["" if value is None else value for value in row])
     return rows
@@ -317,22 +333,34 @@ def _check_pack(folder: Path, workers: int, reporter: Reporter) -> None:
         damaged = pack.verify(workers=workers, progress=update)
     for path, reason in damaged.items():
         reporter.log(f"{path!r}: {reason}")
-    _log(pack.scan(pack.catalog.videos), pack.catalog, reporter)
+    scanned = pack.scan(pack.catalog.videos)
+    _log(scanned, pack.catalog, reporter)
+    _log_states(states(pack.catalog, scanned, 1), reporter)
     if damaged:
         raise UserError(
             f"{len(damaged)} of {len(pack.videos)} videos in the pack {pack.root} are damaged "
-            f"(named above): copy it again from an intact copy, or {AGAIN}"
+            f"(named above): copy it again from an intact copy, or {MEND}"
         )
     pack.check_unchanged()
+
+
+def _log_states(found: Sequence[VideoState], reporter: Reporter) -> None:
+    """A table of how many videos are in each state, and of those that are not ok."""
+    bad = sorted((s for s in found if s.state != OK), key=lambda s: STATES.index(s.state))
+    for state in bad:
+        promised = state.promised if state.promised is not None else "?"
+        frames = f"{state.frames}/{promised}"
+        reporter.log(f"{state.state:<10} {frames:>11}  {state.path!r}: {state.reason}")
+    counts = Counter(state.state for state in found)
+    reporter.log(
+        "frames are those found and those that the header promises; "
+        + ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    )
 
 
 def _log(scanned: Scan, catalog: Catalog, reporter: Reporter) -> None:
     for note in catalog.notes:
         reporter.log(note)
-    for path, reason in scanned.unreadable.items():
-        reporter.log(f"{path!r}: {reason}")
-    for path, damage in scanned.damaged.items():
-        reporter.log(f"{path!r} is damaged: {damage}")
     lengths = sorted(scanned.frames.values())
     if lengths:
         reporter.log(

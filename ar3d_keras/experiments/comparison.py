@@ -16,7 +16,7 @@ from ar3d_keras.evaluation.significance import difference, holm, mcnemar
 from ar3d_keras.models.costs import gflops
 from ar3d_keras.models.loading import load_model
 from ar3d_keras.progress import Reporter
-from ar3d_keras.reports import architecture, compare_page, drawing, plots
+from ar3d_keras.reports import architecture, compare_page, drawing, network_blocks, plots
 
 TIMED_BATCH = 8
 
@@ -37,7 +37,7 @@ class Network:
     parameters: int
     gflops: float
     inference_rate: float
-    blocks: tuple[architecture.Block, ...]
+    blocks: tuple[network_blocks.Block, ...]
 
 
 def measure(result: Result, known: Sequence[Network] = ()) -> Network:
@@ -52,7 +52,7 @@ def measure(result: Result, known: Sequence[Network] = ()) -> Network:
         UserError: there is no network, or none that can be loaded.
     """
     network = load_model(result.runs[0].best)
-    blocks = tuple(architecture.blocks(network))
+    blocks = tuple(network_blocks.blocks(network))
     for other in known:
         if (other.name, other.blocks) == (network.name, blocks):
             return other

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,19 @@ from ar3d_keras.config import (
     TrainConfig,
     check_choice,
     from_json,
-    with_preset,
 )
+from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
+from ar3d_keras.networks import PUBLISHED
+from ar3d_keras.presets import Choice, with_preset
+from ar3d_keras.progress import Reporter
 
 
 def configure(
     config: TrainConfig | str | os.PathLike[str] | None = None,
     *,
     preset: Preset | None = None,
+    reporter: Reporter | None = None,
     **options: Any,
 ) -> TrainConfig:
     """Returns the configuration that `config`, `preset` and single options describe.
@@ -30,7 +34,9 @@ def configure(
 
     Args:
         config: a TrainConfig, taken as it is; or the path of a run.json, whose options hold.
-        preset: named options. Default: `demo` for the demo set, else `paper`.
+        preset: named options. `auto` chooses by the data. Default: `demo` for the demo set, else
+            `paper`.
+        reporter: receives the reasons of `auto`. Default: prints them.
         options: any option of `python train.py`, by its name with underscores.
 
     Raises:
@@ -56,6 +62,9 @@ def configure(
             preset=preset,
             data=given.data.data,
             model=given.model.model if "model" in options else None,
+            init_from=given.recipe.init_from,
+            given=options,
+            reporter=reporter or Console(),
         ).replace(**options)
     configured.validate()
     return configured
@@ -68,6 +77,9 @@ def default_config(
     preset: Preset | None = None,
     data: Path | None = None,
     model: str | None = None,
+    init_from: str | None = None,
+    given: Collection[str] = (),
+    reporter: Reporter | None = None,
 ) -> TrainConfig:
     """The options that hold where no single option is given: `sections` over the preset.
 
@@ -76,12 +88,40 @@ def default_config(
         where: the name of that file, for errors.
         preset: see `configure`.
         data: the videos that will be used; None: those of `sections`.
-        model: the network that will be used; None: that of `sections`.
+        model: the network that will be used; None: see `chosen_model`.
+        init_from: the weights that will be used; None: those of `sections`.
+        given: the single options, which may exclude those of the weights.
+        reporter: receives the reasons of the preset `auto`.
     """
     configured = from_json(sections, TrainConfig(), where)
-    preset = preset or default_preset(data or configured.data.data)
-    base = with_preset(TrainConfig(), preset, model or configured.model.model)
-    return from_json(sections, base, where)
+    choice = preset_for(preset, data or configured.data.data)
+    for reason in choice.reasons:
+        (reporter or Reporter()).log(f"preset auto: {reason}")
+    init_from = init_from or configured.recipe.init_from
+    model = chosen_model(sections, init_from, model)
+    return from_json(sections, with_preset(TrainConfig(), choice, model, init_from, given), where)
+
+
+def preset_for(preset: str | None, data: Path | None) -> Choice:
+    """The preset that holds: the one given, the one that `auto` chooses, or the default."""
+    if preset == "auto":
+        from ar3d_keras.experiments.auto_preset import choose_preset  # it reads videos
+
+        return choose_preset(data)
+    return Choice(preset or default_preset(data))
+
+
+def chosen_model(
+    sections: Mapping[str, Any], init_from: str | None, model: str | None = None
+) -> str | None:
+    """The network that the user chose: `model`, else that of weights to download, else of `sections`.
+
+    Returns:
+        A key of NETWORKS, or None: the preset chooses.
+    """
+    if model is None and init_from in PUBLISHED:
+        return PUBLISHED[init_from][0]
+    return model or sections.get("model", {}).get("model")
 
 
 def default_preset(data: Path | None) -> Preset:

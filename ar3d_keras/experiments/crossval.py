@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from ar3d_keras.config import Preset, TrainConfig
+from ar3d_keras.config import Preset, Range, TrainConfig
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.results import read_result
@@ -18,7 +18,7 @@ from ar3d_keras.experiments.crossval_summary import summarize
 from ar3d_keras.experiments.label_loop import write_suspects
 from ar3d_keras.experiments.train import resume, train
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run, check_plain_name
+from ar3d_keras.runs import RunFolder, check_plain_name
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.column_splits import grouped_by_column
 from ar3d_keras.videos.folds import FOLD_SCHEMES, num_folds
@@ -33,6 +33,7 @@ def crossval(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     export: bool = False,
     suspects: bool = False,
+    checkpoint_minutes: float = 10.0,
     reporter: Reporter | None = None,
     command: str | None = None,
     **options: Any,
@@ -51,6 +52,7 @@ def crossval(
         export: whether each fold writes a SavedModel.
         suspects: whether to list the videos whose label the other folds' networks contradict
             (suspects.csv and suspects.html).
+        checkpoint_minutes: as for `train`.
         reporter: receives progress and log lines. Default: prints them.
         command: the command to record.
         options: as for `train`; `split_scheme` is kfold (default), logo (default with
@@ -67,16 +69,17 @@ def crossval(
     if options.get("fold") is not None:
         raise UserError("`fold` is an option of train: crossval runs every fold")
     reporter = reporter or Console()
-    configured = _with_scheme(configure(config, preset=preset, **options))
+    configured = with_folds(configure(config, preset=preset, reporter=reporter, **options))
     check_plain_name(name)
+    Range(0).check("checkpoint_minutes", checkpoint_minutes)
     catalog = setup.open_catalog(configured, reporter)
     folder = Path(runs_dir) / name
-    folds = _fold_configs(configured, catalog)
+    folds = fold_configs(configured, catalog)
     _check_folder(folder, folds, catalog.fingerprint)
     command = command or f"ar3d_keras.crossval(name={name!r})"
     for number, (fold, fold_config) in enumerate(folds.items(), start=1):
         reporter.log(f"{name}: fold {number} of {len(folds)}")
-        run = Run(folder / fold)
+        run = RunFolder(folder / fold)
         if _is_finished(run):
             continue
         if (run.folder / "run.json").is_file():
@@ -85,6 +88,7 @@ def crossval(
                 run.folder,
                 data=data.data,
                 workers=data.workers,
+                checkpoint_minutes=checkpoint_minutes,
                 callbacks=callbacks,
                 reporter=reporter.fresh(),
                 command=command,
@@ -96,11 +100,12 @@ def crossval(
                 runs_dir=folder,
                 callbacks=callbacks,
                 export=export,
+                checkpoint_minutes=checkpoint_minutes,
                 reporter=reporter.fresh(),
                 command=command,
             )
         keras.utils.clear_session()
-    runs = [Run(folder / fold) for fold in folds]
+    runs = [RunFolder(folder / fold) for fold in folds]
     result = read_result(folder.resolve().name, runs, "test")
     reporter.log_to(folder / "log.txt")
     metrics = summarize(folder, result, {"command": command})
@@ -109,7 +114,7 @@ def crossval(
     return metrics
 
 
-def _with_scheme(config: TrainConfig) -> TrainConfig:
+def with_folds(config: TrainConfig) -> TrainConfig:
     """The configuration with a split scheme that has folds."""
     data = config.data
     if data.split_scheme not in (None, *FOLD_SCHEMES):
@@ -121,7 +126,7 @@ def _with_scheme(config: TrainConfig) -> TrainConfig:
     return without_fold(dataclasses.replace(config, data=data))
 
 
-def _fold_configs(config: TrainConfig, catalog: Catalog) -> dict[str, TrainConfig]:
+def fold_configs(config: TrainConfig, catalog: Catalog) -> dict[str, TrainConfig]:
     """The name and resolved configuration of each fold's run."""
     config = setup.resolve(config, catalog)
     scheme = config.data.split_scheme
@@ -142,7 +147,7 @@ def _check_folder(folder: Path, folds: dict[str, TrainConfig], fingerprint: str)
     """Checks that the folds in a folder, if any, are folds of this cross-validation."""
     for name, config in folds.items():
         if (folder / name / "run.json").is_file():
-            _check_same_run(Run(folder / name), config, fingerprint)
+            check_same_run(RunFolder(folder / name), config, fingerprint)
     if strangers := {path.name for path in folder.glob("fold-*")} - folds.keys():
         raise UserError(
             f"{folder} holds {min(strangers)}, but there are {len(folds)} folds: repeat the "
@@ -150,8 +155,12 @@ def _check_folder(folder: Path, folds: dict[str, TrainConfig], fingerprint: str)
         )
 
 
-def _check_same_run(run: Run, config: TrainConfig, fingerprint: str) -> None:
-    """Folds with other options or data cannot be summed up with these."""
+def check_same_run(run: RunFolder, config: TrainConfig, fingerprint: str) -> None:
+    """Checks that a run began with these options and data.
+
+    Raises:
+        UserError: it did not, and cannot be continued or summed up with them.
+    """
     before = run.config()
     # Where the data is and how many threads decode it changes no metric.
     data = dataclasses.replace(before.data, data=config.data.data, workers=config.data.workers)
@@ -166,7 +175,7 @@ def _check_same_run(run: Run, config: TrainConfig, fingerprint: str) -> None:
             )
 
 
-def _is_finished(run: Run) -> bool:
+def _is_finished(run: RunFolder) -> bool:
     if not (run.folder / "run.json").is_file():
         return False
     record = run.record()

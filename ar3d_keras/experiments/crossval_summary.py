@@ -8,7 +8,7 @@ import numpy as np
 from ar3d_keras.atomic import write_json, write_text
 from ar3d_keras.evaluation.results import SUMMARY, Result
 from ar3d_keras.reports import crossval_page, drawing, plots
-from ar3d_keras.runs import Run, columns, read_history
+from ar3d_keras.runs import RunFolder, columns, read_history
 
 
 def mean_interval(shares: np.ndarray) -> list[float] | None:
@@ -143,7 +143,7 @@ def _leak(result: Result) -> list[str]:
     return [verdict, *notes]
 
 
-def _kept_epoch(run: Run) -> int | None:
+def _kept_epoch(run: RunFolder) -> int | None:
     """The epoch whose network was evaluated; None where the history is missing."""
     history = columns(read_history(run.history))
     recipe = run.record()["config"]["recipe"]

@@ -13,17 +13,25 @@ from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.calibration import check_reject_error
 from ar3d_keras.evaluation.evaluator import evaluate
+from ar3d_keras.evaluation.journal import count_evaluations, note_evaluation, split_digest
 from ar3d_keras.evaluation.metrics import Evaluation, format_interval, has_informative_top5
 from ar3d_keras.experiments.calibrate import calibrate_network, log_calibration
+from ar3d_keras.experiments.fingerprints import (
+    PROTOCOL_VERSION,
+    check_same_classes,
+    code_and_versions,
+    predictions_digest,
+)
 from ar3d_keras.experiments.load import load_network
 from ar3d_keras.experiments.setup import open_split
+from ar3d_keras.experiments.tuning.results import count_trials
+from ar3d_keras.inference.journal import weights_digest
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports import examples
 from ar3d_keras.reports.explanation_sheet import Explanations
 from ar3d_keras.reports.explanations import explain_videos
 from ar3d_keras.reports.report import write_report
-from ar3d_keras.runs import Run as RunFolder
-from ar3d_keras.runs import columns, find_run, read_history
+from ar3d_keras.runs import RunFolder, columns, find_run, read_history
 from ar3d_keras.training import hardware
 from ar3d_keras.videos.dataset import Dataset
 from ar3d_keras.videos.reader import decoding_threads
@@ -104,14 +112,14 @@ def calibrate_run(
     """Fits the calibration of a finished run on val and writes its reports on val and test again.
 
     Args:
-        run: as for `evaluate_split`, like the arguments that are not named here.
+        run: as for `evaluate_split`.
         reject_error: the share of wrong predictions among the accepted val videos that is allowed,
             between 0 and 1; None: accept everything.
-        data: likewise.
-        workers: likewise.
-        runs_dir: likewise.
-        reporter: likewise.
-        command: likewise.
+        data: as for `evaluate_split`.
+        workers: as for `evaluate_split`.
+        runs_dir: as for `evaluate_split`.
+        reporter: as for `evaluate_split`.
+        command: as for `evaluate_split`.
 
     Returns:
         The content of metrics.json for test.
@@ -185,18 +193,17 @@ def evaluate_run(
         warnings.append(f"THE DATA CHANGED since training: {trained_on} then, {fingerprint} now.")
         reporter.log(warnings[-1])
     network = load_network(run)
-    source = dataset.evaluation(split, clips=clips, crops=crops)
+    evaluation, source = predict_split(
+        record,
+        network,
+        dataset,
+        split,
+        clips=clips,
+        crops=crops,
+        workers=workers,
+        reporter=reporter,
+    )
     with hardware.disable_tf32():
-        evaluation = evaluate(
-            network,
-            source,
-            dataset.class_names,
-            batch_size=record["config"]["recipe"]["batch_size"],
-            workers=workers,
-            skipped=dataset.skipped(split),
-            reporter=reporter,
-            description=f"evaluating {split}",
-        )
         chosen = examples.choose_examples(evaluation)
         clips_shown = _clips(source, evaluation, chosen)
         explanations = _explanations(network, clips_shown, evaluation, chosen, reporter)
@@ -204,12 +211,18 @@ def evaluate_run(
         calibrate_network(run, network, evaluation, reject_error, reporter)
     folder = run.evaluation(split, clips=clips, crops=crops)
     sampling = protocol(dataset.shape, clips=clips, crops=crops)
+    digests = {
+        "weights_digest": weights_digest(network),
+        "predictions_digest": predictions_digest(evaluation),
+    }
+    looks = _note(run, record, dataset, split, sampling, digests["weights_digest"], reporter)
     metrics = write_report(
         folder,
         evaluation,
         title=f"{run.name} on {split}",
         about=_about(run, record, dataset, split, sampling, network)
-        | {"command": command, **hardware.environment_info()},
+        | {"command": command, **hardware.environment_info(), **looks, **digests}
+        | {"protocol_version": PROTOCOL_VERSION, **code_and_versions()},
         history=columns(read_history(run.history)),
         monitor=record["config"]["recipe"].get("monitor", "val_accuracy"),
         leak=warnings,
@@ -225,6 +238,81 @@ def evaluate_run(
     log_calibration(metrics, reporter)
     reporter.log(f"      {folder / 'report.html'}")
     return metrics
+
+
+def predict_split(
+    record: dict[str, Any],
+    network: keras.Model,
+    dataset: Dataset,
+    split: str,
+    *,
+    clips: int,
+    crops: int,
+    workers: int,
+    reporter: Reporter,
+) -> tuple[Evaluation, ClipSource]:
+    """The predictions of a run's network for a split, and the clips that they were made from.
+
+    Args:
+        record: of the run.
+        network: of the run, in float32.
+        dataset: as for `evaluate_run`, like the arguments below.
+        split: train, val or test.
+        clips: clips per video.
+        crops: crops per clip, 1 or 3.
+        workers: decoding threads.
+        reporter: shows progress.
+
+    Raises:
+        UserError: the data has other classes than the run.
+    """
+    check_same_classes(
+        f"the data at {dataset.split.catalog.root} has other classes than the run: evaluate the run "
+        "on its own data, or train on this",
+        dataset.class_names,
+        record["class_names"],
+    )
+    source = dataset.evaluation(split, clips=clips, crops=crops)
+    with hardware.disable_tf32():
+        evaluation = evaluate(
+            network,
+            source,
+            dataset.class_names,
+            batch_size=record["config"]["recipe"]["batch_size"],
+            workers=workers,
+            skipped=dataset.skipped(split),
+            reporter=reporter,
+            description=f"evaluating {split}",
+        )
+    return evaluation, source
+
+
+def _note(
+    run: RunFolder,
+    record: dict[str, Any],
+    dataset: Dataset,
+    split: str,
+    sampling: str,
+    weights: str,
+    reporter: Reporter,
+) -> dict[str, str]:
+    """Notes the evaluation in the journal; returns what the report says about choices."""
+    where = {"data": dataset.fingerprint, "split_digest": split_digest(dataset.split)}
+    try:
+        note_evaluation(run, **where, split=split, protocol=sampling, weights=weights)
+        test = count_evaluations(run, **where, split="test")
+        val = count_evaluations(run, **where, split="val")
+    except OSError as error:
+        reporter.log(f"the evaluation is not counted: {error}")
+        return {}
+    recipe, epochs = record["config"]["recipe"], len(read_history(run.history))
+    chosen = recipe.get("keep") == "best" or recipe.get("early_stop")
+    searched = count_trials(run.folder.parent, dataset.fingerprint)
+    return {
+        "chosen_on_val": f"one of {epochs} epochs of this run" if chosen else "no epoch",
+        "configurations_on_val": f"{val['networks']} trained networks, {searched} trials of searches",
+        "test_opened": f"evaluations: {test['evaluations']}, networks: {test['networks']}",
+    }
 
 
 def _log_metrics(split: str, metrics: dict[str, Any], reporter: Reporter) -> None:

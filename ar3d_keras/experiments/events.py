@@ -2,28 +2,28 @@
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ar3d_keras import atomic
 from ar3d_keras.console import Console
-from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.events import Event, event_scores, mean_f1, right_seconds
+from ar3d_keras.experiments.event_labels import event_labels, whole_of
 from ar3d_keras.experiments.load import WEIGHTS, from_run
 from ar3d_keras.inference.bouts import NOTHING, BoutOptions, own_spans
 from ar3d_keras.inference.limits import check_options
 from ar3d_keras.inference.predictor import Prediction, bouts_of, predict_videos
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.events_page import write_events_page
-from ar3d_keras.runs import Run, find_run
+from ar3d_keras.runs import RunFolder, find_run
 from ar3d_keras.training import hardware
-from ar3d_keras.videos.catalog import Catalog, Video
+from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.sampling import protocol
-from ar3d_keras.videos.stretches import Stretch, read_stretches
+from ar3d_keras.videos.video import Video
 
 # The grid: windows that smoothing and the minimum length span, and (high, low) of the hysteresis.
 SMOOTHED = SHORTEST = (0, 2, 4)
@@ -31,7 +31,7 @@ THRESHOLDS = ((None, None), (0.5, 0.3), (0.7, 0.4), (0.9, 0.5))
 
 
 def evaluate_events(
-    run: str | os.PathLike[str] | Run | None = None,
+    run: str | os.PathLike[str] | RunFolder | None = None,
     *,
     stretches: str | os.PathLike[str] | None = None,
     window_seconds: float,
@@ -40,12 +40,16 @@ def evaluate_events(
     clips: int = 1,
     crops: int = 1,
     data: str | os.PathLike[str] | None = None,
+    segments: Literal["strict", "clip"] | None = None,
     workers: int | None = None,
     runs_dir: str | os.PathLike[str] = "runs",
     reporter: Reporter | None = None,
     command: str = "ar3d_keras.experiments.events.evaluate_events()",
 ) -> dict[str, Any]:
     """Predicts the untrimmed videos of val and test and scores the stretches against the labels.
+
+    A file whose segments are in several splits is evaluated in parts: see
+    `event_labels.parts_of_file`.
 
     Smoothing, minimum length and hysteresis are chosen on val from a small grid, by the mean F1
     over the overlaps 0.3, 0.5 and 0.7, then by frame accuracy; the first of equal choices counts,
@@ -55,15 +59,17 @@ def evaluate_events(
 
     Args:
         run: a run folder, or a name under `runs_dir`; None: the run that was last begun.
-        stretches: a CSV (path,label,start,end[,split]), whose paths are relative to its folder;
-            None: the run's split.csv, if it has start and end. Without a column split a file is in
-            the split of the run.
+        stretches: a CSV of labeled stretches (see `label_csv`), whose paths are relative to its
+            folder; None: those of the run, if it was trained on segments. Stretches may overlap.
+            Without a column split a file is in the split of the run.
         window_seconds: the length of a window.
         hop_seconds: from the start of one window to the next; None: `window_seconds`.
-        background: a class that is no event.
+        background: a class that is no event; None: that of the run, if it has one.
         clips: clips of a window.
         crops: crops of a clip, 1 or 3.
         data: where the run's videos are now, if they were moved.
+        segments: strict refuses a stretch that ends beyond its file, clip cuts it; None: as the
+            run was trained.
         workers: decoding threads; None: one per core.
         runs_dir: the folder of all runs.
         reporter: shows progress; None: prints it.
@@ -81,28 +87,31 @@ def evaluate_events(
     )  # fmt: skip
     found = find_run(run, Path(runs_dir), needs=["split.csv", WEIGHTS])
     reporter = reporter or Console()
-    file = Path(stretches) if stretches is not None else found.folder / "split.csv"
-    rows = read_stretches(file)
-    root = (
-        file.parent
-        if stretches is not None
-        else found.data_root(None if data is None else Path(data))
-    )
     classifier = from_run(found)
-    labels = {*classifier.class_names, background}
-    for row in rows:
-        if row.label not in labels:
-            raise UserError(f"{file}: {row.label!r} is no class of {found.folder}")
-    splits = _splits(found, rows, root, file)
+    background = background or found.config().data.background
+    labeled = event_labels(
+        found,
+        labels={*classifier.class_names, background},
+        background=background,
+        stretches=None if stretches is None else Path(stretches),
+        data=None if data is None else Path(data),
+        segments=segments,
+        workers=workers,
+        reporter=reporter,
+    )
+    truth = labeled.events
     reporter.log_to(found.log_file)
     predictions = {}
-    for split, paths in splits.items():
-        catalog = Catalog(root.resolve(), tuple(Video(path, None) for path in paths))
-        reporter.log(f"{split}: {len(paths)} untrimmed videos")
+    for split, videos in labeled.videos.items():
+        parts = sum(video.is_segment for video in videos)
+        reporter.log(
+            f"{split}: {len(videos)} untrimmed videos"
+            + (f", {parts} of them parts of a file that is in several splits" if parts else "")
+        )
         with hardware.disable_tf32():
             predictions[split] = predict_videos(
                 classifier,
-                catalog,
+                Catalog(labeled.root, videos),
                 clips=clips,
                 crops=crops,
                 window_seconds=window_seconds,
@@ -110,9 +119,6 @@ def evaluate_events(
                 workers=workers,
                 reporter=reporter,
             )
-    truth = [
-        Event(row.path, row.label, row.start, row.end) for row in rows if row.label != background
-    ]
     hop = hop_seconds or window_seconds
     grid = [
         BoutOptions(smooth * hop, shortest * hop, high, low)
@@ -121,7 +127,7 @@ def evaluate_events(
     options = max(grid, key=lambda each: _rank(score(predictions["val"], truth, each, background)))
     content = {
         "run": str(found.folder),
-        "stretches": str(file),
+        "stretches": str(labeled.source),
         "window_seconds": window_seconds,
         "hop_seconds": hop,
         "background": background,
@@ -137,49 +143,19 @@ def evaluate_events(
     }
     folder = found.folder / "evaluation" / "events"
     predicted = {
-        split: [(p, events_of(p, options, background)) for p in predictions[split] if p.segments]
-        for split in predictions
+        split: [(p.path, events_of(p, options, background)) for p in outputs if p.segments]
+        for split, outputs in predictions.items()
     }
-    _write_stretches(folder, predicted)
-    write_events_page(
-        folder, content, [(p.path, e) for p, e in predicted["test"]], truth, root.resolve()
-    )  # fmt: skip
+    whole = {v.key: whole_of(v) for videos in labeled.videos.values() for v in videos}
+    _write_stretches(folder, predicted, whole)
+    tested = _by_video(predicted["test"], whole)
+    shown = [(v.key, labeled.root / v.path, found_events) for v, found_events in tested]
+    keys = {video.key for video in labeled.videos["test"]}
+    truth = [event._replace(path=whole[event.path].key) for event in truth if event.path in keys]
+    write_events_page(folder, content, shown, truth)
     atomic.write_json(folder / "events.json", content)
     _log(content, options, folder, reporter)
     return content
-
-
-def _splits(run: Run, rows: Sequence[Stretch], root: Path, file: Path) -> dict[str, list[str]]:
-    """The videos of val and test, each once."""
-    record = run.record()
-    recorded = run.split(Path(record["data"]["root"]), record["split"]["scheme"])
-    of_run = {
-        str((recorded.catalog.root / video.path).resolve()): name
-        for video, name in zip(recorded.catalog.videos, recorded.assigned, strict=True)
-    }
-    of_run |= {
-        video.path: name
-        for video, name in zip(recorded.catalog.videos, recorded.assigned, strict=True)
-    }
-    splits: dict[str, dict[str, None]] = {"val": {}, "test": {}}
-    for row in rows:
-        trained = of_run.get(str((root / row.path).resolve()), of_run.get(row.path))
-        split = row.split or trained
-        if split in splits:
-            if trained == "train":
-                raise UserError(
-                    f"{file}: {row.path!r} is in {split}, but the run was trained on it: leave it out"
-                )
-            splits[split][row.path] = None
-    for split, paths in splits.items():
-        if not paths:
-            raise UserError(
-                f"{file} has no {split} video: give it a column split with val, on which the "
-                "timeline's options are chosen, and test"
-            )
-    if both := set(splits["val"]) & set(splits["test"]):
-        raise UserError(f"{file}: {min(both)!r} is in val and in test")
-    return {split: list(paths) for split, paths in splits.items()}
 
 
 def events_of(
@@ -241,14 +217,27 @@ def _rank(scores: dict[str, Any]) -> tuple[float, float]:
     return round(mean_f1(scores["iou"]), 9), round(scores["frame_accuracy"] or 0.0, 9)
 
 
+def _by_video(
+    predicted: Sequence[tuple[str, list[Event]]], whole: Mapping[str, Video]
+) -> list[tuple[Video, list[Event]]]:
+    """The events of each untrimmed video, those of its parts together."""
+    found: dict[str, tuple[Video, list[Event]]] = {}
+    for key, events in predicted:
+        video = whole[key]
+        found.setdefault(video.key, (video, []))[1].extend(events)
+    return list(found.values())
+
+
 def _write_stretches(
-    folder: Path, predicted: dict[str, list[tuple[Prediction, list[Event]]]]
+    folder: Path,
+    predicted: Mapping[str, Sequence[tuple[str, list[Event]]]],
+    whole: Mapping[str, Video],
 ) -> None:
     rows = (
-        (event.path, event.label, f"{event.start:.3f}", f"{event.end:.3f}", f"{event.score:.6f}", s)
-        for s, videos in predicted.items()
-        for _, events in videos
-        for event in events
+        (video.key, e.label, f"{e.start:.3f}", f"{e.end:.3f}", f"{e.score:.6f}", split)
+        for split, of_split in predicted.items()
+        for video, events in _by_video(of_split, whole)
+        for e in events
     )
     header = ["path", "label", "start", "end", "probability", "split"]
     atomic.write_csv(folder / "stretches.csv", header, rows)

@@ -3,14 +3,15 @@
 import os
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ar3d_keras.config import check_choice
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.load import WEIGHTS, describe_file, describe_run, is_network_file
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run, find_run
+from ar3d_keras.reports.cards import write_cards
+from ar3d_keras.runs import RunFolder, find_run
 from ar3d_keras.serving import warmup
 from ar3d_keras.serving.export import export_saved_model
 from ar3d_keras.serving.formats import check, export_file
@@ -20,7 +21,7 @@ Format = Literal["savedmodel", "onnx", "openvino", "litert"]
 
 
 def export(
-    run: str | os.PathLike[str] | Run | None = None,
+    run: str | os.PathLike[str] | RunFolder | None = None,
     format: Format = "savedmodel",
     *,
     to: str | os.PathLike[str] | None = None,
@@ -30,6 +31,8 @@ def export(
     reporter: Reporter | None = None,
 ) -> Path:
     """Writes a network as a SavedModel or for another runtime; see `Run.export`.
+
+    A run's export also has a model card and a data card, see `reports.cards`.
 
     Args:
         run: a run, its folder, its name, or a .keras file (then `to` is needed). Default: the run
@@ -50,21 +53,24 @@ def export(
     check_choice("format", format, Format)
     reporter = reporter or Console()
     target = None if to is None else Path(to)
-    if run is not None and not isinstance(run, Run) and is_network_file(run):
+    if run is not None and not isinstance(run, RunFolder) and is_network_file(run):
         if target is None:
             raise UserError(f"`to` is needed to export {run}: a file has no folder of exports")
-        network, describe = Path(run), partial(describe_file, Path(run))
+        network, describe = Path(run), partial(_describe_file, Path(run))
         saved_model = exported = target
     else:
         found = find_run(run, Path(runs_dir), needs=[WEIGHTS])
-        network, describe = found.best, partial(describe_run, found)
+        network, describe = found.best, partial(_describe_run, found)
         saved_model = target or found.saved_model
         exported = target or found.exported(format + "-int8" * int8)
     if format == "savedmodel":
         if int8:
             raise UserError("`int8` needs `format` litert")
         free_version(saved_model, version)
-        written = export_saved_model(network, saved_model, describe(), version=version)
+        description, documents = describe()
+        written = export_saved_model(
+            network, saved_model, description, version=version, documents=documents
+        )
         reporter.log(f"SavedModel  {written}")
         if not warmup.can_write():
             reporter.log(
@@ -75,6 +81,18 @@ def export(
     if version is not None:
         raise UserError("`version` needs `format` savedmodel")
     check(exported, format, int8=int8)
-    file = export_file(network, exported, describe(), format, int8=int8)
+    description, documents = describe()
+    file = export_file(network, exported, description, format, int8=int8, documents=documents)
     reporter.log(f"{format}  {file}")
     return file
+
+
+def _describe_run(run: RunFolder) -> tuple[dict[str, Any], dict[str, str]]:
+    """The description of a run's network, and the cards of the run."""
+    description = describe_run(run)
+    return description, write_cards(run, description)
+
+
+def _describe_file(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The description of a .keras file, which has no record of its training."""
+    return describe_file(file), {}

@@ -21,7 +21,7 @@ from ar3d_keras.inference.selection import select_batch
 from ar3d_keras.models.features import FeatureNetwork
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports import label_page
-from ar3d_keras.runs import Run
+from ar3d_keras.runs import RunFolder
 from ar3d_keras.training import hardware
 from ar3d_keras.videos.reader import decoding_threads
 from ar3d_keras.videos.scan import scan
@@ -31,7 +31,7 @@ from ar3d_keras.videos.unlabelled import find_videos
 SHOWN = 50  # videos on a page; the CSV has all
 
 
-def write_suspects(folder: Path, runs: Sequence[Run], reporter: Reporter) -> list[Suspect]:
+def write_suspects(folder: Path, runs: Sequence[RunFolder], reporter: Reporter) -> list[Suspect]:
     """Writes suspects.csv and suspects.html of a cross-validation.
 
     Every video is tested by the network of one fold and validates another; neither was trained on
@@ -87,7 +87,7 @@ def write_suspects(folder: Path, runs: Sequence[Run], reporter: Reporter) -> lis
     return suspects
 
 
-def _read(run: Run, split: str) -> Iterator[tuple[str, str, Mapping[str, float]]]:
+def _read(run: RunFolder, split: str) -> Iterator[tuple[str, str, Mapping[str, float]]]:
     """Path, label and the probabilities of the top classes from a report."""
     file = run.evaluation(split) / "predictions.csv"
     try:
@@ -104,7 +104,7 @@ def _read(run: Run, split: str) -> Iterator[tuple[str, str, Mapping[str, float]]
 
 
 def _clips_of_folds(
-    runs: Sequence[Run], paths: set[str], reporter: Reporter
+    runs: Sequence[RunFolder], paths: set[str], reporter: Reporter
 ) -> dict[str, tuple[Path | None, np.ndarray]]:
     """The file and the center clip of each path, from the fold that tests it."""
     found: dict[str, tuple[Path | None, np.ndarray]] = {}

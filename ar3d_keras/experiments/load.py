@@ -8,12 +8,13 @@ from typing import Any
 import keras
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.experiments.fingerprints import check_same_classes
 from ar3d_keras.inference.calibration import read_calibration
 from ar3d_keras.inference.classifier import Classifier, describe
 from ar3d_keras.inference.predictor import Prediction, predict_videos
 from ar3d_keras.models.loading import load_model
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run, find_run
+from ar3d_keras.runs import RunFolder, find_run
 from ar3d_keras.training import hardware
 from ar3d_keras.videos.dataset import clip_shape
 from ar3d_keras.videos.unlabelled import find_videos
@@ -26,21 +27,27 @@ def is_network_file(run: str | os.PathLike) -> bool:
     return os.fspath(run).endswith(".keras")
 
 
-def load_network(run: Run) -> keras.Model:
+def load_network(run: RunFolder) -> keras.Model:
     """The network that a run kept, in float32, with its class names and clip geometry.
 
     Raises:
-        UserError: the run has no weights yet, or the file is damaged.
+        UserError: the run has no weights yet, the file is damaged, or it has other classes.
     """
     record, config = run.record(), run.config()
     network = load_model(find_run(run.folder, run.folder.parent, needs=[WEIGHTS]).best)
+    if network.class_names:
+        check_same_classes(
+            f"{run.best} has other classes than the run: restore the file",
+            network.class_names,
+            record["class_names"],
+        )
     # The file knows them itself, unless an earlier version wrote it.
     network.class_names = tuple(record["class_names"])
     network.clip_shape = clip_shape(config.data)
     return network
 
 
-def from_run(run: Run) -> Classifier:
+def from_run(run: RunFolder) -> Classifier:
     """The classifier of a run, with the batch size of its evaluation.
 
     Raises:
@@ -57,7 +64,7 @@ def from_run(run: Run) -> Classifier:
     )
 
 
-def describe_run(run: Run) -> dict[str, Any]:
+def describe_run(run: RunFolder) -> dict[str, Any]:
     """The description that goes with an exported network; see `inference.classifier.describe`.
 
     Raises:
@@ -99,6 +106,7 @@ def predict(
     hop_seconds: float | None = None,
     workers: int | None = None,
     batch_size: int | None = None,
+    journal: str | os.PathLike | None = None,
     reporter: Reporter | None = None,
 ) -> list[Prediction]:
     """Predicts the class of videos.
@@ -117,6 +125,8 @@ def predict(
         hop_seconds: from the start of one window to the next. Default: `window_seconds`.
         workers: decoding threads. Default: one per core.
         batch_size: clips per step. Default: that of the evaluation; the last bits depend on it.
+        journal: a file that keeps the predictions as they are made; the same call with it continues
+            after those.
         reporter: shows progress and logs videos that cannot be decoded. Default: shows nothing.
 
     Returns:
@@ -139,6 +149,7 @@ def predict(
             hop_seconds=hop_seconds,
             workers=workers,
             batch_size=batch_size,
+            journal=None if journal is None else Path(journal),
             reporter=reporter,
         )
 

@@ -11,8 +11,7 @@ from ar3d_keras.experiments.events import evaluate_events
 from ar3d_keras.experiments.export import export
 from ar3d_keras.experiments.load import load_network
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run as RunFolder
-from ar3d_keras.runs import find_run
+from ar3d_keras.runs import RunFolder, find_run
 
 
 class Run(RunFolder):

@@ -11,7 +11,12 @@ from ar3d_keras.videos.balance import rare_class_notes
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.dataset import Dataset, clip_shape, open_data, open_dataset
 from ar3d_keras.videos.demo import make_demo_set
+from ar3d_keras.videos.isolation import Limits
+from ar3d_keras.videos.mirroring import mirrored_classes, mirroring_notes
+from ar3d_keras.videos.shares import keep_share
 from ar3d_keras.videos.splits import SPLITS, Split, default_scheme, make_split
+
+LITTLE = 0.4  # share of a frame that a clip shows; the default crop shows 0.57
 
 
 def open_catalog(config: TrainConfig, reporter: Reporter) -> Catalog:
@@ -29,7 +34,13 @@ def open_catalog(config: TrainConfig, reporter: Reporter) -> Catalog:
     if place is None or place == DEMO:
         place = make_demo_set(DEMO, reporter)
     clip = data.segments == "clip"
-    catalog = open_data(place, data.group_by, clip_segments=clip)
+    catalog = open_data(
+        place,
+        data.group_by,
+        clip_segments=clip,
+        allow_outside=data.allow_outside,
+        skip=data.skip,
+    )
     if data.background is None:
         return catalog
     return with_background(
@@ -43,7 +54,12 @@ def open_catalog(config: TrainConfig, reporter: Reporter) -> Catalog:
 
 
 def resolve(config: TrainConfig, catalog: Catalog) -> TrainConfig:
-    """`config` with every default of its data section filled in; see `TrainConfig.resolved`."""
+    """`config` with every default of its data section filled in; see `TrainConfig.resolved`.
+
+    `flip` becomes False if mirrored clips would belong to other classes.
+    """
+    if mirrored_classes(catalog.class_names):
+        config = config.replace(flip=False)
     return config.resolved(
         split_scheme=default_scheme(catalog), needs_flow=network(config.model.model).needs_flow
     )
@@ -66,7 +82,9 @@ def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
         folds=data.folds,
         by=data.split_by,
     )
-    return dataclasses.replace(split, notes=(*split.notes, *rare_class_notes(split)))
+    split = keep_share(split, data.train_share, config.recipe.seed)
+    notes = *rare_class_notes(split), *mirroring_notes(catalog.class_names)
+    return dataclasses.replace(split, notes=(*split.notes, *notes))
 
 
 def log_split(split: Split, reporter: Reporter) -> None:
@@ -81,14 +99,27 @@ def log_split(split: Split, reporter: Reporter) -> None:
 def open_split(
     config: TrainConfig, split: Split, reporter: Reporter, splits: Sequence[str] = SPLITS
 ) -> Dataset:
-    """Scans the videos of a split; see `videos.dataset.open_dataset`."""
+    """Scans the videos of a split; see `videos.dataset.open_dataset`.
+
+    Logs what a clip shows of a frame, where that is little: a preset may have a large `resize`, and
+    the user gave a smaller `height` and `width` only.
+    """
+    shape = clip_shape(config.data)
+    share = shape.height * shape.width / (shape.resize_height * shape.resize_width)
+    if share < LITTLE:
+        reporter.log(
+            f"a clip of {shape.height}x{shape.width} is a crop with {share:.0%} of a frame that is "
+            f"resized to {shape.resize_height}x{shape.resize_width}: set `resize` if that is too little"
+        )
     return open_dataset(
         split,
-        clip_shape(config.data),
+        shape,
         workers=config.data.workers,
         reporter=reporter,
         splits=splits,
         clip_segments=config.data.segments == "clip",
+        limits=Limits(config.data.decode_seconds, config.data.decode_memory),
+        strict=config.data.strict,
     )
 
 

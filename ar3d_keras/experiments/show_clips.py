@@ -51,7 +51,7 @@ def show_clips(
         UserError: an option is out of range, `out` is not a .png in an existing folder, or the data
             cannot be used.
     """
-    configured = configure(config, preset=preset, **options)
+    configured = configure(config, preset=preset, reporter=reporter, **options)
     Range(1).check("count", count)
     Range(1).check("epoch", epoch)
     file = Path(out)
@@ -69,7 +69,9 @@ def show_clips(
 def _rows(config: TrainConfig, dataset: Dataset, count: int, epoch: int) -> list[Row]:
     """The first clips of an epoch, counted from 0."""
     data, seed = config.data, config.recipe.seed
-    source = dataset.training(seed=seed, flip=data.flip, augment=data)
+    source = dataset.training(
+        seed=seed, flip=data.flip, augment=data, at_least=config.recipe.clips_per_epoch
+    )
     mixing = Mixing(data, num_classes=len(dataset.class_names), seed=seed)
     batches = ClipBatches(
         source,
@@ -114,8 +116,10 @@ def _label(label: np.ndarray, class_names: Sequence[str]) -> str:
 def _describe_spec(spec: ClipSpec, size: tuple[int, int]) -> str:
     first, *rest = spec.window.tolist()
     height, width = spec.crop or size
+    steps = sorted(set(np.diff(spec.window).tolist()))
+    step = f"step {steps[0]}" if len(steps) == 1 else f"{len(rest) + 1} of them" if steps else ""
     words = [
-        f"frames {first} to {rest[-1]}, step {rest[0] - first}" if rest else f"frame {first}",
+        f"frames {first} to {rest[-1]}, {step}" if rest else f"frame {first}",
         f"crop {width}x{height} at {spec.left}, {spec.top}",
     ]
     if spec.flip:

@@ -9,7 +9,8 @@ from typing import Any
 
 import keras
 
-from ar3d_keras.config import Preset, TrainConfig, to_json
+from ar3d_keras import atomic
+from ar3d_keras.config import Preset, Range, TrainConfig, to_json
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.calibration import check_reject_error
@@ -21,14 +22,22 @@ from ar3d_keras.experiments.record import make_record
 from ar3d_keras.experiments.run import Run
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.callbacks import TensorBoardReport
-from ar3d_keras.runs import check_disk_space, check_run_name, create_run, find_run
+from ar3d_keras.runs import (
+    check_disk_space,
+    check_run_name,
+    create_run,
+    find_run,
+    unfinished_run,
+)
 from ar3d_keras.serving.tensorflow_process import ExporterNotInstalled
+from ar3d_keras.serving.versions import free_version
 from ar3d_keras.training import hardware
+from ar3d_keras.training.fine_tuning import freeze, phases
 from ar3d_keras.training.precision import choose_precision
 from ar3d_keras.training.profiling import ProfileSteps
 from ar3d_keras.training.trainer import build_network
 from ar3d_keras.training.trainer import train as train_network
-from ar3d_keras.training.warm_start import find_warm_start, freeze, take_weights
+from ar3d_keras.training.warm_start import find_warm_start, take_weights
 from ar3d_keras.videos.dataset import Dataset
 from ar3d_keras.videos.reader import decoding_threads
 
@@ -43,6 +52,7 @@ def train(
     export: bool = True,
     tensorboard: bool = False,
     profile: bool = False,
+    checkpoint_minutes: float = 10.0,
     reporter: Reporter | None = None,
     command: str | None = None,
     **options: Any,
@@ -54,16 +64,21 @@ def train(
 
     Args:
         config: a TrainConfig, or the path of a run.json whose options hold.
-        preset: `paper`, `demo` or `small-data`. Default: `demo` for the demo set, else `paper`.
+        preset: `paper`, `demo`, `small-data` or `auto`. Default: `demo` for the demo set, else
+            `paper`.
         name: the run's folder is `runs_dir`/`name`. Default: date, time and network.
         runs_dir: the folder of all runs.
         callbacks: further Keras callbacks, such as loggers. Their logs include the val and test
             metrics. If a callback has a method `on_report(split: str, metrics: dict, folder:
             Path)`, it is called after training for val and for test, with the content of
-            metrics.json and the folder of report.html and confusion.png.
+            metrics.json and the folder of report.html and confusion.png. If it has methods
+            `get_state() -> dict` of JSON values and `set_state(dict)`, its counters are kept when
+            the run is stopped and resumed.
         export: whether to write a SavedModel at the end.
         tensorboard: whether to write TensorBoard event files.
         profile: whether to trace three training steps.
+        checkpoint_minutes: the time between two states that are saved within an epoch, at least 0.
+            One is saved after every epoch too.
         reporter: receives progress and log lines. Default: prints them.
         command: the command to record. Default: this call.
         options: any option of `python train.py` by its name, e.g. `learning_rate=1e-3`.
@@ -73,7 +88,8 @@ def train(
             taken. Nothing is written in that case.
         KeyboardInterrupt: the run can be continued with `resume`.
     """
-    configured = configure(config, preset=preset, **options)
+    configured = configure(config, preset=preset, reporter=reporter, **options)
+    Range(0).check("checkpoint_minutes", checkpoint_minutes)
     command = command or _call("train", preset=preset, name=name, **options)
     reporter = reporter or Console()
     folder = Path(runs_dir)
@@ -92,23 +108,32 @@ def train(
     dataset = setup.open_split(configured, split, reporter)
     network_name = configured.model.full_name
     run = Run(create_run(folder, name, network_name).folder)
-    reporter.log_to(run.log_file)
-    run.write_split(split)
-    record = make_record(configured, command, dataset, precision)
-    record = {**record, **facts, "precision_reason": reason, "export": export}
-    run.write_record(record)
-    reporter.log(
-        f"{network_name}: {facts['parameters']:,} parameters, {precision}"
-        f"{f' ({reason})' if reason else ''}, {hardware.backend()}, {hardware.device_name()}; "
-        f"run {run.folder}"
-    )
-    observers = _observers(run, reporter, tensorboard=tensorboard, profile=profile)
-    _complete(run, configured, dataset, precision, [*callbacks, *observers], command, reporter)
+    with run.locked():
+        reporter.log_to(run.log_file)
+        run.write_split(split)
+        record = make_record(configured, command, dataset, precision)
+        record = {**record, **facts, "precision_reason": reason, "export": export}
+        run.write_record(record)
+        reporter.log(
+            f"{network_name}: {facts['parameters']:,} parameters, {precision}"
+            f"{f' ({reason})' if reason else ''}, {hardware.backend()}, {hardware.device_name()}; run {run.folder}"
+        )
+        observers = _observers(run, reporter, tensorboard=tensorboard, profile=profile)
+        _complete(
+            run,
+            configured,
+            dataset,
+            precision,
+            [*callbacks, *observers],
+            command,
+            reporter,
+            checkpoint_minutes,
+        )
     return run
 
 
 def resume(
-    run: str | os.PathLike[str] | Run,
+    run: str | os.PathLike[str] | Run | None = None,
     *,
     epochs: int | None = None,
     data: str | os.PathLike[str] | None = None,
@@ -117,13 +142,18 @@ def resume(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     tensorboard: bool = False,
     profile: bool = False,
+    checkpoint_minutes: float = 10.0,
     reporter: Reporter | None = None,
     command: str | None = None,
 ) -> Run:
-    """Continues a run after its last complete epoch, as if it had never been stopped.
+    """Continues a run where its last state was saved, as if it had never been stopped.
+
+    A run that was stopped before its first state starts over. One that was stopped while it was
+    evaluated or exported finishes that. A finished one is returned as it is.
 
     Args:
-        run: a run, its folder, or its name under `runs_dir`.
+        run: a run, its folder, or its name under `runs_dir`. Default: the unfinished run that was
+            last begun and that no process trains; if there is none, the run that was last begun.
         epochs: a new last epoch. Default: the run's own.
         data: where the videos are now, if they were moved.
         workers: decoding threads. Default: one per core.
@@ -131,19 +161,20 @@ def resume(
         callbacks: as for `train`.
         tensorboard: as for `train`.
         profile: as for `train`.
+        checkpoint_minutes: as for `train`.
         reporter: as for `train`.
         command: as for `train`.
 
     Raises:
-        UserError: there is no such run, or it would continue under other conditions (data,
+        UserError: there is no such run, another process trains it, or it would continue under other conditions (data,
             backend), which would make it irreproducible.
     """
     reporter = reporter or Console()
-    command = command or _call(
-        "resume", run=str(run.folder if isinstance(run, Run) else run), epochs=epochs
-    )
-    found = Run(find_run(run, Path(runs_dir)).folder)
+    Range(0).check("checkpoint_minutes", checkpoint_minutes)
     _check_tensorboard(tensorboard)
+    folder = Path(runs_dir)
+    found = Run(((unfinished_run(folder) if run is None else None) or find_run(run, folder)).folder)
+    command = command or _call("resume", run=str(found.folder), epochs=epochs)
     record, before = found.record(), found.config()
     recipe = dataclasses.replace(
         before.recipe, epochs=before.recipe.epochs if epochs is None else epochs
@@ -158,6 +189,7 @@ def resume(
     if record.get("finished_epochs") == recipe.epochs:
         reporter.log(f"{found.folder} is finished: {found.evaluation('test') / 'report.html'}")
         return found
+    decoding_threads(workers)
     root = found.data_root(Path(data) if data is not None else None)
     place = Path(data) if data is not None else before.data.data
     config = dataclasses.replace(
@@ -166,19 +198,29 @@ def resume(
         recipe=recipe,
     )
     config.validate()
-    decoding_threads(workers)
-    reporter.log_to(found.log_file)
-    split = found.split(root, record["split"]["scheme"])
-    dataset = setup.open_split(config, split, reporter)
-    precision = record["precision"]  # what `auto` chose when the run began
-    hardware.check_precision(precision)
-    _check_same_conditions(record, dataset)
-    portable = dataclasses.replace(config, data=dataclasses.replace(config.data, workers=None))
-    record["config"], record["data"]["root"] = to_json(portable), str(root)
-    record.pop("calibration", None)  # of the epochs before
-    found.write_record(record)
-    observers = _observers(found, reporter, tensorboard=tensorboard, profile=profile)
-    _complete(found, config, dataset, precision, [*callbacks, *observers], command, reporter)
+    with found.locked():
+        reporter.log_to(found.log_file)
+        reporter.log(f"resuming {found.folder}")
+        split = found.split(root, record["split"]["scheme"])
+        dataset = setup.open_split(config, split, reporter)
+        precision = record["precision"]  # what `auto` chose when the run began
+        hardware.check_precision(precision)
+        _check_same_conditions(record, dataset)
+        portable = dataclasses.replace(config, data=dataclasses.replace(config.data, workers=None))
+        record["config"], record["data"]["root"] = to_json(portable), str(root)
+        record.pop("calibration", None)  # of the epochs before
+        found.write_record(record)
+        observers = _observers(found, reporter, tensorboard=tensorboard, profile=profile)
+        _complete(
+            found,
+            config,
+            dataset,
+            precision,
+            [*callbacks, *observers],
+            command,
+            reporter,
+            checkpoint_minutes,
+        )
     return found
 
 
@@ -190,13 +232,18 @@ def _check_network(
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Builds the network once, so that bad sizes fail early; returns facts for the record."""
-    network = build_network(config, class_names, precision)
     start = None
     if config.recipe.init_from:
-        start = find_warm_start(config.recipe.init_from, runs_dir)
+        start = find_warm_start(config.recipe.init_from, runs_dir, config.model.model, reporter)
+    network = build_network(config, class_names, precision, start)
+    if start:
         reporter.log(take_weights(network, start, class_names))
-    if config.recipe.freeze:
-        reporter.log(freeze(network, config.recipe.freeze))
+    for phase in phases(config.recipe):
+        line = freeze(network, phase.frozen)
+        if config.recipe.fine_tune:
+            reporter.log(f"epochs {phase.begin + 1} to {phase.end}: {line}")
+        elif phase.frozen:
+            reporter.log(line)
     return {
         "parameters": network.count_params(),
         "sizes": network.sizes,
@@ -227,6 +274,7 @@ def _complete(
     callbacks: Sequence[keras.callbacks.Callback],
     command: str,
     reporter: Reporter,
+    checkpoint_minutes: float,
 ) -> None:
     """Trains, evaluates and exports: the same for a new run and a continued one."""
     try:
@@ -238,6 +286,7 @@ def _complete(
             reporter=reporter,
             callbacks=callbacks,
             precision=precision,
+            checkpoint_minutes=checkpoint_minutes,
         )
         for split in ("val", "test"):
             evaluate_run(
@@ -252,14 +301,25 @@ def _complete(
                 reject_error=config.recipe.reject_error,
             )
         if run.record().get("export", True):
-            try:
-                export_network(run, reporter=reporter)
-            except ExporterNotInstalled as error:  # the run is complete without a SavedModel
-                reporter.log(f"no SavedModel: {error}")
+            _export(run, config.recipe.epochs, reporter)
         run.update_record(finished_epochs=config.recipe.epochs)
     except KeyboardInterrupt:
         reporter.log(f"stopped; continue with: python train.py --resume {run.folder}")
         raise
+
+
+def _export(run: Run, epochs: int, reporter: Reporter) -> None:
+    """Writes the SavedModel of these epochs, unless a run that was killed then had written it."""
+    begun = run.record().get("saved_model")
+    version = int(free_version(run.saved_model).name)
+    if begun and begun["epochs"] == epochs and version > begun["version"]:
+        return
+    atomic.remove_parts(run.saved_model)
+    run.update_record(saved_model={"version": version, "epochs": epochs})
+    try:
+        export_network(run, version=version, reporter=reporter)
+    except ExporterNotInstalled as error:  # the run is complete without a SavedModel
+        reporter.log(f"no SavedModel: {error}")
 
 
 def _check_tensorboard(wanted: bool) -> None:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ar3d_keras.explanation.attention_map import attention_network, enlarged, find_gate
+from ar3d_keras.explanation.attention_map import attention_network, find_gate, over_the_clip
 from ar3d_keras.explanation.grad_cam import grad_cam
 
 
@@ -74,8 +74,8 @@ def responsive_channels(
     values = np.moveaxis(ops.convert_to_numpy(values), -1, 1)
     channels = np.argsort(-_response(values), axis=1, kind="stable")[:, :count]
     chosen = np.take_along_axis(values, channels[:, :, None, None, None], axis=1)
-    maps = enlarged(chosen.reshape(-1, *chosen.shape[2:]), *clips.shape[1:4])
-    return channels, ops.convert_to_numpy(maps).reshape(*channels.shape, *clips.shape[1:4])
+    maps = [over_the_clip(network, chosen[:, n], clips) for n in range(chosen.shape[1])]
+    return channels, np.stack([ops.convert_to_numpy(each) for each in maps], axis=1)
 
 
 def _response(values: np.ndarray) -> np.ndarray:

@@ -12,9 +12,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from ar3d_keras.explanation.attention_map import enlarged
+from ar3d_keras.explanation.attention_map import over_the_clip
+from ar3d_keras.models.layers import GridPooling
 
-POOLINGS = layers.AveragePooling3D | layers.MaxPooling3D | layers.MaxPooling2D
+POOLINGS = layers.AveragePooling3D | layers.MaxPooling3D | layers.MaxPooling2D | GridPooling
 
 
 def grad_cam(
@@ -55,7 +56,7 @@ def grad_cam(
     maps = ops.relu(ops.sum(ops.stop_gradient(maps) * weights, axis=-1))
     if len(positions) == 2:
         maps = maps[:, None]  # 2D features: the same map at all times
-    maps = ops.convert_to_numpy(enlarged(maps, *clips.shape[1:4]))
+    maps = ops.convert_to_numpy(over_the_clip(network, maps, clips))
     largest = maps.max(axis=(1, 2, 3), keepdims=True)
     return np.divide(maps, largest, out=np.zeros_like(maps), where=largest > 0)
 

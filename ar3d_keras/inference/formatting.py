@@ -151,16 +151,18 @@ def as_labels(
     """
     predictions = [prediction for prediction in predictions if not prediction.failure]
     labels = [
-        Label(prediction.path, name, round(start, 3), round(end, 3), score=score)
+        Label(prediction.file or prediction.path, name, round(start, 3), round(end, 3), score=score)
         for prediction in predictions
         for start, end, name, score in merged(prediction, bouts)
         if name != NONE_OF_THESE
     ]
     if form == "vtt":
         return as_webvtt(labels)
-    media = {
-        each.path: Media(rate_of(root / each.path), each.segments[-1].end) for each in predictions
-    }
+    ends: dict[str, float] = {}
+    for each in predictions:
+        file = each.file or each.path
+        ends[file] = max(ends.get(file, 0.0), each.segments[-1].end)
+    media = {file: Media(rate_of(root / file), end) for file, end in ends.items()}
     if form == "boris":
         now = datetime.datetime.now().isoformat(timespec="seconds")
         return as_project(labels, media, date=now)

@@ -13,6 +13,8 @@ from ar3d_keras.inference.timeline import check_window_memory, clips_of
 from ar3d_keras.videos.camera import Camera
 from ar3d_keras.videos.sampling import frames_at, full_span
 
+MOST_FASTER = 2  # so many times its measured rate a camera may have without losing frames
+
 
 @dataclass(frozen=True)
 class LivePrediction:
@@ -48,7 +50,8 @@ def watch(
         classifier: the network, its class names and its clip geometry.
         camera: an open camera.
         seconds: length of a window, at the camera's frame rate; None: the span of a clip at its
-            widest stride (68 frames with the paper's sizes).
+            widest stride (68 frames with the paper's sizes). If the clips have a frame rate of
+            their own (`fps`), their frames are chosen by time stamps, see `camera.Latest`.
         hop: seconds from the start of one window to the start of the next; None: windows follow
             each other. A network that is slower predicts as often as it can.
         clips: clips of a window.
@@ -68,19 +71,26 @@ def watch(
         live=True,
     )
     shape, frame_rate = classifier.shape, camera.rate
-    if not seconds and shape.fps:
-        seconds = full_span(shape) / shape.fps
+    batch_size, size = batch_size or clips * crops, (shape.resize_height, shape.resize_width)
     length = max(1, round(seconds * frame_rate) if seconds else full_span(shape))
-    check_window_memory(length / frame_rate, length, shape)
     step = max(1, round(hop * frame_rate)) if hop else length
-    batch_size = batch_size or clips * crops
-    camera.hold(length, (shape.resize_height, shape.resize_width), shape.roi)
-    seen, time, wanted = 0, 0.0, length
-    while latest := camera.latest(wanted, seen=seen):
-        frames, count = list(latest.frames), len(latest.frames)
-        if shape.fps:  # the frames of a camera are as far apart as its rate says
-            times = np.arange(count) / frame_rate
-            frames = [frames[n] for n in frames_at(times, count / frame_rate, shape.fps)]
+    span, most = None, length
+    if shape.fps:
+        span = seconds or full_span(shape) / shape.fps
+        most = max(1, round(MOST_FASTER * span * frame_rate))
+    check_window_memory(most / frame_rate, most, shape)
+    camera.hold(most, size, shape.roi, span)
+    seen, time, wanted = 0, 0.0, 1 if span else length
+    # The newest frame is shown for a period, with which the window ends.
+    period = 1 / frame_rate
+    stamp = span - 1.5 * period if span else 0.0
+    while latest := camera.latest(wanted, seen=seen, stamp=stamp):
+        frames = list(latest.frames)
+        if span and shape.fps:
+            end = latest.stamps[-1] + period
+            begin = max(end - span, latest.stamps[0])
+            times = np.subtract(latest.stamps, begin)
+            frames = [frames[n] for n in frames_at(times, end - begin, shape.fps)]
         window = np.stack(list(clips_of(frames, shape, clips=clips, crops=crops)))
         parts = (window[at : at + batch_size] for at in range(0, len(window), batch_size))
         batches = ((part, np.full(len(part), -1)) for part in parts)
@@ -90,7 +100,9 @@ def watch(
         rate = (latest.number - seen) / passed if passed else 0
         yield LivePrediction(outputs.mean(axis=0), len(latest.frames), rate)
         seen, time = latest.number, latest.time
-        wanted = seen + step
+        wanted, stamp = seen + (1 if span else step), 0.0
+        if span:
+            stamp = latest.stamps[-1] + (hop or span) - period / 2
     if not seen:
         raise UserError(
             f"`camera` {camera.name} ended before its first frame: if it is a file, give it as PATH"

@@ -4,8 +4,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -16,7 +15,8 @@ from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.forward import predict_batches
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.flow import with_flow
-from ar3d_keras.videos.reader import ASSUMED_RATE, load_cv2, read_header, timed_frames
+from ar3d_keras.videos.parts import Part
+from ar3d_keras.videos.reader import ASSUMED_RATE, load_cv2, read_header
 from ar3d_keras.videos.region import cut_region
 from ar3d_keras.videos.sampling import ClipShape, ClipSpec, frames_at, uniform_clip
 
@@ -31,9 +31,9 @@ class Window(Generic[Frame]):
     """The frames of a stretch of a video.
 
     Attributes:
-        start: seconds.
+        start: seconds since the first frame of the file.
         end: seconds.
-        first: the number of its first frame in the video, from 0.
+        first: the number of its first frame in the video, which may be a segment, from 0.
         frames: at least one.
         times: of the frames, in seconds.
     """
@@ -56,7 +56,7 @@ class SegmentPrediction:
     """The prediction for a window of a video.
 
     Attributes:
-        start: seconds.
+        start: seconds since the first frame of the file.
         end: seconds.
         probabilities: float32 (classes,), the mean over the clips of the window.
     """
@@ -67,7 +67,12 @@ class SegmentPrediction:
 
 
 def windows(
-    timed: Iterable[tuple[float, Frame]], *, seconds: float, hop: float, period: float
+    timed: Iterable[tuple[float, Frame]],
+    *,
+    seconds: float,
+    hop: float,
+    period: float,
+    end: float | None = None,
 ) -> Iterator[Window[Frame]]:
     """Cuts a stream of frames into windows, and holds no more than one window of it.
 
@@ -80,6 +85,7 @@ def windows(
         hop: seconds from the start of one window to the start of the next. If it is below
             `seconds`, windows overlap; if it is above, the frames between them are skipped.
         period: seconds that the last frame is shown.
+        end: where the stream ends, in seconds; None: where its last frame does.
     """
     held: deque[tuple[float, Frame]] = deque()
     window = first = 0
@@ -104,7 +110,7 @@ def windows(
         else:
             first += 1
     if held:
-        yield window_to(time + period)
+        yield window_to(time + period if end is None else min(end, window * hop + seconds))
 
 
 def check_window_memory(seconds: float, frames: float, shape: ClipShape) -> None:
@@ -162,15 +168,15 @@ def cut(frames: Sequence[np.ndarray], spec: ClipSpec, shape: ClipShape) -> np.nd
 
 
 def small_windows(
-    path: Path, shape: ClipShape, *, seconds: float, hop: float, threads: int = 1
+    part: Part, shape: ClipShape, *, seconds: float, hop: float, threads: int = 1
 ) -> Iterator[Window[np.ndarray]]:
-    """Decodes a video once, from front to back, and yields its windows.
+    """Decodes a video once, from front to back, and yields its windows, the first from its start.
 
     Frames are resized to what the clips need, uint8 (resize_height, resize_width, 3), BGR. A window
     of ten seconds of 128x171 at 25 frames a second takes 16 MB.
 
     Args:
-        path: a video file or a folder of frames.
+        part: a video, or a segment of one. A region of its own goes before that of `shape`.
         shape: the clip geometry.
         seconds: length of a window; see `windows`.
         hop: seconds from the start of one window to the start of the next.
@@ -181,20 +187,31 @@ def small_windows(
         UserError: a window would not fit into memory.
     """
     cv2 = load_cv2()
-    header = read_header(path)
-    rate = header.rate or ASSUMED_RATE
-    check_window_memory(seconds, min(seconds * rate, header.frames or math.inf), shape)
-    size = shape.resize_width, shape.resize_height
+    rate = read_header(part.path).rate or ASSUMED_RATE
+    check_window_memory(seconds, min(seconds * rate, count_of(part) or math.inf), shape)
+    size, roi = (shape.resize_width, shape.resize_height), part.roi or shape.roi
     timed = (
-        (time, cv2.resize(cut_region(frame, shape.roi), size, interpolation=cv2.INTER_LINEAR))
-        for time, frame in timed_frames(path, threads=threads)
+        (time, cv2.resize(cut_region(frame, roi), size, interpolation=cv2.INTER_LINEAR))
+        for time, frame in part.frames(threads=threads)
     )
-    return windows(timed, seconds=seconds, hop=hop, period=1 / rate)
+    end = None if part.end is None else part.end - part.start
+    for window in windows(timed, seconds=seconds, hop=hop, period=1 / rate, end=end):
+        yield replace(
+            window,
+            start=part.start + window.start,
+            end=part.start + window.end,
+            times=tuple(part.start + time for time in window.times),
+        )
+
+
+def count_of(part: Part) -> int:
+    """Number of frames; of a whole file by its header, which is often wrong; 0: unknown."""
+    return read_header(part.path).frames if part.numbers is None else len(part.numbers)
 
 
 def timeline(
     classifier: Classifier,
-    path: Path,
+    part: Part,
     *,
     seconds: float,
     hop: float,
@@ -209,7 +226,7 @@ def timeline(
 
     Args:
         classifier: the network, its class names and its clip geometry.
-        path: a video file or a folder of frames.
+        part: a video, or a segment of one.
         seconds: length of a window; see `windows`.
         hop: seconds from the start of one window to the start of the next.
         clips: clips of a window.
@@ -225,12 +242,12 @@ def timeline(
     """
     shape = classifier.shape
     times: list[tuple[float, float]] = []
-    frames = read_header(path).frames
+    frames = count_of(part)
     with (reporter or Reporter()).bar(description, max(1, frames), "frames") as update:
 
         def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             waiting: list[np.ndarray] = []
-            for window in small_windows(path, shape, seconds=seconds, hop=hop, threads=threads):
+            for window in small_windows(part, shape, seconds=seconds, hop=hop, threads=threads):
                 times.append((window.start, window.end))
                 shown = [window.frames[place] for place in window.sampled(shape.fps)]
                 for clip in clips_of(shown, shape, clips=clips, crops=crops):

@@ -1,262 +1,32 @@
-"""BORIS: tabular events, aggregated events and projects.
+"""BORIS: projects.
 
-Formats: https://github.com/olivierfriard/BORIS (tests/files, boris/export_observation.py and
-boris/config.py). BORIS imports observations from projects (.boris) and, into an open observation,
-from spreadsheets; it reads no CSV. So predictions are written as a project.
+Format: https://github.com/olivierfriard/BORIS (tests/files and boris/config.py). BORIS imports
+observations from projects (.boris) and, into an open observation, from spreadsheets; it reads no CSV.
+So predictions are written as a project. `boris_tables` reads the tables that BORIS writes.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.labels.label import Label, Media, chosen, listed, parse_seconds, parse_stretch
-from ar3d_keras.labels.points import Points
+from ar3d_keras.labels.boris_events import (
+    NO_SUBJECT,
+    Event,
+    as_labels,
+    media_time,
+    paired,
+    shifted,
+    signed,
+)
+from ar3d_keras.labels.label import Label, Media
 from ar3d_keras.labels.source import Source, entry, optional
-
-NO_SUBJECT = "No focal subject"
-_TIMES = ("Start (s)", "Stop (s)")
-_NO_MEDIA = ("", "NA", "Not found", "Live observation", "LIVE")
-
-
-@dataclass(frozen=True)
-class _Event:
-    """A row of BORIS: the start, the stop or the whole of a behavior."""
-
-    where: str
-    observation: str
-    media: str
-    subject: str
-    behavior: str
-    category: str
-    modifiers: tuple[str, ...]
-    status: str  # START, STOP, POINT, STATE (with an end), or "" if it must be counted
-    time: float
-    end: float | None = None
 
 
 def recognizes_project(source: Source) -> bool:
     """Whether the file is a project (.boris)."""
     document = source.document
     return isinstance(document, dict) and {"behaviors_conf", "observations"} <= document.keys()
-
-
-def recognizes_aggregated(source: Source) -> bool:
-    """Whether the file is a table of aggregated events."""
-    return _header(source, "Behavior", *_TIMES) is not None
-
-
-def recognizes_tabular(source: Source) -> bool:
-    """Whether the file is a table of tabular events, of BORIS 7 or later."""
-    return _header(source, "Time", "Behavior", "Subject") is not None
-
-
-def _header(source: Source, *columns: str) -> int | None:
-    """The index of the row that names the columns; BORIS 7 writes the observation above it."""
-    for place, (_, cells) in enumerate(source.rows[:200]):
-        if set(columns) <= {cell.strip() for cell in cells}:
-            return place
-    return None
-
-
-def read_aggregated(source: Source) -> list[Label]:
-    """Reads aggregated events: one row for each state or point event.
-
-    Raises:
-        UserError: a row cannot be used, or a choice is needed.
-    """
-    header = _header(source, "Behavior", *_TIMES)
-    if header is None:
-        raise UserError(f"{source.file} has no columns Behavior, {_TIMES[0]}, {_TIMES[1]}")
-    events = []
-    for where, row in source.records(header):
-        kind = row.get("Behavior type", "").upper()
-        event = _table_event(row, where, row[_TIMES[0]], _offset(row, where))
-        if kind == "POINT" or (not kind and row[_TIMES[0]] == row[_TIMES[1]]):
-            events.append(replace(event, status="POINT"))
-        else:
-            stop = _media_time(row[_TIMES[1]], _offset(row, where), where)
-            start, end = parse_stretch(event.time, stop, where)
-            events.append(replace(event, status="STATE", time=start, end=end))
-    return _labels(source, _in_their_files(source, header, events))
-
-
-def read_tabular(source: Source) -> list[Label]:
-    """Reads tabular events: START, STOP and POINT rows, which are paired.
-
-    Raises:
-        UserError: an event is not paired, a row cannot be used, or a choice is needed.
-    """
-    header = _header(source, "Time", "Behavior", "Subject")
-    if header is None:
-        raise UserError(f"{source.file} has no columns Time, Subject and Behavior")
-    head = {cells[0].strip(): cells[1] for _, cells in source.rows[:header] if len(cells) > 1}
-    events = []
-    for where, row in source.records(header):
-        status = (row.get("Status") or row.get("Behavior type") or "").upper()
-        if status not in ("START", "STOP", "POINT"):
-            raise UserError(f"{where}: status {status!r} is not START, STOP or POINT")
-        event = _table_event(row, where, row["Time"], _offset(head | row, where))
-        events.append(replace(event, status=status))
-    events = list(_paired(source, events))
-    return _labels(source, _in_their_files(source, header, events))
-
-
-def _table_event(row: dict[str, str], where: str, time: str, offset: float) -> _Event:
-    names = ("Media file name", "Media file path", "Media file", "Source")
-    media = next((row[name] for name in names if name in row), "")
-    modifiers = tuple(row[name] for name in row if name.lower().startswith("modifier"))
-    if not row["Behavior"]:
-        raise UserError(f"{where} has no behavior")
-    return _Event(
-        where,
-        row.get("Observation id", ""),
-        media.removeprefix("player #1:").strip(),
-        row.get("Subject", "") or NO_SUBJECT,
-        row["Behavior"],
-        row.get("Behavioral category", "").replace("Not defined", ""),
-        modifiers,
-        "",
-        _media_time(time, offset, where),
-    )
-
-
-def _offset(row: Mapping[str, str], where: str) -> float:
-    """The time offset of an observation in seconds; it may be negative."""
-    text = row.get("Time offset (s)", "").strip()
-    return 0.0 if text in ("", "NA") else _signed(text, where)
-
-
-def _media_time(time: object, offset: float, where: str) -> float:
-    """The time in the video: BORIS adds the offset of the observation to the times of events."""
-    return parse_seconds(round(_signed(time, where) - offset, 3), where)
-
-
-def _signed(time: object, where: str) -> float:
-    text = str(time).strip()
-    return parse_seconds(text.removeprefix("-"), where) * (-1 if text.startswith("-") else 1)
-
-
-def _in_their_files(source: Source, header: int, events: Iterable[_Event]) -> Iterator[_Event]:
-    """Subtracts the start of each file where an observation plays several one after another.
-
-    BORIS counts the time from the start of the first file.
-    """
-    lengths = {}
-    for where, row in source.records(header):
-        name = row.get("Observation id", "")
-        files = row.get("Source", "").split("|")[0].removeprefix("player #1:").split(";")
-        seconds = row.get("Media duration (s)", "").split("|")[0].split(";")
-        if len(files) > 1 and len(seconds) == len(files):
-            durations = [parse_seconds(each, where) for each in seconds]
-            lengths[name] = list(zip(files, durations, strict=True))
-    first_files = [
-        cells[1]
-        for _, cells in source.rows[:header]
-        if len(cells) > 1 and cells[0].strip() == "Player #1"
-    ]
-    events = list(events)
-    media: dict[str, dict[str, None]] = {}
-    for event in events:
-        media.setdefault(event.observation, {})[event.media] = None
-    for event in events:
-        several = len(media[event.observation]) > 1 or len(first_files) > 1
-        if event.media in _NO_MEDIA or not (several or event.observation in lengths):
-            yield event
-        elif event.observation in lengths:
-            yield _shifted(event, lengths[event.observation])
-        else:
-            raise UserError(
-                f"{event.where}: observation {event.observation!r} plays several files one after "
-                "another, and the table does not give their durations: import the project "
-                "(.boris), or an export of BORIS 8 or later"
-            )
-
-
-def _shifted(event: _Event, files: Sequence[tuple[str, float]]) -> _Event:
-    """The event with times in its own file."""
-    begin, place = 0.0, 0
-    while place < len(files) - 1 and event.time >= begin + files[place][1]:
-        begin += files[place][1]
-        place += 1
-    file, length = files[place]
-    end = None if event.end is None else round(event.end - begin, 3)
-    if end is not None and end > length and place < len(files) - 1:
-        raise UserError(f"{event.where} goes on in the next file: end it at the end of {file!r}")
-    return replace(event, media=file.strip(), time=round(event.time - begin, 3), end=end)
-
-
-def _paired(source: Source, events: Iterable[_Event]) -> Iterator[_Event]:
-    """Joins START and STOP of the same observation, subject, behavior and modifiers.
-
-    A status of "" is that of a project: the first event starts, the next one stops.
-    """
-    open_events: dict[tuple, _Event] = {}
-    unpaired = []
-    for event in events:
-        key = event.observation, event.subject, event.behavior, event.modifiers
-        if event.status == "POINT":
-            yield event
-        elif event.status == "STOP" or (event.status == "" and key in open_events):
-            begun = open_events.pop(key, None)
-            if begun is None:
-                unpaired.append(event)
-                continue
-            start, end = parse_stretch(begun.time, event.time, f"{begun.where} to {event.where}")
-            yield replace(begun, status="STATE", time=start, end=end)
-        elif key in open_events:
-            unpaired.append(open_events[key])
-            open_events[key] = event
-        else:
-            open_events[key] = event
-    unpaired += open_events.values()
-    if unpaired:
-        # The name of the file once, then what is after it.
-        places = [each.where.removeprefix(f"{source.file} ") for each in unpaired]
-        raise UserError(
-            f"{source.file}: {len(unpaired)} events have no START or no STOP ({listed(places)}): "
-            "correct them in BORIS (Observations, Fix unpaired events)"
-        )
-
-
-def _labels(source: Source, events: Iterable[_Event]) -> list[Label]:
-    events = list(events)
-    options = source.options
-    live = [event for event in events if event.media in _NO_MEDIA]
-    if live:
-        source.notes.append(
-            f"{source.file}: {len(live)} events of observations without a video are left out "
-            f"({listed(event.observation for event in live)})"
-        )
-    events = [event for event in events if event.media not in _NO_MEDIA]
-    sets = chosen(
-        (event.category for event in events),
-        options.label_set,
-        option="label_set",
-        what="behavioral category",
-        where=source.file,
-    )
-    events = [event for event in events if event.category in sets]
-    subjects = chosen(
-        (event.subject for event in events),
-        options.subject,
-        option="subject",
-        what="subject",
-        where=source.file,
-    )
-    points = Points(source)
-    labels: list[Label] = []
-    for event in events:
-        if event.subject not in subjects:
-            continue
-        if event.status == "POINT":
-            labels += points.labels(event.media, event.behavior, event.time, event.where)
-        else:
-            times = event.time, event.end
-            labels.append(Label(event.media, event.behavior, *times, where=event.where))
-    points.report()
-    return labels
 
 
 def read_project(source: Source) -> list[Label]:
@@ -271,22 +41,22 @@ def read_project(source: Source) -> list[Label]:
         where = source.at("behaviors_conf", key)
         behaviors[entry(each, "code", str, where)] = each
         entry(each, "type", str, where)
-    found: list[_Event] = []
+    found: list[Event] = []
     observations = entry(source.document, "observations", dict, file)
     for name in observations:
         where = source.at("observations", name)
         observation = entry(observations, name, dict, where)
         found += _project_events(source, where, name, observation, behaviors)
-    return _labels(source, found)
+    return as_labels(source, found)
 
 
 def _project_events(
     source: Source, where: str, name: str, observation: dict, behaviors: Mapping[str, dict]
-) -> Iterator[_Event]:
+) -> Iterator[Event]:
     events = []
     if observation.get("media_creation_date_as_offset"):
         raise UserError(f"{where} counts time from the creation of the file: it is not supported")
-    offset = _signed(observation.get("time offset") or 0, where)
+    offset = signed(observation.get("time offset") or 0, where)
     files = observation.get("file") or {}
     played = optional(files, "1", list, where) if isinstance(files, dict) else []
     told = entry(observation, "events", list, where)
@@ -298,7 +68,7 @@ def _project_events(
             raise UserError(f"{place}: behavior {behavior!r} is not in the ethogram")
         point = behaviors[behavior]["type"].casefold().startswith("point")
         events.append(
-            _Event(
+            Event(
                 place,
                 name,
                 str(played[0]) if played else "",
@@ -307,17 +77,17 @@ def _project_events(
                 str(behaviors[behavior].get("category") or ""),
                 (str(event[3]) if len(event) > 3 else "",),
                 "POINT" if point else "",
-                _media_time(event[0], offset, place),
+                media_time(event[0], offset, place),
             )
         )
     events.sort(key=lambda event: event.time)
-    for event in _paired(source, events):
+    for event in paired(source, events):
         if len(played) < 2:
             yield event
             continue
         info = entry(entry(observation, "media_info", dict, where), "length", dict, where)
         lengths = [(str(each), float(entry(info, each, (int, float), where))) for each in played]
-        yield _shifted(event, lengths)
+        yield shifted(event, lengths)
 
 
 def as_project(labels: Sequence[Label], media: Mapping[str, Media], *, date: str) -> bytes:

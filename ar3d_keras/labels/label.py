@@ -1,15 +1,12 @@
 """A label of a stretch of a video, and the times in it."""
 
-import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos.times import check_order, parse_time
 
-_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)", re.ASCII)
-_NUMBER = re.compile(r"[+-]?\d*\.?\d+(e[+-]?\d+)?|[+-]?\d+\.", re.ASCII | re.IGNORECASE)
 _SHOWN = 5  # how many of a list of names or rows a message shows
 
 
@@ -52,28 +49,15 @@ class Media:
 
 
 def parse_seconds(value: Any, where: str) -> float:
-    """Returns a time in seconds, from a number, a decimal number as text, or [hh:]mm:ss.mmm.
+    """Returns a time in seconds; see `times.parse_time`.
 
     Raises:
-        UserError: it is no time, negative, infinite or NaN; the message starts with `where`.
+        UserError: it is no time; the message starts with `where`.
     """
-    seconds = math.nan
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
-    elif isinstance(value, str):
-        text = value.strip()
-        if clock := _CLOCK.fullmatch(text):
-            hours, minutes, rest = clock.groups()
-            if int(minutes) < 60 and float(rest) < 60:
-                seconds = int(hours or 0) * 3600 + int(minutes) * 60 + float(rest)
-        elif _NUMBER.fullmatch(text):
-            seconds = float(text)
-    if not math.isfinite(seconds) or seconds < 0:
-        raise UserError(
-            f"{where}: {value!r} is not a time: write seconds with a decimal point (1.5) or "
-            "hh:mm:ss.mmm, at least 0"
-        )
-    return seconds
+    try:
+        return parse_time(value)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 def parse_stretch(start: Any, end: Any, where: str) -> tuple[float, float]:
@@ -83,8 +67,10 @@ def parse_stretch(start: Any, end: Any, where: str) -> tuple[float, float]:
         UserError: one of them is not a time, or the start is not before the end.
     """
     first, last = (round(parse_seconds(value, where), 3) for value in (start, end))
-    if first >= last:
-        raise UserError(f"{where}: start {start} must be before end {end} by a millisecond or more")
+    try:
+        check_order(first, last)
+    except UserError as error:
+        raise UserError(f"{where}: {error}, by a millisecond or more") from None
     return first, last
 
 

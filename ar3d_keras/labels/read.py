@@ -10,6 +10,7 @@ from ar3d_keras.atomic import in_the_way, write_text
 from ar3d_keras.errors import UserError
 from ar3d_keras.labels import (
     boris,
+    boris_tables,
     kinetics,
     label_studio,
     lists,
@@ -34,9 +35,11 @@ class Format(NamedTuple):
 FORMATS = {
     "boris-project": Format("BORIS project", boris.recognizes_project, boris.read_project),
     "boris-aggregated": Format(
-        "BORIS aggregated events", boris.recognizes_aggregated, boris.read_aggregated
+        "BORIS aggregated events", boris_tables.recognizes_aggregated, boris_tables.read_aggregated
     ),
-    "boris": Format("BORIS tabular events", boris.recognizes_tabular, boris.read_tabular),
+    "boris": Format(
+        "BORIS tabular events", boris_tables.recognizes_tabular, boris_tables.read_tabular
+    ),
     "label-studio": Format("Label Studio", label_studio.recognizes, label_studio.read),
     "via": Format("VIA 3", via.recognizes, via.read),
     "x-anylabeling": Format("X-AnyLabeling", x_anylabeling.recognizes, x_anylabeling.read),

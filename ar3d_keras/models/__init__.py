@@ -11,7 +11,7 @@ __all__ = ["NETWORKS", "check_options", "network", "options"]
 
 
 def options(name: str) -> dict[str, Any]:
-    """The options of a network and their defaults.
+    """The options of a network and their defaults, those of all networks included.
 
     Args:
         name: a key of NETWORKS.
@@ -19,8 +19,10 @@ def options(name: str) -> dict[str, Any]:
     Raises:
         UserError: no network has this name.
     """
+    from ar3d_keras.models.preparation import SHARED  # it imports Keras
+
     parameters = inspect.signature(network(name)).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not p.empty}
+    return {p.name: p.default for p in parameters if p.default is not p.empty} | SHARED
 
 
 def check_options(name: str, given: Iterable[str]) -> None:

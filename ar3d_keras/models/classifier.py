@@ -16,6 +16,8 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.inference.calibration import Calibration, read_calibration
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.predictor import Prediction, predict_videos
+from ar3d_keras.models.preparation import SHARED, TYPES, prepared_shape
+from ar3d_keras.models.published import Published
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.sampling import ClipShape
 from ar3d_keras.videos.unlabelled import find_videos
@@ -38,7 +40,8 @@ class VideoClassifier(keras.Model):
 
     A subclass declares a network. Its `__init__` builds the graph; the keyword arguments of
     `__init__` are the network's options, with their defaults. The class attributes are the rest of
-    the declaration.
+    the declaration. Every network also has the options of `preparation.SHARED`: its `__init__`
+    passes the scaled clip to `prepared` and the pooled features to `log_pooled`.
 
     The dtype policy is float32 unless `dtype` is given: Keras's global settings (keras.json, or
     `keras.config`) change nothing.
@@ -50,8 +53,9 @@ class VideoClassifier(keras.Model):
             is a motion of d pixels.
         search_space: the options that `tune` searches: option -> {"choice": [...]} or
             {"float": [low, high]}.
-        presets: what the network adds to a preset of `config.PRESETS`: preset -> section -> option
+        presets: what the network adds to a preset of `presets.PRESETS`: preset -> section -> option
             -> value.
+        published: what files of published weights of this network look like; None if there are none.
         sizes: the options that this network was built with, and `num_classes`.
 
     Args:
@@ -73,6 +77,7 @@ class VideoClassifier(keras.Model):
     needs_flow: ClassVar[bool] = False
     search_space: ClassVar[dict[str, dict[str, Any]]] = {}
     presets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {}
+    published: ClassVar[Published | None] = None
 
     def __init__(
         self,
@@ -86,6 +91,9 @@ class VideoClassifier(keras.Model):
         **kwargs: Any,
     ):
         super().__init__(clip, output, **kwargs)
+        built = {layer.name for layer in self._flatten_layers()}
+        for option, default in SHARED.items():
+            assert sizes[option] == default or option in built, f"{type(self)} ignores {option}"
         self.sizes = dict(sizes)
         self.class_names = class_names
         self.clip_shape = clip_shape
@@ -282,23 +290,28 @@ def arguments(scope: Mapping[str, Any]) -> dict[str, Any]:
         scope: its `locals()`, before other variables are assigned.
 
     Returns:
-        All arguments but `self` and `kwargs`, by name.
+        All arguments but `self` and `kwargs`, and the options of `preparation.SHARED`, by name. The
+        latter are taken out of `kwargs`.
 
     Raises:
-        UserError: an unknown keyword, a value of another type, a number out of range, or fewer
-            than 2 classes.
+        UserError: an unknown keyword, a value of another type, a number out of range, fewer than 2
+            classes, or options of SHARED that do not fit the clip.
     """
     network, kwargs = scope["__class__"], scope["kwargs"]
     sizes = {k: v for k, v in scope.items() if k not in ("self", "kwargs", "__class__")}
+    sizes |= {name: kwargs.pop(name, default) for name, default in SHARED.items()}
+    if isinstance(sizes["motion_crop"], list):  # JSON has lists
+        sizes["motion_crop"] = tuple(sizes["motion_crop"])
     for name in kwargs:
         if name not in COMMON:
             known = ", ".join(f"`{each}`" for each in (*sizes, *COMMON))
             raise UserError(f"{network.__name__} has no option `{name}`: it has {known}")
-    hints = typing.get_type_hints(network.__init__)
+    hints = typing.get_type_hints(network.__init__) | TYPES
     for name, value in sizes.items():
         _check_value(name, value, hints[name])
     if sizes["num_classes"] < 2:
         raise UserError(f"`num_classes` must be at least 2, not {sizes['num_classes']}")
+    prepared_shape(sizes)
     return sizes
 
 
@@ -306,23 +319,28 @@ def _check_value(name: str, value: Any, hint: Any) -> None:
     try:
         typeguard.check_type(value, hint)
     except typeguard.TypeCheckError:
-        kind = {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}.get(
-            hint, "one whole number or three (time, height, width)"
-        )
+        kind = {
+            int: "a whole number",
+            float: "a number",
+            bool: "true or false",
+            str: "a name",
+            TYPES["motion_crop"]: "two whole numbers (height, width)",
+        }.get(hint, "one whole number or three (time, height, width)")
         words = [
             word
-            for part in typing.get_args(hint)
+            for part in (hint, *typing.get_args(hint))
             if typing.get_origin(part) is typing.Literal
             for word in typing.get_args(part)
         ]
-        raise UserError(f"`{name}` must be {' or '.join([kind, *words])}, not {value!r}") from None
+        kinds = [] if typing.get_origin(hint) is typing.Literal else [kind]
+        raise UserError(f"`{name}` must be {' or '.join(kinds + words)}, not {value!r}") from None
     if name == "dropout":
         if not 0 <= value < 1:
             raise UserError(f"`dropout` must be at least 0 and below 1, not {value}")
     elif hint is float:
         if not 0 < value < math.inf:
             raise UserError(f"`{name}` must be above 0, not {value}")
-    elif not isinstance(value, bool | str) and min(triple(value)) < 1:
+    elif not isinstance(value, bool | str | None) and min(triple(value)) < 1:
         raise UserError(f"`{name}` must be at least 1, not {value}")
 
 
@@ -333,6 +351,16 @@ def check_min_size(what: str, least: int, height: int, width: int) -> None:
             f"{what} needs frames of at least {least}x{least}, not {height}x{width}: "
             "give a larger `height` and `width`"
         )
+
+
+def check_grid(grid: tuple[int, ...], extents: tuple[int, ...]) -> None:
+    """Raises UserError if a grid (time, height, width) has more cells than the features."""
+    for axis, cells, extent in zip(("frames", "height", "width"), grid, extents, strict=True):
+        if cells > extent:
+            raise UserError(
+                f"`grid` {grid} has more cells than the features, which have {axis} {extent}: give "
+                f"a coarser grid or a larger {axis}"
+            )
 
 
 def clip_input(frames: int, height: int, width: int, channels: int = 3) -> Any:
@@ -353,6 +381,12 @@ def centered_flow(flow: Any) -> Any:
     """Scales quantized flow to -1..1: 0 is no motion, 1 is a motion of 20 pixels."""
     scale = layers.Rescaling(1 / 127, offset=-128 / 127, dtype="float32", name="flow_rescaling")
     return scale(flow)
+
+
+def centered_both(clip: Any) -> Any:
+    """Scales a clip of color and flow, five channels, to -1..1; see `centered`, `centered_flow`."""
+    both = centered(clip[..., :3]), centered_flow(clip[..., 3:])
+    return layers.Concatenate(axis=-1, dtype="float32", name="color_and_flow")(both)
 
 
 def seeded_dropout(rate: float, dtype: Any, name: str = "dropout") -> layers.Dropout:

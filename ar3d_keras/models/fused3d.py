@@ -14,8 +14,7 @@ from ar3d_keras.models.classifier import (
     Sizes3D,
     VideoClassifier,
     arguments,
-    centered,
-    centered_flow,
+    centered_both,
     clip_input,
     seeded_dropout,
     triple,
@@ -23,6 +22,7 @@ from ar3d_keras.models.classifier import (
 from ar3d_keras.models.convolution import PACKAGE, Conv3D
 from ar3d_keras.models.frames import FrameByFrame, open_network
 from ar3d_keras.models.layers import AttentionGate
+from ar3d_keras.models.preparation import log_pooled, prepared
 
 MOMENTS = 5
 
@@ -39,7 +39,7 @@ class Fused3D(VideoClassifier):
         color     (batch, 5, 112, 112, 3)    the middle frame of each moment
         flow      (batch, 5, 112, 112, 6)    dx, dy of its frames, one after the other
         rgb       (batch, 5, 4, 4, 1280)     MobileNetV2's last features
-        motion    (batch, 5, 4, 4, 1280)     likewise, with weights of its own
+        motion    (batch, 5, 4, 4, 1280)     the same layers, with weights of their own
         fusion    (batch, 5, 4, 4, 512)      3x3x3 convolution of both, ReLU; then the gate, with `attention`
         pool      (batch, 2, 2, 2, 512)      max pooling 3x3x3
         output    (batch, classes)           dropout 0.5, Dense, softmax, float32 under every dtype policy
@@ -109,16 +109,16 @@ class Fused3D(VideoClassifier):
             network = open_network(
                 backbone,
                 backbone_weights,
-                height=height,
-                width=width,
+                height=x.shape[2],
+                width=x.shape[3],
                 channels=x.shape[-1],
                 dtype=dtype,
             )
             return FrameByFrame(network, dtype=dtype, name=name)(x)
 
         clip = clip_input(frames, height, width, channels=5)
-        color, flow = cut_moments(clip)
-        streams = [stream(centered(color), "rgb"), stream(centered_flow(flow), "motion")]
+        color, flow = cut_moments(prepared(centered_both(clip), sizes))
+        streams = [stream(color, "rgb"), stream(flow, "motion")]
         x = layers.Concatenate(axis=-1, dtype=dtype, name="both")(streams)
         layer = {"padding": "same", "data_format": "channels_last", "dtype": dtype}
         x = Conv3D(filters, 3, activation="relu", **layer, name="fusion")(x)
@@ -126,6 +126,7 @@ class Fused3D(VideoClassifier):
             x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
         x = layers.MaxPooling3D(3, **layer, name="pool")(x)
         x = layers.Flatten("channels_last", dtype=dtype, name="flatten")(x)
+        x = log_pooled(x, sizes)
         x = seeded_dropout(dropout, dtype)(x)
         output = layers.Dense(num_classes, activation="softmax", dtype="float32", name="output")(x)
         kwargs.setdefault("name", "fused3d_attention" if attention else "fused3d")

@@ -1,15 +1,16 @@
 """I3D: Inception-v1 with three-dimensional filters, on RGB, without pretrained weights.
 
 Source: Carreira, Zisserman: *Quo Vadis, Action Recognition? A New Model and the Kinetics
-Dataset*, CVPR 2017, figure 3; sizes and layer names from the authors'
-code, github.com/google-deepmind/kinetics-i3d, i3d.py.
+Dataset*, CVPR 2017, figure 3; sizes and layer names from the authors' code, github.com/google-deepmind/kinetics-i3d,
+i3d.py. Published weights: the Keras port github.com/dlpbc/keras-kinetics-i3d, i3d_inception.py.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from ar3d_keras.models.classifier import (
     Sizes3D,
@@ -18,27 +19,13 @@ from ar3d_keras.models.classifier import (
     centered,
     clip_input,
     scaled,
-    seeded_dropout,
     triple,
 )
-from ar3d_keras.models.convolution import PACKAGE, Conv3D
-from ar3d_keras.models.layers import AttentionGate
-
-# Channels of a module's four branches: 1x1x1; 1x1x1 and 3x3x3; again 1x1x1 and 3x3x3; pooling and
-# 1x1x1. Poolings between the modules: (name, window, strides).
-TRUNK: tuple[tuple[Any, ...], ...] = (
-    ("Mixed_3b", 64, (96, 128), (16, 32), 32),
-    ("Mixed_3c", 128, (128, 192), (32, 96), 64),
-    ("MaxPool3d_4a_3x3", (3, 3, 3), (2, 2, 2)),
-    ("Mixed_4b", 192, (96, 208), (16, 48), 64),
-    ("Mixed_4c", 160, (112, 224), (24, 64), 64),
-    ("Mixed_4d", 128, (128, 256), (24, 64), 64),
-    ("Mixed_4e", 112, (144, 288), (32, 64), 64),
-    ("Mixed_4f", 256, (160, 320), (32, 128), 128),
-    ("MaxPool3d_5a_2x2", (2, 2, 2), (2, 2, 2)),
-    ("Mixed_5b", 256, (160, 320), (32, 128), 128),
-    ("Mixed_5c", 384, (192, 384), (48, 128), 128),
-)
+from ar3d_keras.models.convolution import Conv3D
+from ar3d_keras.models.inception3d import head, trunk
+from ar3d_keras.models.layers import PACKAGE, AttentionGate
+from ar3d_keras.models.preparation import prepared
+from ar3d_keras.models.published import Published
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -89,6 +76,11 @@ class I3D(VideoClassifier):
         "gate_kernel": {"choice": [[1, 1, 1], [3, 3, 3]]},
         "dropout": {"float": [0.2, 0.7]},
     }
+    published: ClassVar[Published | None] = Published(
+        head="Logits",
+        names=lambda layer: _keras_port_names(layer),
+        data={"frames": 64, "height": 224, "width": 224, "resize": (256, 341), "fps": 25.0},
+    )
 
     def __init__(
         self,
@@ -111,28 +103,17 @@ class I3D(VideoClassifier):
             channels = scaled(channels, width_multiplier)
             return _unit(x, channels, kernel, name, strides, dtype)
 
+        def pool(x: Any, window: Sizes3D, strides: Sizes3D, name: str) -> Any:
+            return layers.MaxPooling3D(
+                window, strides, padding="same", data_format="channels_last", dtype=dtype, name=name
+            )(x)
+
         clip = clip_input(frames, height, width)
-        x = unit(centered(clip), 64, 7, "Conv3d_1a_7x7", strides=2)
-        x = _pool(x, (1, 3, 3), (1, 2, 2), "MaxPool3d_2a_3x3", dtype)
-        x = unit(x, 64, 1, "Conv3d_2b_1x1")
-        x = unit(x, 192, 3, "Conv3d_2c_3x3")
-        x = _pool(x, (1, 3, 3), (1, 2, 2), "MaxPool3d_3a_3x3", dtype)
-        for name, *parts in TRUNK:
-            if len(parts) == 4:
-                x = _mixed(x, tuple(parts), name, unit, dtype)
-            else:
-                window, strides = parts
-                x = _pool(x, window, strides, name, dtype)
+        x = unit(prepared(centered(clip), sizes), 64, 7, "Conv3d_1a_7x7", strides=2)
+        x = trunk(x, unit, pool, dtype)
         if attention:
             x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
-        # A mean over the whole map: AveragePooling3D with so large a window is slow on a CPU.
-        x = ops.mean(ops.cast(x, "float32"), axis=(2, 3))
-        if x.shape[1] > 1:
-            x = (x[:, 1:] + x[:, :-1]) / 2
-        x = seeded_dropout(dropout, "float32")(x)
-        x = layers.Dense(num_classes, dtype="float32", name="Logits")(x)
-        x = ops.mean(x, axis=1)
-        output = layers.Softmax(dtype="float32", name="output")(x)
+        output = head(x, sizes)
         kwargs.setdefault("name", "i3d_attention" if attention else "i3d")
         super().__init__(clip, output, sizes, **kwargs)
 
@@ -155,23 +136,23 @@ def _unit(x: Any, channels: int, kernel: int, name: str, strides: int, dtype: An
     return layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)
 
 
-def _mixed(
-    x: Any, channels: tuple[Any, ...], name: str, unit: Callable[..., Any], dtype: Any
-) -> Any:
-    """An Inception module: four branches over the same input, their channels concatenated."""
-    narrow, middle, thin, pooled = channels
-    branches = [
-        unit(x, narrow, 1, f"{name}_0_1x1"),
-        unit(unit(x, middle[0], 1, f"{name}_1_1x1"), middle[1], 3, f"{name}_1_3x3"),
-        unit(unit(x, thin[0], 1, f"{name}_2_1x1"), thin[1], 3, f"{name}_2_3x3"),
-        unit(_pool(x, (3, 3, 3), (1, 1, 1), f"{name}_3_pool", dtype), pooled, 1, f"{name}_3_1x1"),
-    ]
-    return layers.Concatenate(axis=-1, dtype=dtype, name=name)(branches)
+_BRANCHES = {
+    "0_1x1": "0a",
+    "1_1x1": "1a",
+    "1_3x3": "1b",
+    "2_1x1": "2a",
+    "2_3x3": "2b",
+    "3_1x1": "3b",
+}
 
 
-def _pool(
-    x: Any, window: tuple[int, int, int], strides: tuple[int, int, int], name: str, dtype: Any
-) -> Any:
-    return layers.MaxPooling3D(
-        window, strides, padding="same", data_format="channels_last", dtype=dtype, name=name
-    )(x)
+def _keras_port_names(layer: str) -> Sequence[str]:
+    """`Mixed_3b_1_3x3_norm` is Conv3d_3b_1b_3x3_bn."""
+    if layer == "Logits":
+        return ("Conv3d_6a_1x1_conv",)
+    unit = layer.removesuffix("_norm")
+    kind = "conv" if unit == layer else "bn"
+    if found := re.fullmatch(r"Mixed_(\d\w)_(\d_(\dx\d))", unit):
+        module, branch, kernel = found.groups()
+        unit = f"Conv3d_{module}_{_BRANCHES[branch]}_{kernel}"
+    return (f"{unit}_{kind}",) if unit.startswith("Conv3d") else ()

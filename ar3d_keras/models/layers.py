@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from ar3d_keras.models.convolution import PACKAGE, Conv3D
@@ -75,14 +76,40 @@ class LocalResponseNormalization(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
+class Brightness(keras.layers.Layer):
+    """The brightness of colors, in -1..1, with the weights of ITU-R BT.601.
+
+    As a 1x1 convolution, which takes half the time of a weighted sum of the channels.
+
+    Input: (batch, time, height, width, 3), RGB, 0..255. Output: float32 (batch, time, height, width, 1).
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+
+    def call(self, clips: Any) -> Any:
+        kernel = ops.reshape(ops.convert_to_tensor([0.299, 0.587, 0.114], "float32"), (1, 1, 3, 1))
+        frames = ops.reshape(clips, (-1, *clips.shape[2:]))
+        gray = ops.conv(frames, kernel / 127.5, padding="valid", data_format="channels_last") - 1
+        return ops.reshape(gray, (-1, *clips.shape[1:4], 1))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], 1)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
 class FrameDifferences(keras.layers.Layer):
     """Differences between consecutive frames.
 
     Input: float (batch, time, height, width, channels), at least 2 frames. Output: one frame less.
+    Channels after the third one are optical flow, which is kept.
     """
 
     def call(self, frames: Any) -> Any:
-        return frames[:, 1:] - frames[:, :-1]
+        colors = frames[:, 1:, ..., :3] - frames[:, :-1, ..., :3]
+        if frames.shape[-1] <= 3:
+            return colors
+        return ops.concatenate([colors, frames[:, 1:, ..., 3:]], axis=-1)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         batch, time, *rest = input_shape
@@ -98,7 +125,7 @@ class LogNormalization(keras.layers.Layer):
     and variance. Their momentum is 0.8, because they would not converge with Keras's 0.99 in the
     few steps of a small dataset.
 
-    Input and output: float (batch, features); computed in float32.
+    Input and output: float (..., features); computed in float32. Negative features count as 0.
 
     Args:
         floor: added before the logarithm, so that the logarithm of zero is finite.
@@ -113,7 +140,50 @@ class LogNormalization(keras.layers.Layer):
         self.normalization.build(input_shape)
 
     def call(self, features: Any, training: bool | None = None) -> Any:
-        return self.normalization(keras.ops.log(features + self.floor), training=training)
+        return self.normalization(ops.log(ops.maximum(features, 0) + self.floor), training=training)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "floor": self.floor}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class GridPooling(keras.layers.Layer):
+    """Averages features over the cells of a grid of equal parts, whatever the size of the features.
+
+    A pixel on the border of two parts counts for each in proportion, so no frame, row or column is
+    left out, unlike with a window that does not divide the size.
+
+    Input: float (batch, time, height, width, channels). Output: (batch, *grid, channels).
+
+    Args:
+        grid: the number of parts (time, height, width).
+    """
+
+    def __init__(self, grid: tuple[int, int, int], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.grid = tuple(grid)
+
+    def call(self, features: Any) -> Any:
+        for axis, parts in enumerate(self.grid, start=1):
+            size = features.shape[axis]
+            behind = int(np.prod(features.shape[axis + 1 :]))
+            # Without a transpose: the axes behind are columns, those before are other matrices.
+            x = ops.reshape(features, (-1, size, behind))
+            x = ops.matmul(ops.convert_to_tensor(parts_of(size, parts), x.dtype), x)
+            features = ops.reshape(x, (-1, *self.grid[:axis], *features.shape[axis + 1 :]))
+        return features
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape[0], *self.grid, input_shape[-1]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "grid": list(self.grid)}
+
+
+def parts_of(size: int, parts: int) -> np.ndarray:
+    """A matrix that averages `size` values over equal parts: float32 (parts, size)."""
+    borders = np.linspace(0, size, parts + 1)
+    low, high = borders[:-1, None], borders[1:, None]
+    pixels = np.arange(size)
+    overlap = np.clip(np.minimum(high, pixels + 1) - np.maximum(low, pixels), 0, None)
+    return (overlap / overlap.sum(1, keepdims=True)).astype(np.float32)

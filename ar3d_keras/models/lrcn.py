@@ -18,6 +18,7 @@ from ar3d_keras.models.classifier import (
 )
 from ar3d_keras.models.frames import FrameByFrame, open_network
 from ar3d_keras.models.layers import PACKAGE
+from ar3d_keras.models.preparation import log_pooled, prepared
 
 # A frame's features have at least so many rows and columns, like CaffeNet's pool5 (6x6). On small
 # frames the last features of an image network (2x2 at 48x48) are too coarse to locate a motion.
@@ -94,11 +95,14 @@ class LRCN(VideoClassifier):
         dtype = kwargs.pop("dtype", None) or "float32"
 
         clip = clip_input(frames, height, width)
+        x = prepared(centered(clip), sizes)
+        steps, *size = x.shape[1:4]
         network = open_network(
-            backbone, backbone_weights, height=height, width=width, least=GRID, dtype=dtype
+            backbone, backbone_weights, height=size[0], width=size[1], least=GRID, dtype=dtype
         )
-        x = FrameByFrame(network, dtype=dtype, name="frames")(centered(clip))
-        x = layers.Reshape((frames, -1), dtype=dtype, name="flatten")(x)
+        x = FrameByFrame(network, dtype=dtype, name="frames")(x)
+        x = layers.Reshape((steps, -1), dtype=dtype, name="flatten")(x)
+        x = log_pooled(x, sizes)
         x = layers.Dense(dense, activation="relu", dtype=dtype, name="fc6")(x)
         x = seeded_dropout(dropout, dtype, "dropout_fc6")(x)
         x = layers.LSTM(units, return_sequences=True, dtype=dtype, name="lstm")(x)

@@ -5,6 +5,7 @@ NIPS 2014, figure 1; the layers are CNN-M-2048 of Chatfield, Simonyan, Vedaldi, 
 of the Devil in the Details*, BMVC 2014, table 1.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -13,14 +14,14 @@ from keras import layers, ops
 from ar3d_keras.models.classifier import (
     VideoClassifier,
     arguments,
-    centered,
-    centered_flow,
+    centered_both,
     check_min_size,
     clip_input,
     scaled,
     seeded_dropout,
 )
 from ar3d_keras.models.layers import PACKAGE, LocalResponseNormalization
+from ar3d_keras.models.preparation import log_pooled, prepared, prepared_shape
 
 FLOW_FRAMES = 10
 
@@ -39,7 +40,7 @@ class TwoStream(VideoClassifier):
         conv5     (batch, 13, 13, 512)       3x3; conv3 and conv4 before it have the same shape
         pool5     (batch, 6, 6, 512)         left out if the map is smaller than its window
         full6     (batch, 4096)              ReLU, dropout 0.5
-        full7     (batch, 2048)              likewise
+        full7     (batch, 2048)              ReLU, dropout 0.5
         scores    (batch, classes)           softmax of each stream
         output    (batch, classes)           their mean, float32 under every dtype policy
 
@@ -86,18 +87,19 @@ class TwoStream(VideoClassifier):
         **kwargs: Any,
     ):
         sizes = arguments(locals())
-        check_min_size("two_stream", 19, height, width)
+        check_min_size("two_stream", 19, *prepared_shape(sizes)[1:])
         dtype = kwargs.pop("dtype", None) or "float32"
 
         def stream(x: Any, name: str) -> Any:
             image = keras.Input(x.shape[1:], dtype="float32", name="image")
-            scores = _cnn_m(image, num_classes, name == "spatial", dropout, width_multiplier, dtype)
+            scores = _cnn_m(image, sizes, name == "spatial", dtype)
             return keras.Model(image, scores, name=name)(x)
 
         clip = clip_input(frames, height, width, channels=5)
+        x = prepared(centered_both(clip), sizes)
         scores = [
-            stream(centered(clip[:, frames // 2, :, :, :3]), "spatial"),
-            stream(_stacked(centered_flow(clip[..., 3:])), "temporal"),
+            stream(x[:, x.shape[1] // 2, :, :, :3], "spatial"),
+            stream(_stacked(x[..., 3:]), "temporal"),
         ]
         output = layers.Average(dtype="float32", name="output")(scores)
         kwargs.setdefault("name", "two_stream")
@@ -114,10 +116,9 @@ def _stacked(flow: Any) -> Any:
     return ops.reshape(ops.transpose(flow, (0, 2, 3, 1, 4)), (-1, height, width, 2 * length))
 
 
-def _cnn_m(
-    image: Any, num_classes: int, spatial: bool, dropout: float, width_multiplier: float, dtype: Any
-) -> Any:
+def _cnn_m(image: Any, sizes: Mapping[str, Any], spatial: bool, dtype: Any) -> Any:
     """CNN-M-2048: an image to class probabilities."""
+    dropout, width_multiplier = sizes["dropout"], sizes["width_multiplier"]
 
     def convolution(
         x: Any, channels: int, kernel: int, name: str, strides: int = 1, padding: str = "same"
@@ -154,10 +155,13 @@ def _cnn_m(
     if min(x.shape[1:3]) >= 3:
         x = pool(x, "pool5")
     x = layers.Flatten(data_format="channels_last", dtype=dtype, name="flatten")(x)
+    x = log_pooled(x, sizes)
     for name, units in (("full6", 4096), ("full7", 2048)):
         units = scaled(units, width_multiplier)
         x = layers.Dense(
             units, activation="relu", kernel_initializer="he_normal", dtype=dtype, name=name
         )(x)
         x = seeded_dropout(dropout, dtype, f"dropout_{name}")(x)
-    return layers.Dense(num_classes, activation="softmax", dtype="float32", name="scores")(x)
+    return layers.Dense(sizes["num_classes"], activation="softmax", dtype="float32", name="scores")(
+        x
+    )

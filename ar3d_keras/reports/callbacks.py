@@ -6,6 +6,7 @@ SplitMetrics, if used, comes first because it adds to the logs.
 """
 
 import contextlib
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ HEADLINES = ("top1", "top5", "mean_class_accuracy", "loss")  # of metrics.json, 
 
 
 class CurvesPlot(keras.callbacks.Callback):
-    """Draws accuracy and loss of train, val and test after every epoch (the paper's Figure 3).
+    """Draws accuracy and loss of train, val and test as training goes on (the paper's Figure 3).
+
+    After every epoch, as long as drawing takes less than a tenth of the time; else less often. The
+    last epoch is always drawn.
 
     Args:
         file: the PNG, written atomically.
@@ -41,11 +45,28 @@ class CurvesPlot(keras.callbacks.Callback):
         super().__init__()
         self.file, self.name, self.rows = Path(file), name, list(rows)
         self.monitor = monitor
+        self._drawn, self._next = len(self.rows), 0.0
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.rows.append({"epoch": epoch + 1, **(logs or {})})
+        if time.perf_counter() >= self._next:
+            self.draw()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Draws what is not drawn yet; also where training was stopped."""
+        if self._drawn < len(self.rows):
+            self.draw()
+
+    def draw(self) -> None:
+        """Draws the epochs so far."""
+        begin, self._drawn = time.perf_counter(), len(self.rows)
         history = {self.name or self.model.name: columns(self.rows)}
         drawing.save(plots.curves(history, monitor=self.monitor), self.file)
+        end = time.perf_counter()
+        self._next = end + 9 * (end - begin)
 
 
 class ConfusionMatrixReport(keras.callbacks.Callback):

@@ -10,7 +10,9 @@ from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.content import NearDuplicate
 from ar3d_keras.videos.reader import ReadError, load_cv2, read_frames
 from ar3d_keras.videos.scan import Scan
-from ar3d_keras.videos.summary import ClassSummary, distributions
+from ar3d_keras.videos.status import OK, STATES, VideoState
+from ar3d_keras.videos.summary import ClassSummary, distributions, seconds_of
+from ar3d_keras.videos.video import Video
 
 FRAMES = 4  # of a video in a contact sheet and in a pair
 HEIGHT = 72  # pixels of such a frame
@@ -26,6 +28,7 @@ def build(
     scanned: Scan,
     classes: Sequence[ClassSummary],
     pairs: Sequence[NearDuplicate],
+    states: Sequence[VideoState],
     splits: Mapping[str, str | None],
     leak: Sequence[str],
     has_leakage: bool,
@@ -38,25 +41,30 @@ def build(
         scanned: their scan, with properties.
         classes: their summaries.
         pairs: the near-duplicates, those across splits first.
-        splits: path -> split; empty: no split was asked for.
+        states: the state of every video.
+        splits: key -> split; empty: no split was asked for.
         leak: the sentences of the leak report; empty without a split.
         has_leakage: whether they are a warning.
         about: where the numbers come from.
     """
-    labels = {video.path: video.label for video in catalog.videos}
+    videos = {video.key: video for video in catalog.videos}
     shown = [
         {
             "pair": pair,
-            "labels": (labels[pair.one], labels[pair.other]),
+            "labels": (videos[pair.one].label, videos[pair.other].label),
             "splits": (splits.get(pair.one), splits.get(pair.other)),
-            "pictures": _pair_pictures(catalog.root, scanned, pair) if place < PAIRS else None,
+            "pictures": _pair_pictures(
+                catalog.root, scanned, videos[pair.one], videos[pair.other], pair.shift
+            )
+            if place < PAIRS
+            else None,
         }
         for place, pair in enumerate(pairs[:ROWS])
     ]
-    trouble = [
-        *((path, "cannot be decoded", reason) for path, reason in scanned.unreadable.items()),
-        *((path, "damaged", reason) for path, reason in scanned.damaged.items()),
-    ]
+    trouble = sorted(
+        (state for state in states if state.state != OK),
+        key=lambda state: -STATES.index(state.state),
+    )
     return page.render(
         "data.html",
         title=f"Data report: {catalog.root.name}",
@@ -72,6 +80,7 @@ def build(
         all_pairs=len(pairs),
         trouble=trouble[:ROWS],
         all_trouble=len(trouble),
+        counts=[(name, sum(state.state == name for state in states)) for name in STATES],
     )
 
 
@@ -105,47 +114,41 @@ def _distributions(scanned: Scan) -> list[tuple[str, list[tuple[str, int]]]]:
 
 
 def _sheet(catalog: Catalog, scanned: Scan, name: str) -> list[tuple[str, bytes]]:
-    """(path, JPEG) of some videos of a class, spread over it."""
-    videos = [v.path for v in catalog.videos if v.label == name and v.path in scanned.frames]
+    """(key, JPEG) of some videos of a class, spread over it."""
+    videos = [v for v in catalog.videos if v.label == name and v.key in scanned.frames]
     chosen = np.unique(np.linspace(0, len(videos) - 1, min(VIDEOS, len(videos))).round())
-    strips = ((path := videos[int(i)], _strip(catalog.root, scanned, path, 0, 1)) for i in chosen)
-    return [(path, strip) for path, strip in strips if strip]
+    strips = (
+        ((video := videos[int(i)]).key, _strip(catalog.root, scanned, video, 0, 1)) for i in chosen
+    )
+    return [(key, strip) for key, strip in strips if strip]
 
 
 def _pair_pictures(
-    root: Path, scanned: Scan, pair: NearDuplicate
+    root: Path, scanned: Scan, one: Video, other: Video, shift: float
 ) -> tuple[bytes | None, bytes | None]:
     """Frames of both videos at the same moments of the recording, as JPEG."""
-    lengths = [_seconds(scanned, path) for path in (pair.one, pair.other)]
-    begin = max(0.0, -pair.shift)
-    end = min(lengths[0], lengths[1] - pair.shift)
+    mine, theirs = (
+        seconds_of(video, scanned) or scanned.frames[video.key] / 25 for video in (one, other)
+    )
+    begin, end = max(0.0, -shift), min(mine, theirs - shift)
     return (
-        _strip(root, scanned, pair.one, begin / lengths[0], end / lengths[0]),
-        _strip(
-            root,
-            scanned,
-            pair.other,
-            (begin + pair.shift) / lengths[1],
-            (end + pair.shift) / lengths[1],
-        ),
+        _strip(root, scanned, one, begin / mine, end / mine),
+        _strip(root, scanned, other, (begin + shift) / theirs, (end + shift) / theirs),
     )
 
 
-def _seconds(scanned: Scan, path: str) -> float:
-    found = scanned.properties.get(path)
-    return (found.seconds if found else None) or scanned.frames[path] / 25
-
-
-def _strip(root: Path, scanned: Scan, path: str, begin: float, end: float) -> bytes | None:
+def _strip(root: Path, scanned: Scan, video: Video, begin: float, end: float) -> bytes | None:
     """FRAMES frames side by side, between two fractions of a video; None: they cannot be read."""
-    properties, last = scanned.properties.get(path), scanned.frames[path] - 1
+    properties, last = scanned.properties.get(video.path), scanned.frames[video.key] - 1
     width = HEIGHT * 4 // 3
     if properties:
         width = max(8, min(3 * HEIGHT, round(HEIGHT * properties.width / properties.height)))
     places = begin + (end - begin) * (np.arange(FRAMES) + 0.5) / FRAMES
-    indices = (places * (last + 1)).astype(int).clip(0, last).tolist()
+    indices = (places * (last + 1)).astype(int).clip(0, last)
+    if video.key in scanned.numbers:
+        indices = np.asarray(scanned.numbers[video.key])[indices]
     try:
-        frames = read_frames(root / path, indices, (HEIGHT, width))
+        frames = read_frames(root / video.path, indices, (HEIGHT, width), roi=video.roi)
     except ReadError:
         return None
     gap = np.full((HEIGHT, 3, 3), 255, np.uint8)

@@ -29,9 +29,8 @@ COPY_HEIGHT = 360  # pixels of a copy that browsers play
 def write_events_page(
     folder: Path,
     content: Mapping[str, Any],
-    predicted: Sequence[tuple[str, Sequence[Event]]],
+    predicted: Sequence[tuple[str, Path, Sequence[Event]]],
     labeled: Sequence[Event],
-    root: Path,
 ) -> None:
     """Writes timeline.png and timeline.html, and a copy of each video that browsers cannot play.
 
@@ -40,21 +39,20 @@ def write_events_page(
     Args:
         folder: of the report.
         content: of events.json.
-        predicted: the path of each video, and its predicted events.
-        labeled: the labeled events of all videos.
-        root: what the paths are relative to.
+        predicted: the name of each video, its file, and its predicted events.
+        labeled: the labeled events of all videos, by these names.
     """
-    names = sorted({e.label for e in labeled} | {e.label for _, found in predicted for e in found})
+    names = sorted({e.label for e in labeled} | {e.label for *_, found in predicted for e in found})
     colors = {name: _color(place, len(names)) for place, name in enumerate(names)}
     videos: list[dict[str, Any]] = []
-    for number, (path, found) in enumerate(predicted, start=1):
-        truth = [event for event in labeled if event.path == path]
+    for number, (name, file, found) in enumerate(predicted, start=1):
+        truth = [event for event in labeled if event.path == name]
         end = max([e.end for e in (*found, *truth)], default=0.0)
         videos.append(
             {
-                "path": path,
-                "source": playable(root / path, folder, f"video-{number}.mp4"),
-                "seconds": max(_seconds(root / path), end),
+                "path": name,
+                "source": playable(file, folder, f"video-{number}.mp4"),
+                "seconds": max(_seconds(file), end),
                 "rows": [("labeled", truth), ("predicted", list(found))],
             }
         )

@@ -11,25 +11,30 @@ from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
 from ar3d_keras.explanation.explain import explain
 from ar3d_keras.explanation.heat_map import blend, stretched
+from ar3d_keras.inference.calibration import NONE_OF_THESE
 from ar3d_keras.inference.classifier import Classifier
-from ar3d_keras.inference.predictor import Prediction
+from ar3d_keras.inference.predictor import Prediction, is_accepted
 from ar3d_keras.inference.saved_model import SavedModelNetwork
-from ar3d_keras.inference.timeline import cut, small_windows
+from ar3d_keras.inference.timeline import count_of, cut, small_windows
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.drawing import finish, new_figure
 from ar3d_keras.reports.fonts import class_label, clean
 from ar3d_keras.reports.video_writer import VideoWriter
-from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, load_cv2, read_header, timed_frames
-from ar3d_keras.videos.region import cut_region
+from ar3d_keras.videos.parts import Part
+from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, load_cv2, read_header
+from ar3d_keras.videos.region import Region, cut_region
 from ar3d_keras.videos.sampling import ClipShape, full_span, uniform_clip
 
 
-def check_explainable(classifier: Classifier) -> None:
-    """Raises if a SavedModel cannot show where it looks.
+def check_explainable(classifier: Classifier, window_seconds: float | None = None) -> None:
+    """Raises if no overlay can be made, before the videos are predicted.
 
     Raises:
-        UserError: Its network has no gate, and a SavedModel has no gradients for Grad-CAM.
+        UserError: The network of a SavedModel has no gate, and a SavedModel has no gradients for
+            Grad-CAM; or clips span whole videos and `window_seconds` is None.
     """
+    if window_seconds is None:
+        full_span(classifier.shape)
     network = classifier.network
     if isinstance(network, SavedModelNetwork) and not network.has_attention:
         raise UserError(
@@ -41,7 +46,7 @@ def check_explainable(classifier: Classifier) -> None:
 def write_overlay(
     classifier: Classifier,
     prediction: Prediction,
-    video: Path,
+    part: Part,
     file: Path,
     *,
     window_seconds: float | None = None,
@@ -53,14 +58,15 @@ def write_overlay(
 
     The overlay has the frames, the time stamps and, in a .mp4, the sound of the video; browsers
     play a .mp4. Each frame has the map of the nearest frame that the network saw, over the crop
-    that it saw, and below it the predicted class with its probability. The maps are those of center
+    that it saw, and below it the predicted class with its probability, or "none of these" if the
+    network's calibration rejects it. The maps are those of center
     clips (`explanation.explain`), and each map's colors cover its range of values. Frames of
     another size than the first are resized to it.
 
     Args:
         classifier: the network that made the prediction.
         prediction: the prediction; if it has segments, each frame shows that of its own segment.
-        video: a video file or a folder of frames.
+        part: the video, or the segment, of the prediction.
         file: .mp4 or .avi. An odd height or width loses a row or a column, as the codec needs.
         window_seconds: the length of the prediction's windows; None: maps come from windows as
             long as a clip spans.
@@ -77,7 +83,7 @@ def write_overlay(
     try:
         with atomic.replacing(file) as temporary:
             count = _write(
-                classifier, prediction, video, temporary,
+                classifier, prediction, part, temporary,
                 window_seconds=window_seconds, hop_seconds=hop_seconds, threads=threads,
                 reporter=reporter or Reporter(),
             )  # fmt: skip
@@ -92,7 +98,7 @@ def write_overlay(
 def _write(
     classifier: Classifier,
     prediction: Prediction,
-    video: Path,
+    part: Part,
     file: Path,
     *,
     window_seconds: float | None,
@@ -101,26 +107,26 @@ def _write(
     reporter: Reporter,
 ) -> int:
     """Writes the overlay to `file` and returns the number of its frames."""
-    cv2, shape, header = load_cv2(), classifier.shape, read_header(video)
-    rate = header.rate or ASSUMED_RATE
+    cv2, shape, count = load_cv2(), classifier.shape, count_of(part)
+    rate = read_header(part.path).rate or ASSUMED_RATE
     seconds = window_seconds or full_span(shape) / (shape.fps or rate)
-    looks = _looks(classifier, prediction, video, seconds, hop_seconds or seconds, threads)
+    looks = _looks(classifier, prediction, part, seconds, hop_seconds or seconds, threads)
     writer: VideoWriter | None = None
-    number, look, coming = 0, None, next(looks, None)
-    with reporter.bar("drawing", max(1, header.frames), "frames") as update:
+    number, begin, look, coming = 0, 0.0, None, next(looks, None)
+    with reporter.bar("drawing", max(1, count), "frames") as update:
         try:
-            for number, (time, frame) in enumerate(timed_frames(video, threads=threads), start=1):
+            for number, (time, frame) in enumerate(part.frames(threads=threads), start=1):
                 while coming and number > coming.first:
                     look, coming = coming, next(looks, None)
                 if writer is None:
-                    size = frame.shape[1], frame.shape[0]
-                    writer = VideoWriter(file, size[0], size[1], rate, sound=video)
+                    size, begin = (frame.shape[1], frame.shape[0]), time
+                    writer = VideoWriter(file, *size, rate, part.path, part.start + begin)
                 picture = cv2.resize(frame, size)
                 if look and look.covers(number - 1):  # else it lies between two windows
-                    _draw_map(picture, look, number - 1, shape)
+                    _draw_map(picture, look, number - 1, shape, part.roi)
                     _draw_label(picture, look.label)
-                writer.write(time, picture)
-                update(min(number, header.frames))
+                writer.write(time - begin, picture)
+                update(min(number, count))
             if writer:
                 writer.close()
         finally:
@@ -155,7 +161,7 @@ class _Look:
 def _looks(
     classifier: Classifier,
     prediction: Prediction,
-    video: Path,
+    part: Part,
     seconds: float,
     hop: float,
     threads: int,
@@ -163,7 +169,7 @@ def _looks(
     """Yields the maps of each window, from front to back."""
     shape = classifier.shape
     segments = iter(prediction.segments)
-    for window in small_windows(video, shape, seconds=seconds, hop=hop, threads=threads):
+    for window in small_windows(part, shape, seconds=seconds, hop=hop, threads=threads):
         segment = next(segments, None)
         probabilities = prediction.probabilities if segment is None else segment.probabilities
         assert probabilities is not None  # a failed prediction has no overlay
@@ -206,13 +212,20 @@ def _inner(frames: int) -> slice:
 
 def _label(prediction: Prediction, probabilities: np.ndarray) -> str:
     best = int(probabilities.argmax())
-    return f"{probabilities[best]:.0%}  {class_label(prediction.class_names, best)}"
+    name = class_label(prediction.class_names, best)
+    if is_accepted(prediction.calibration, prediction.class_names, probabilities) is False:
+        name = f"{NONE_OF_THESE} ({name})"
+    return f"{probabilities[best]:.0%}  {name}"
 
 
-def _draw_map(picture: np.ndarray, look: _Look, number: int, shape: ClipShape) -> None:
+def _draw_map(
+    picture: np.ndarray, look: _Look, number: int, shape: ClipShape, roi: Region | None
+) -> None:
     """Blends the map of a frame into the crop that the network saw; uint8 (height, width, 3), BGR."""
     cv2 = load_cv2()
-    picture = cut_region(picture, shape.roi)  # a view: what is drawn into it is in the picture
+    picture = cut_region(
+        picture, roi or shape.roi
+    )  # a view: what is drawn into it is in the picture
     height, width = picture.shape[:2]
     spec = uniform_clip(look.count, shape, clips=1, crops=1, index=0)
     top, bottom = (

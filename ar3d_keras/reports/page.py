@@ -1,4 +1,4 @@
-"""Renders HTML pages from the templates beside this file.
+"""Renders HTML pages, and Markdown cards, from the templates beside this file.
 
 A page needs nothing beside it: style, script and pictures are inside, and it uses no network.
 Autoescaping is on in all templates. Line breaks and invisible characters of any text are shown as
@@ -46,6 +46,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "duration": duration,
+        "cell": _cell,
         "base64": lambda png: base64.b64encode(png).decode(),
         "font_legend": fonts.legend,
         "interval": _interval,
@@ -66,6 +67,16 @@ def _visible(value: object) -> object:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _cell(value: object) -> Markup:
+    """Text of a file for a cell of a Markdown table: no markup, no column of its own."""
+    text = str(_visible(str(value)))
+    for mark, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", r"\|"), ("`", "'")):
+        text = text.replace(mark, escaped)
+    for mark in "*_[]":
+        text = text.replace(mark, "\\" + mark)
+    return Markup(text)
 
 
 def percent(fraction: float) -> str:

@@ -46,12 +46,21 @@ class VideoWriter:
         height: in pixels; an odd one loses a row.
         rate: frames per second, about; an .avi has exactly this rate.
         sound: the video whose sound is copied; None: no sound.
+        sound_start: seconds of that video at the first frame that is written.
 
     Raises:
         av.error.FFmpegError: The file cannot be opened.
     """
 
-    def __init__(self, file: Path, width: int, height: int, rate: float, sound: Path | None = None):
+    def __init__(
+        self,
+        file: Path,
+        width: int,
+        height: int,
+        rate: float,
+        sound: Path | None = None,
+        sound_start: float = 0.0,
+    ):
         import av
 
         is_mp4 = file.suffix.lower() == ".mp4"
@@ -78,7 +87,7 @@ class VideoWriter:
         self._stream.width, self._stream.height = self._size
         self._stream.pix_fmt = "yuv420p"
         self._last = -1
-        self._sound = _Sound(sound, self._container) if is_mp4 and sound else None
+        self._sound = _Sound(sound, self._container, sound_start) if is_mp4 and sound else None
 
     def write(self, time: float, picture: np.ndarray) -> None:
         """Writes a frame.
@@ -138,7 +147,7 @@ class _Sound:
     A track that is missing or damaged is no error: the sound ends where it cannot be read.
     """
 
-    def __init__(self, video: Path, output: OutputContainer):
+    def __init__(self, video: Path, output: OutputContainer, begin: float):
         import av
 
         self._output = output
@@ -153,7 +162,7 @@ class _Sound:
             pictures = self._source.streams.video[0]
         except (av.error.FFmpegError, OSError, IndexError, ValueError):
             return  # a folder of frames, or no sound
-        start = (pictures.start_time or 0) * Fraction(pictures.time_base or 0)
+        start = (pictures.start_time or 0) * Fraction(pictures.time_base or 0) + Fraction(begin)
         codec = track.codec_context
         if codec.name in COPIED and COPIED_FROM & set(self._source.format.name.split(",")):
             self._packets = self._copied(track, output.add_stream_from_template(track), start)

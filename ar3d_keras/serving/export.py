@@ -5,6 +5,7 @@ and exports it. Keras on torch cannot export a SavedModel itself.
 """
 
 import json
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ def export_saved_model(
     description: Mapping[str, Any],
     *,
     version: int | None = None,
+    documents: Mapping[str, str] | None = None,
 ) -> Path:
     """Writes a version of a SavedModel atomically, because a server may watch the folder.
 
@@ -38,6 +40,7 @@ def export_saved_model(
         folder: of the versions.
         description: made by `inference.classifier.describe`.
         version: at least 1; None: the highest version in `folder` plus 1.
+        documents: file name -> text, written beside the description.
 
     Returns:
         The folder of the version.
@@ -52,6 +55,8 @@ def export_saved_model(
     try:
         with atomic.replacing(target) as temporary:
             atomic.write_json(temporary / DESCRIPTION, description)
+            for name, text in (documents or {}).items():
+                atomic.write_text((temporary / DESCRIPTION).with_name(name), text)
             if keras.backend.backend() == "tensorflow":
                 write(network, temporary)
             else:
@@ -71,7 +76,12 @@ def write(network: str | Path, folder: str | Path) -> None:
     """
     from ar3d_keras import load_model
 
+    # Dropout draws its seed as it is made. A served network does not use it; with the same seed two
+    # exports of one network hold the same variables.
+    before = random.getstate()
+    random.seed(0)
     model, folder = load_model(network), Path(folder)
+    random.setstate(before)
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     found = signatures(model, description)
     archive = keras.export.ExportArchive()

@@ -34,6 +34,7 @@ def export_file(
     format: Format,
     *,
     int8: bool = False,
+    documents: Mapping[str, str] | None = None,
 ) -> Path:
     """Writes a folder with the network and its description atomically.
 
@@ -46,6 +47,7 @@ def export_file(
         description: made by `inference.classifier.describe`.
         format: of the file.
         int8: LiteRT only: whether weights are int8, with one scale for each output channel.
+        documents: file name -> text, written beside the description.
 
     Returns:
         The network's file: network.onnx, network.xml (with network.bin) or network.tflite.
@@ -58,6 +60,8 @@ def export_file(
     try:
         with atomic.replacing(folder) as temporary:
             atomic.write_json(temporary / Path(DESCRIPTION).name, description)
+            for name, text in (documents or {}).items():
+                atomic.write_text(temporary / name, text)
             run_in_tensorflow_subprocess(
                 write, network=network, file=temporary / FILES[format], format=format, int8=int8
             )

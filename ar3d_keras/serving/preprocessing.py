@@ -13,7 +13,7 @@ ROUNDING = 0.0005  # seconds, as in `sampling.frames_at`
 
 
 def centre_window(available: Any, shape: ClipShape) -> Any:
-    """Returns the window of the one center clip of each video; see `sampling.uniform_clip`.
+    """Returns the frames of the one center clip of each video; see `sampling.uniform_clip`.
 
     Args:
         available: int32 (...), the number of frames of each video, at least 1.
@@ -25,6 +25,8 @@ def centre_window(available: Any, shape: ClipShape) -> Any:
     import tensorflow as tf
 
     available = available[..., tf.newaxis]
+    if shape.sampling == "uniform":
+        return (2 * tf.range(shape.frames) + 1) * available // (2 * shape.frames)
     strides = tf.range(1 if shape.fps else shape.stride, 0, -1)
     fitting = tf.where(available // strides > shape.frames, strides, 1)
     stride = tf.reduce_max(fitting, axis=-1, keepdims=True)

@@ -46,7 +46,7 @@ def signatures(network: keras.Model, description: Mapping[str, Any]) -> dict[str
       `error` string (batch,): what is wrong with the row, or an empty string. A row with an error
       has probabilities 0 and empty top_classes, is not accepted, and does not change the other rows. Empty strings
       are not frames, so requests of different lengths fit into one batch: with
-      `pad_variable_length_inputs`, TF Serving pads a request with copies of its first element, so
+      `pad_variable_length_inputs`, TF Serving pads a request with copies of its first string, so
       a request that begins with an empty string is padded with empty strings.
     - `timed_frames` and `timed_jpeg`, if the clips have a frame rate of their own (`fps`): as
       `frames` and `jpeg`, with `timestamps` float32 (batch, n) besides, the time of each frame in

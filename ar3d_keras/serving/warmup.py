@@ -6,6 +6,7 @@ rejects a version whose warm-up requests exceed its `max_batch_size`.
 https://www.tensorflow.org/tfx/serving/saved_model_warmup
 """
 
+import errno
 import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,20 +27,32 @@ def can_write() -> bool:
 
 
 def write_warmup(version: Path, signatures: Mapping[str, Signature], frames: int) -> None:
-    """Writes one request for each signature into the folder of a version.
+    """Writes one request for each signature into the folder of a version, and reads them back.
+
+    The server does not load a version whose warm-up file is damaged.
 
     Args:
         version: the folder.
         signatures: by name.
         frames: number of frames in a video, for signatures that take any number.
+
+    Raises:
+        OSError: the file on disk differs from what was written.
     """
     import tensorflow as tf
 
     file = version / WARMUP
     file.parent.mkdir(exist_ok=True)
+    written = [log.SerializeToString() for log in _requests(signatures, frames)]
     with tf.io.TFRecordWriter(str(file)) as records:
-        for log in _requests(signatures, frames):
-            records.write(log.SerializeToString())
+        for record in written:
+            records.write(record)
+    try:  # a reader compares checksums
+        intact = list(tf.data.TFRecordDataset(str(file)).as_numpy_iterator()) == written
+    except tf.errors.DataLossError:
+        intact = False
+    if not intact:
+        raise OSError(errno.EIO, "the file differs from what was written", str(file))
 
 
 def _requests(signatures: Mapping[str, Signature], frames: int) -> Iterator[Any]:

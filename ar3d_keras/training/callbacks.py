@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from ar3d_keras import atomic
 from ar3d_keras.config import Monitor
@@ -23,9 +24,12 @@ from ar3d_keras.evaluation.evaluator import evaluate_batches
 from ar3d_keras.evaluation.metrics import Evaluation
 from ar3d_keras.evaluation.monitor import rank
 from ar3d_keras.progress import Reporter
-from ar3d_keras.runs import Run
+from ar3d_keras.runs import RunFolder
+from ar3d_keras.training.divergence import diverged
 from ar3d_keras.videos.sources import ClipSource
 
+# Of the training videos; more that were decoded before training and now fail end it.
+MOST_FAILURES = 0.05
 Logs = dict[str, Any] | None  # the type of `logs` in Keras's callback methods
 
 
@@ -63,7 +67,8 @@ class EpochRate(keras.callbacks.Callback):
 
     They measure the training steps only, without the evaluation at the end of an epoch. wait_share
     is the share of the time in which the network waited for the next batch. The logs of every
-    batch contain wait_share too, measured since the start of the epoch.
+    batch contain wait_share too, measured since the start of the epoch. The time of steps before a
+    resume counts too.
 
     Args:
         clips: the number of clips in an epoch.
@@ -74,10 +79,22 @@ class EpochRate(keras.callbacks.Callback):
     def __init__(self, clips: int, ready: MutableMapping[tuple[int, int], float]) -> None:
         super().__init__()
         self.clips, self.ready = clips, ready
+        self.before: dict[str, float] = {}
+
+    def get_state(self) -> dict[str, float]:
+        """The seconds of the epoch so far, and those in which the network waited."""
+        seconds = self.ended - self.begun
+        return {"epoch": self.epoch, "seconds": seconds, "waited": self.waited}
+
+    def set_state(self, state: dict[str, float]) -> None:
+        """Takes over those of the steps before a resume."""
+        self.before = state
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        self.epoch, self.waited = epoch, 0.0
-        self.begun = self.ended = time.perf_counter()
+        before = self.before if self.before.get("epoch") == epoch else {}
+        self.epoch, self.waited = epoch, before.get("waited", 0.0)
+        self.ended = time.perf_counter()
+        self.begun = self.ended - before.get("seconds", 0.0)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         requested, self.ended = self.ended, time.perf_counter()
@@ -186,7 +203,17 @@ class EarlyStop(keras.callbacks.Callback):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Raises a UserError when the loss becomes NaN or infinite."""
+    """Raises a UserError when the loss, or a weight after an epoch, becomes NaN or infinite.
+
+    It must come before the callbacks that write files, so that these keep what was good.
+
+    Args:
+        kept: returns a sentence that names the checkpoint that is left.
+    """
+
+    def __init__(self, kept: Callable[[], str] = str) -> None:
+        super().__init__()
+        self.kept = kept
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self.epoch = 0
@@ -197,11 +224,14 @@ class StopOnNaN(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
-            raise UserError(
-                f"the loss became {loss} in epoch {self.epoch + 1}, step {batch + 1}: lower "
-                "`learning_rate`, or train with `precision` float32 (the files of earlier epochs "
-                "are kept)"
-            )
+            where = f"epoch {self.epoch + 1}, step {batch + 1}"
+            raise diverged(f"the loss became {loss} in {where}", self.model, self.kept())
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        # The last step of an epoch may leave weights that no loss has been computed with yet.
+        if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
+            what = f"a weight became NaN or infinite in the last step of epoch {epoch + 1}"
+            raise diverged(what, self.model, self.kept())
 
 
 class EpochProgress(keras.callbacks.Callback):
@@ -252,24 +282,61 @@ class EpochProgress(keras.callbacks.Callback):
 class UnreadableVideoLogger(keras.callbacks.Callback):
     """Names the training videos that the scan could decode and the training could not.
 
+    Too many of them mean that a disk or a mount is gone, and end the training.
+
     Args:
         source: the training clips; its new `failures` are logged after every epoch.
         run: its run.json lists them as "unreadable".
         reporter: receives a line for each.
+        strict: whether the first one ends the training.
     """
 
-    def __init__(self, source: ClipSource, run: Run, reporter: Reporter) -> None:
+    def __init__(
+        self, source: ClipSource, run: RunFolder, reporter: Reporter, *, strict: bool = False
+    ) -> None:
         super().__init__()
         self.source, self.run, self.reporter = source, run, reporter
+        self.most = 0 if strict else max(1, int(MOST_FAILURES * len(source.videos)))
         self.logged: set[str] = set()
 
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        failures = self.source.failures
+        if len(failures) > self.most:
+            self._log(self.epoch)
+            raise UserError(
+                f"{len(failures)} of {len(self.source.videos)} training videos could be decoded "
+                "before training and cannot be read now (named above): see that their disk is "
+                "there, or leave them out with `skip`; the files of earlier epochs are kept"
+            )
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self.epoch = epoch
+
+    def get_state(self) -> dict[str, Any]:
+        """The videos that failed, and those that are logged."""
+        return {"failures": dict(self.source.failures), "logged": sorted(self.logged)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes over those before a resume."""
+        self.source.failures.update(state["failures"])
+        self.logged.update(state["logged"])
+
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        new = {path: why for path, why in self.source.failures.items() if path not in self.logged}
+        self._log(epoch)
+
+    def _log(self, epoch: int) -> None:
+        failures = dict(self.source.failures)  # threads add to it
+        new = {path: why for path, why in failures.items() if path not in self.logged}
         if not new:
             return
         for path, why in new.items():
             self.reporter.log(f"unreadable (train): {path!r}: {why}; its clip has weight 0")
+        self.reporter.log(
+            f"{len(failures)} of {len(self.source.videos)} training videos were unreadable so far"
+        )
         self.logged.update(new)
         entries = [{"path": path, "epoch": epoch + 1, "reason": why} for path, why in new.items()]
-        before = self.run.record().get("unreadable", [])
+        # A run that was killed after this line repeats the epoch.
+        listed = self.run.record().get("unreadable", [])
+        before = [entry for entry in listed if entry["path"] not in new]
         self.run.update_record(unreadable=[*before, *entries])

@@ -3,10 +3,11 @@
 import contextlib
 import importlib
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.reader import cores
@@ -128,6 +129,31 @@ def seed_everything(seed: int, *, deterministic: bool) -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+
+
+def generator_states() -> list[np.ndarray]:
+    """The states of the backend's global generators, uint8: only torch has some.
+
+    A layer without a seed, such as keras.layers.Dropout, draws from them on torch.
+    """
+    if backend() != "torch":
+        return []
+    import torch
+
+    states = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if gpu_name() else [])]
+    return [state.cpu().numpy() for state in states]
+
+
+def set_generator_states(states: Sequence[np.ndarray]) -> None:
+    """Restores what `generator_states` returned; nothing without any."""
+    if not states:
+        return
+    import torch
+
+    first, *others = (torch.from_numpy(np.array(state)) for state in states)
+    torch.set_rng_state(first)
+    if others:
+        torch.cuda.set_rng_state_all(others)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Adam with both kinds of weight decay that the paper may have used."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
@@ -25,6 +26,7 @@ class DecayingAdam(keras.optimizers.Adam):
             "decoupled" subtracts learning_rate * decay * w from w, as AdamW does (Loshchilov and
             Hutter, arXiv:1711.05101).
         decay_after: the number of optimizer steps before the decay begins.
+        rates: a factor of the learning rate for each trainable variable, in their order; empty: 1.
         name: the name of the optimizer.
         kwargs: further arguments of keras.optimizers.Adam, such as global_clipnorm.
 
@@ -38,6 +40,7 @@ class DecayingAdam(keras.optimizers.Adam):
         decay: float = 0.0,
         decay_kind: Literal["l2", "decoupled"] = "l2",
         decay_after: int = 0,
+        rates: Sequence[float] = (),
         name: str = "adam",
         **kwargs: Any,
     ) -> None:
@@ -47,9 +50,12 @@ class DecayingAdam(keras.optimizers.Adam):
         Range(0).check("decay_after", decay_after)
         super().__init__(learning_rate, name=name, **kwargs)
         self.decay, self.decay_kind, self.decay_after = decay, decay_kind, decay_after
+        self.rates = list(rates)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates one variable; Keras clips the gradients before it, as PyTorch users do."""
+        if self.rates:
+            learning_rate = learning_rate * self.rates[self._get_variable_index(variable)]
         if self.decay:
             strength = self.decay * ops.cast(self.iterations >= self.decay_after, gradient.dtype)
             if self.decay_kind == "l2":
@@ -74,11 +80,15 @@ class DecayingAdam(keras.optimizers.Adam):
             "decay": self.decay,
             "decay_kind": self.decay_kind,
             "decay_after": self.decay_after,
+            "rates": self.rates,
         }
 
 
 def make_optimizer(
-    recipe: RecipeConfig, steps_per_epoch: int, precision: str = "float32"
+    recipe: RecipeConfig,
+    steps_per_epoch: int,
+    precision: str = "float32",
+    rates: Sequence[float] = (),
 ) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a recipe.
 
@@ -89,12 +99,14 @@ def make_optimizer(
         recipe: a resolved recipe.
         steps_per_epoch: converts the epochs of the recipe to optimizer steps.
         precision: the dtype policy of the network.
+        rates: see DecayingAdam.
     """
     optimizer = DecayingAdam(
         learning_rate(recipe, steps_per_epoch),
         decay=recipe.weight_decay,
         decay_kind=recipe.weight_decay_kind,
         decay_after=recipe.weight_decay_after * steps_per_epoch,
+        rates=rates,
         global_clipnorm=recipe.clip_norm or None,
     )
     if precision == "mixed_float16":

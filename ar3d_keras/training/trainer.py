@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import keras
 
 from ar3d_keras.config import RecipeConfig, TrainConfig
+from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.evaluator import evaluate
 from ar3d_keras.evaluation.metrics import Evaluation
-from ar3d_keras.models import check_options, network
+from ar3d_keras.models import check_options, network, options
 from ar3d_keras.models.classifier import VideoClassifier
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.callbacks import CurvesPlot
-from ar3d_keras.runs import Run, read_history
+from ar3d_keras.runs import RunFolder, read_history
 from ar3d_keras.training import hardware
 from ar3d_keras.training.callbacks import (
     BestNetwork,
@@ -25,10 +26,13 @@ from ar3d_keras.training.callbacks import (
     StopOnNaN,
     UnreadableVideoLogger,
 )
+from ar3d_keras.training.fine_tuning import Phase, freeze, layer_rates, phases
+from ar3d_keras.training.fitting import OneTraining
 from ar3d_keras.training.losses import crossentropy
 from ar3d_keras.training.optimizers import make_optimizer
-from ar3d_keras.training.run_state import RunState, restore
-from ar3d_keras.training.warm_start import WarmStart, freeze, take_weights
+from ar3d_keras.training.run_state import RunState, Saved, position, restore
+from ar3d_keras.training.stopping import StopSignals
+from ar3d_keras.training.warm_start import WarmStart, take_weights
 from ar3d_keras.videos.dataset import Dataset, clip_shape
 from ar3d_keras.videos.mixing import Mixing
 from ar3d_keras.videos.pipeline import ClipBatches, ClipStream, EpochSetter, steps_per_epoch
@@ -36,7 +40,10 @@ from ar3d_keras.videos.sources import ClipSource
 
 
 def build_network(
-    config: TrainConfig, class_names: Sequence[str], precision: str
+    config: TrainConfig,
+    class_names: Sequence[str],
+    precision: str,
+    start: WarmStart | None = None,
 ) -> VideoClassifier:
     """Builds the network of a resolved configuration, with fresh weights.
 
@@ -44,6 +51,7 @@ def build_network(
         config: its model section, and the clip geometry of its data section, are used.
         class_names: the names of the outputs.
         precision: a dtype policy, not "auto".
+        start: the weights that it will take, which may need options of their own.
 
     Raises:
         UserError: a size is invalid, or the network does not have an option.
@@ -51,6 +59,8 @@ def build_network(
     name = config.model.model
     given = config.model.given()
     check_options(name, given)
+    if start and "normalization" in options(name):
+        given |= start.options
     shape = clip_shape(config.data)
     return network(name)(
         len(class_names),
@@ -71,6 +81,7 @@ def compile_network(
     steps: int,
     precision: str,
     soft_labels: bool = False,
+    layer_decay: float = 1.0,
 ) -> None:
     """Compiles a network with the loss, the metrics and the optimizer of a recipe.
 
@@ -81,6 +92,7 @@ def compile_network(
         precision: the dtype policy of the network.
         soft_labels: whether a label is float32 (classes,), the share of each class, as for mixed
             clips. Accuracy then counts the class with the largest share as the right one.
+        layer_decay: see `fine_tuning.layer_rates`.
     """
     metrics = keras.metrics
     if soft_labels:
@@ -88,7 +100,7 @@ def compile_network(
     else:
         accuracy, top_k = metrics.SparseCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy
     model.compile(
-        optimizer=make_optimizer(recipe, steps, precision),
+        optimizer=make_optimizer(recipe, steps, precision, layer_rates(model, layer_decay)),
         loss=crossentropy(
             recipe.label_smoothing,
             soft_labels=soft_labels,
@@ -103,7 +115,7 @@ def compile_network(
 
 
 def train(
-    run: Run,
+    run: RunFolder,
     config: TrainConfig,
     dataset: Dataset,
     *,
@@ -113,11 +125,13 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     splits: Sequence[str] = ("val", "test"),
     until: int | None = None,
+    checkpoint_minutes: float = 10.0,
 ) -> None:
     """Trains until the last epoch of the configuration, starting from the run's state if it has one.
 
-    Writes checkpoints/state.npz, checkpoints/best.keras, history.csv and curves.png after every
-    epoch. The test split is evaluated for the curves only; nothing is chosen by it.
+    Writes checkpoints/state.npz, checkpoints/best.keras and history.csv after every epoch, the state
+    within an epoch too, and curves.png as often as it costs little. The test split is evaluated for
+    the curves only; nothing is chosen by it.
 
     Args:
         run: the run folder.
@@ -127,56 +141,84 @@ def train(
         workers: the number of decoding threads.
         reporter: shows progress and receives log lines.
         callbacks: further callbacks. Their logs include the metrics of `splits`. A callback with a
-            method `close` is closed at the end, also after an error.
+            method `close` is closed at the end, also after an error. One with `get_state` and
+            `set_state` keeps its counters (see `run_state.Stateful`).
         splits: the splits to evaluate after every epoch, val among them.
         until: the epoch to stop after, as if interrupted there. Default: the last epoch.
+        checkpoint_minutes: the time between two states within an epoch; 0: after every step.
 
     Raises:
         UserError: the loss became NaN, or the state file is damaged.
-        KeyboardInterrupt: the run can be resumed after its last complete epoch.
+        KeyboardInterrupt: the run can be resumed where it stopped.
     """
     recipe = config.recipe
     hardware.seed_everything(recipe.seed, deterministic=recipe.deterministic)
-    model = build_network(config, dataset.class_names, precision)
-    freeze(model, recipe.freeze)
-    source = dataset.training(seed=recipe.seed, flip=config.data.flip, augment=config.data)
+    start = WarmStart.of(run) if recipe.init_from else None
+    model = build_network(config, dataset.class_names, precision, start)
+    source = dataset.training(
+        seed=recipe.seed,
+        flip=config.data.flip,
+        augment=config.data,
+        at_least=recipe.clips_per_epoch,
+    )
     mixing = Mixing(config.data, num_classes=len(dataset.class_names), seed=recipe.seed)
     steps = steps_per_epoch(source, recipe.batch_size)
-    compile_network(model, recipe, steps=steps, precision=precision, soft_labels=bool(mixing))
-    begin = restore(run.state, model)
-    if recipe.init_from and not begin:
-        take_weights(model, WarmStart.of(run), dataset.class_names)
-    rows = read_history(run.history, epochs=begin)
-    if begin:
-        reporter.log(f"continuing after epoch {begin}")
+
+    def begin(phase: Phase) -> None:
+        freeze(model, phase.frozen)
+        compile_network(
+            model,
+            phase.recipe,
+            steps=steps,
+            precision=precision,
+            soft_labels=bool(mixing),
+            layer_decay=phase.layer_decay,
+        )
+
+    # A state between two phases has the optimizer of the first one.
+    at = position(run.state)
+    all_phases = phases(recipe)
+    first, *later = [p for p in all_phases if at <= (p.end, 0)] or all_phases[-1:]
+    begin(first)
+    saved = restore(run.state, model, soft_labels=bool(mixing))
+    if start and not (saved.epochs or saved.steps):
+        take_weights(model, start, dataset.class_names)
+    rows = read_history(run.history, epochs=saved.epochs)
+    _log_resume(saved, steps, rows, run, reporter)
     until = until or recipe.epochs
     early_stop = EarlyStop(recipe.early_stop, rows, recipe.monitor)
-    if begin >= until or early_stop.is_due:
+    curves = CurvesPlot(run.curves, run.name, rows, recipe.monitor)
+    if saved.epochs >= until or early_stop.is_due:
+        curves.draw()  # a run that was killed after its last epoch may not have
         return
-    float32_model = build_network(config, dataset.class_names, "float32")
+    float32_model = build_network(config, dataset.class_names, "float32", start)
     progress = EpochProgress(
         reporter, clips=len(source), batch_size=recipe.batch_size, epochs=recipe.epochs
     )
+    rate = EpochRate(len(source), {})
+    unreadable = UnreadableVideoLogger(source, run, reporter, strict=config.data.strict)
     with contextlib.ExitStack() as stack:
-        # However `fit` ends, no bar stays on the screen and no profiler stays open.
-        for callback in (progress, *callbacks):
+        stop = stack.enter_context(StopSignals())
+        state = RunState(
+            run.state,
+            saved,
+            [rate, unreadable, *callbacks],
+            steps=steps,
+            minutes=checkpoint_minutes,
+            stop=stop,
+        )
+        # However the training ends, no bar stays on the screen and no profiler stays open.
+        for callback in (progress, curves, *callbacks):
             if hasattr(callback, "close"):
                 stack.callback(callback.close)
-        feed = stack.enter_context(_feed(source, config, mixing, range(begin, until), workers))
-        model.fit(
-            feed.data,
-            initial_epoch=begin,
-            epochs=until,
-            steps_per_epoch=feed.steps_per_epoch,
-            shuffle=False,  # batches come in an order drawn from (seed, epoch)
-            verbose=0,
-            callbacks=[
-                *feed.callbacks,
-                StopOnNaN(),
+        training = OneTraining(
+            model,
+            [
+                StopOnNaN(state.last_good),
                 _split_metrics(config, dataset, splits, workers, reporter),
-                EpochRate(len(source), feed.ready),
+                rate,
                 progress,
-                UnreadableVideoLogger(source, run, reporter),
+                unreadable,
                 HistoryCSV(run.history, rows),
                 BestNetwork(
                     run.best,
@@ -186,11 +228,62 @@ def train(
                     monitor=recipe.monitor,
                 ),
                 early_stop,
-                CurvesPlot(run.curves, run.name, rows, recipe.monitor),
+                curves,
                 *callbacks,
-                RunState(run.state),
+                state,
             ],
+            epochs=until,
+            steps=steps,
+            stop=stop,
         )
+        try:
+            if saved.steps == steps:
+                training.end_epoch(saved.epochs)
+            for phase in (first, *later):
+                if phase is not first:
+                    begin(phase)
+                for epochs, step in _parts(saved, steps, phase.begin, min(until, phase.end)):
+                    with _feed(source, config, mixing, epochs, step, workers) as feed:
+                        rate.ready = feed.ready
+                        training.fit(
+                            feed.data,
+                            epochs,
+                            first=step,
+                            steps=feed.steps_per_epoch,
+                            callbacks=feed.callbacks,
+                        )
+            training.end()
+        except KeyboardInterrupt:
+            state.save_unsaved()
+            raise
+
+
+def _log_resume(
+    saved: Saved, steps: int, rows: Sequence[dict[str, float]], run: RunFolder, reporter: Reporter
+) -> None:
+    """Says where a training goes on.
+
+    Raises:
+        UserError: history.csv lacks an epoch of the state.
+    """
+    if len(rows) < saved.epochs:
+        raise UserError(
+            f"{run.history} has {len(rows)} epochs and {run.state} has {saved.epochs}: restore "
+            "history.csv, or train again under another `name`"
+        )
+    if saved.steps:
+        reporter.log(f"continuing after step {saved.steps} of {steps} in epoch {saved.epochs + 1}")
+    elif saved.epochs:
+        reporter.log(f"continuing after epoch {saved.epochs}")
+
+
+def _parts(saved: Saved, steps: int, begin: int, end: int) -> Iterator[tuple[range, int]]:
+    """(epochs, first step) of each `fit`: the rest of an epoch, and the whole epochs after it."""
+    if 0 < saved.steps < steps and begin <= saved.epochs < end:
+        yield range(saved.epochs, saved.epochs + 1), saved.steps
+    begin = max(begin, saved.epochs + bool(saved.steps))
+    if begin < end:
+        yield range(begin, end), 0
 
 
 def _split_metrics(
@@ -235,9 +328,14 @@ class _Feed(NamedTuple):
 
 @contextlib.contextmanager
 def _feed(
-    source: ClipSource, config: TrainConfig, mixing: Mixing, epochs: range, workers: int
+    source: ClipSource,
+    config: TrainConfig,
+    mixing: Mixing,
+    epochs: range,
+    first: int,
+    workers: int,
 ) -> Iterator[_Feed]:
-    """The batches in the form that suits the backend."""
+    """The batches from step `first` of the first epoch, in the form that suits the backend."""
     recipe = config.recipe
     if keras.backend.backend() == "tensorflow":
         stream = ClipStream(
@@ -248,9 +346,11 @@ def _feed(
             workers=workers,
             mixing=mixing,
             balance=recipe.balance,
+            first=first,
         )
         with contextlib.closing(stream):
-            yield _Feed(stream.dataset, stream.ready, steps_per_epoch(source, recipe.batch_size))
+            steps = steps_per_epoch(source, recipe.batch_size) - first
+            yield _Feed(stream.dataset, stream.ready, steps)
     else:
         batches = ClipBatches(
             source,
@@ -260,5 +360,5 @@ def _feed(
             mixing=mixing,
             balance=recipe.balance,
         )
-        batches.epoch = epochs.start
+        batches.epoch, batches.first = epochs.start, first
         yield _Feed(batches, batches.ready, callbacks=[EpochSetter(batches)])

@@ -1,66 +1,117 @@
-"""Fine-tuning: initial weights from another network, and frozen layers.
+"""Initial weights from another network.
 
 The last section of the paper names transfer learning as future work.
 """
 
-import fnmatch
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.models import network
+from ar3d_keras.models.fetch import fetch
 from ar3d_keras.models.loading import load_model
-from ar3d_keras.runs import Run, find_run
+from ar3d_keras.models.published import load_published
+from ar3d_keras.networks import NETWORKS, PUBLISHED, is_published
+from ar3d_keras.progress import Reporter
+from ar3d_keras.runs import RunFolder, find_run
 
 
 @dataclass(frozen=True)
 class WarmStart:
-    """A network file to take weights from.
+    """A file to take weights from.
 
     Attributes:
-        file: the absolute path of the .keras file.
+        file: the absolute path of a .keras file, or of published weights.
         sha256: the checksum of the file, so that a resumed run uses the same weights.
         class_names: the class names that the file's run records; None without a run.
+        options: options of the network that the weights need: how colors are normalized.
     """
 
     file: Path
     sha256: str
     class_names: tuple[str, ...] | None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
-    def of(run: Run) -> "WarmStart":
+    def of(run: RunFolder) -> "WarmStart":
         """Reads it from the run.json of a run that began with `init_from`."""
         record = run.record()["init_from"]
         names = record.get("class_names", record.get("classes"))  # "classes" in earlier versions
         return WarmStart(
-            Path(record["file"]), record["sha256"], None if names is None else tuple(names)
+            Path(record["file"]),
+            record["sha256"],
+            None if names is None else tuple(names),
+            record.get("options", {}),
         )
 
     def record(self) -> dict[str, object]:
         """The entry of run.json."""
-        return {"file": str(self.file), "sha256": self.sha256, "class_names": self.class_names}
+        return {
+            "file": str(self.file),
+            "sha256": self.sha256,
+            "class_names": self.class_names,
+            "options": dict(self.options),
+        }
 
 
-def find_warm_start(source: str, runs_dir: Path) -> WarmStart:
-    """Finds the network file that `init_from` names.
+def find_warm_start(
+    source: str, runs_dir: Path, model: str = "conv3d", reporter: Reporter | None = None
+) -> WarmStart:
+    """Finds the file that `init_from` names.
 
     Args:
-        source: a .keras file, a run folder, or a name under `runs_dir`.
+        source: a .keras file, a run folder, a name under `runs_dir`, a file of published weights
+            (see `networks.WEIGHT_FILES`), or a key of `networks.PUBLISHED`, which is downloaded.
         runs_dir: the folder of all runs.
+        model: the network that will take published weights, a key of NETWORKS.
+        reporter: shows the progress of a download.
 
     Raises:
-        UserError: there is no such file or run, or the run has no weights yet.
+        UserError: there is no such file or run, the run has no weights yet, or there are no
+            published weights for this network.
     """
+    if is_published(source):
+        return _find_published(source, model, reporter or Reporter())
     file = Path(source)
     if file.suffix != ".keras":
         try:
             file = find_run(source, runs_dir, needs=["checkpoints/best.keras"]).best
         except UserError as error:
             raise UserError(f"`init_from` {source}: {error}") from None
-    return WarmStart(file.resolve(), _sha256(file), _classes_of(file))
+    return WarmStart(file.resolve(), _sha256(file), _classes_of(file), _needed_options(file))
+
+
+def _find_published(source: str, model: str, reporter: Reporter) -> WarmStart:
+    published = network(model).published
+    if published is None:
+        having = [name for name in NETWORKS if network(name).published]
+        raise UserError(
+            f"`init_from` {source}: no published weights are known for `model` {model}; "
+            f"choose {', '.join(having)}"
+        )
+    if source in PUBLISHED and PUBLISHED[source][0] != model:
+        raise UserError(
+            f"`init_from` {source} has weights of {PUBLISHED[source][0]}, and `model` is {model}"
+        )
+    file = fetch(source, reporter) if source.startswith("torchvision:") else Path(source)
+    return WarmStart(file.resolve(), _sha256(file), None, published.options)
+
+
+def _needed_options(file: Path) -> dict[str, Any]:
+    """The normalization that a network in a .keras file was trained with, if it has a choice."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            config = json.loads(archive.read("config.json"))["config"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return {}  # loading it names what is wrong
+    return {name: config[name] for name in ("normalization",) if name in config}
 
 
 def _sha256(file: Path) -> str:
@@ -68,14 +119,14 @@ def _sha256(file: Path) -> str:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(
-            f"`init_from` {file} cannot be read ({error.strerror}): give a run or a .keras file"
+            f"`init_from` {file} cannot be read ({error.strerror}): give a run or a file of weights"
         ) from None
 
 
 def _classes_of(file: Path) -> tuple[str, ...] | None:
     """The class names of the run that contains a checkpoint; None without a run."""
     try:
-        return tuple(Run(file.resolve().parents[1]).record()["class_names"])
+        return tuple(RunFolder(file.resolve().parents[1]).record()["class_names"])
     except UserError:
         return None
 
@@ -83,7 +134,8 @@ def _classes_of(file: Path) -> tuple[str, ...] | None:
 def take_weights(model: keras.Model, start: WarmStart, class_names: Sequence[str]) -> str:
     """Copies the weights of every layer whose name and shapes also occur in the file.
 
-    The head is copied only if the classes are the same.
+    The head is copied only if the classes are the same. Published weights must fit a whole network
+    but for its head, and the head is copied only if there are as many classes.
 
     Args:
         model: receives the weights; its other layers keep their fresh weights.
@@ -100,6 +152,9 @@ def take_weights(model: keras.Model, start: WarmStart, class_names: Sequence[str
         raise UserError(
             f"{start.file} has changed since the run began: begin a new run with `config`"
         )
+    if is_published(start.file.name):
+        published = type(model).published
+        return load_published(model, weighted_layers(model), published, start.file)
     source = load_model(start.file)
     if type(source) is not type(model):
         raise UserError(
@@ -110,7 +165,7 @@ def take_weights(model: keras.Model, start: WarmStart, class_names: Sequence[str
     # Files of earlier versions have no class names; the run has them.
     before = source.class_names or start.class_names
     other_classes = before is not None and before != tuple(class_names)
-    heads = _heads(model) if other_classes else set()
+    heads = head_layers(model) if other_classes else set()
     taken, new = [], []
     for name, layer in weighted_layers(model).items():
         if name in known and _shapes(known[name]) == _shapes(layer) and name not in heads:
@@ -126,36 +181,6 @@ def take_weights(model: keras.Model, start: WarmStart, class_names: Sequence[str
     return f"weights of {', '.join(taken)} from {start.file}; new: {', '.join(new) or 'none'}"
 
 
-def freeze(model: keras.Model, patterns: Sequence[str]) -> str:
-    """Freezes the weights of layers, including the statistics of BatchNorm layers.
-
-    Args:
-        model: a network that is not compiled yet.
-        patterns: names of layers with weights, or patterns with * and ? (fnmatch).
-
-    Returns:
-        A line that lists the frozen and the trained layers.
-
-    Raises:
-        UserError: a pattern matches no layer, or no layer is left to train.
-    """
-    layers = weighted_layers(model)
-    for pattern in patterns:
-        matching = fnmatch.filter(layers, pattern)
-        if not matching:
-            raise UserError(
-                f"`freeze` {pattern} matches no layer with weights; the network has "
-                f"{', '.join(layers)}"
-            )
-        for name in matching:
-            layers[name].trainable = False
-    if not model.trainable_variables:
-        raise UserError(f"`freeze` {' '.join(patterns)} leaves no layer to train: name fewer")
-    fixed = [name for name, layer in layers.items() if not layer.trainable]
-    trained = [name for name, layer in layers.items() if layer.trainable]
-    return f"frozen: {', '.join(fixed)}; trained: {', '.join(trained)}"
-
-
 def weighted_layers(model: keras.Model, inside: str = "") -> dict[str, keras.Layer]:
     """Name -> layer with weights, from input to output; names in a stream are STREAM/NAME."""
     found: dict[str, keras.Layer] = {}
@@ -167,7 +192,7 @@ def weighted_layers(model: keras.Model, inside: str = "") -> dict[str, keras.Lay
     return found
 
 
-def _heads(model: keras.Model) -> set[str]:
+def head_layers(model: keras.Model) -> set[str]:
     """The names of the layers whose shapes depend on the number of classes."""
     sizes = model.sizes
     other = type(model)(**{**sizes, "num_classes": sizes["num_classes"] + 1})

@@ -36,7 +36,8 @@ def with_background(
 
     They are drawn from the stretches of its files that no segment covers, until they have as many
     seconds as the median class. Each is as long as the median segment, and has at least as many
-    frames as a clip. They belong to the group and the split of their file.
+    frames as a clip. They belong to the group and the split of their file, and have the further
+    columns of the segment before them.
 
     Args:
         catalog: videos with segments.
@@ -163,4 +164,13 @@ def _video(path: str, piece: Stretch, name: str, segments: Sequence[Video]) -> V
             f"`background` cannot choose a region for stretches of {path}, whose rows have several: "
             "give them one region, or none and `roi`"
         )
-    return Video(path, name, segments[0].group, splits.pop(), {}, *piece, regions.pop())
+    # If a file has several groups or, for example, dates, these are parts of it: those of the last
+    # segment before the piece.
+    before = [video for video in segments if (video.start or 0.0) <= piece[0]]
+    nearest = max(before, key=_start, default=min(segments, key=_start))
+    split, roi = splits.pop(), regions.pop()
+    return Video(path, name, nearest.group, split, dict(nearest.extra), *piece, roi)
+
+
+def _start(video: Video) -> float:
+    return video.start or 0.0

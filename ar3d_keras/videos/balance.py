@@ -11,12 +11,13 @@ SHARE = 0.1  # less than this share of the largest class's
 def balanced_order(labels: np.ndarray, *, seed: int, epoch: int) -> np.ndarray:
     """The clips of an epoch in which every class has equally many, in order.
 
-    An epoch has as many clips as there are videos. Classes whose number does not divide it differ by
+    An epoch has as many clips as there are labels. Classes whose number does not divide it differ by
     one. A class with more videos than its share is sampled without replacement; a class with fewer
     repeats its videos evenly, each time with another random clip.
 
     Args:
-        labels: int64 (videos,), the class of each training video.
+        labels: int64 (videos,), the class of each training video; or of each of its clips, if an
+            epoch has several.
         seed: the seed of the run.
         epoch: counted from 0. The result depends on nothing but these three.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.decoders import PyAVFrames, ReadError
+from ar3d_keras.videos.inspection import Clock
 from ar3d_keras.videos.opencv import load_cv2
 from ar3d_keras.videos.reader import ASSUMED_RATE, plausible_rate
 from ar3d_keras.videos.region import Region, cut_region
@@ -20,6 +21,7 @@ RETRIES = 5  # attempts to reconnect; each waits twice as long as the one before
 FIRST_PAUSE = 1.0  # seconds before the first of them
 FAILURES_IN_A_ROW = 50  # frames that a local camera may fail to give
 RATE_FRAMES = 6  # from whose time stamps the frame rate is measured
+BUFFERED = 0.2  # seconds after opening in which frames arrive that were buffered meanwhile
 
 
 class Latest(NamedTuple):
@@ -27,11 +29,14 @@ class Latest(NamedTuple):
 
     Attributes:
         frames: at least one, uint8 (height, width, 3), BGR; the last is the newest.
+        stamps: of the frames, in seconds, rising: by the time stamps of the stream where it has
+            them, else by their arrival. 0 is the first frame after `Camera.hold`.
         number: of the newest, counted from 1 since `Camera.hold`.
         time: of the newest, by time.monotonic().
     """
 
     frames: tuple[np.ndarray, ...]
+    stamps: tuple[float, ...]
     number: int
     time: float
 
@@ -70,8 +75,12 @@ class Camera:
         self._stamps: deque[float] = deque(maxlen=RATE_FRAMES)
         self._size: tuple[int, int] | None = None
         self._roi: Region | None = None
-        self._held: deque[np.ndarray] = deque(maxlen=1)
+        self._held: deque[tuple[float, np.ndarray]] = deque(maxlen=1)
         self._number, self._time, self._ended = 0, 0.0, False
+        self._seconds: float | None = None  # that are held; None: by number only
+        self._clock: Clock | None = None  # of this connection
+        self._base = self._stamp = 0.0  # of this connection's first frame, and of the newest one
+        self._opened = time.monotonic()
         self._failure: str | None = None
         self._stop = threading.Event()
         self._changed = threading.Condition()
@@ -89,7 +98,7 @@ class Camera:
     def rate(self) -> float:
         """Frames per second by the time stamps of the first frames, for which this waits.
 
-        Where the header tells about the same, it is the header's; 25 where neither says.
+        Without time stamps, by their arrival. Where the header tells about the same, it is the header's; 25 where neither says.
         """
         with self._changed:
             self._changed.wait_for(
@@ -98,25 +107,47 @@ class Camera:
             stamps = list(self._stamps)
         return plausible_rate(self._stream.told_rate, stamps) or ASSUMED_RATE
 
-    def hold(self, frames: int, size: tuple[int, int], roi: Region | None = None) -> None:
-        """Starts keeping the last `frames`, resized to (height, width); none are kept before."""
+    def hold(
+        self,
+        frames: int,
+        size: tuple[int, int],
+        roi: Region | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Starts keeping the last frames; none are kept before.
+
+        Args:
+            frames: the most to keep.
+            size: (height, width) that they are resized to.
+            roi: the region that is resized; None: the whole frame.
+            seconds: that are kept, up to the newest frame; None: as long as `frames` takes.
+        """
         with self._changed:
             self._held = deque(maxlen=frames)
-            self._size, self._roi = size, roi
+            self._size, self._roi, self._seconds = size, roi, seconds
 
-    def latest(self, number: int, *, seen: int) -> Latest | None:
-        """Waits until frame `number` was held, counted from 1, or the stream has ended.
+    def latest(self, number: int, *, seen: int, stamp: float = 0.0) -> Latest | None:
+        """Waits for a frame, or the end of the stream.
+
+        Args:
+            number: of the frame, counted from 1.
+            seen: the number of the last frame that was seen.
+            stamp: seconds; a frame with an earlier stamp is waited on, whatever its number.
 
         Returns:
             None where a stream with an end has ended and no frame came after frame `seen`.
 
         Raises:
-            UserError: no frame came after frame `seen`, and the camera does not come back.
+            UserError: no frame came after frame `seen`, and the camera does not come back; or its
+                frames do not contain the region.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._number >= number or self._ended)
+            self._changed.wait_for(
+                lambda: (self._number >= number and self._stamp >= stamp) or self._ended
+            )
             if self._number > seen:
-                return Latest(tuple(self._held), self._number, self._time)
+                stamps, frames = zip(*self._held, strict=True)
+                return Latest(frames, stamps, self._number, self._time)
             if self._failure:
                 raise UserError(self._failure)
             return None
@@ -139,20 +170,45 @@ class Camera:
             size = self._size
             if size is None:
                 continue  # so that all frames held later are new
+            stamp = self._next_stamp()
             try:
-                frame = cut_region(self._stream.retrieve(), self._roi)
+                frame = self._stream.retrieve()
             except ReadError:
                 continue
+            try:
+                frame = cut_region(frame, self._roi)
+            except ReadError as error:
+                self._failure = f"`camera` {self.name}: {error}"
+                return False
             small = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR)
             with self._changed:
-                self._held.append(small)
-                self._number, self._time = self._number + 1, time.monotonic()
+                self._held.append((stamp, small))
+                # The frame that is shown at the beginning may be older.
+                while self._seconds and len(self._held) > 1:
+                    if self._held[1][0] > stamp - self._seconds:
+                        break
+                    self._held.popleft()
+                self._number, self._time, self._stamp = self._number + 1, time.monotonic(), stamp
                 self._changed.notify_all()
         return not self._stop.is_set() and self._stream.duration is None
 
+    def _seen_at(self) -> float | None:
+        """The time stamp of the grabbed frame, or the time now if the stream has none."""
+        return self._stream.seconds if self._stream.has_times else time.monotonic()
+
+    def _next_stamp(self) -> float:
+        """Seconds of the grabbed frame, which go on after a stream was lost."""
+        if self._clock is None:
+            if self._number:
+                self._base = self._stamp + time.monotonic() - self._time
+            self._clock = Clock(1 / (plausible_rate(self._stream.told_rate, ()) or ASSUMED_RATE))
+        return self._base + self._clock.time(self._seen_at())
+
     def _measure(self) -> None:
         """Keeps the time stamps of the first frames: later ones wait for a slow network."""
-        stamp = self._stream.seconds
+        stamp = self._seen_at()
+        if not self._stream.has_times and time.monotonic() < self._opened + BUFFERED:
+            return
         if stamp is not None and len(self._stamps) < RATE_FRAMES:
             with self._changed:
                 self._stamps.append(stamp)
@@ -173,6 +229,7 @@ class Camera:
                 self._stream = _open(self._source, self.name, self._threads)
             except UserError:
                 continue
+            self._clock = None
             self._log(f"the camera {self.name} is back")
             return True
         self._failure = (
@@ -186,6 +243,7 @@ class _Stream(Protocol):
     """What a camera is read from: `decoders.Frames` with times."""
 
     duration: float | None
+    has_times: bool
 
     @property
     def told_rate(self) -> float | None: ...
@@ -204,6 +262,7 @@ class _Device:
     """A camera of this machine, read by OpenCV, which knows the drivers of each system."""
 
     duration: float | None = None
+    has_times = False
 
     def __init__(self, source: int | str):
         self._capture = load_cv2().VideoCapture(source)
@@ -214,7 +273,7 @@ class _Device:
 
     @property
     def seconds(self) -> float | None:
-        return time.monotonic()
+        return None
 
     def grab(self) -> bool:
         if not self._capture.isOpened():

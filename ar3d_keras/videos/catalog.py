@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -78,14 +78,33 @@ class Catalog:
             *_ignored_lines(self.ignored),
             *_class_name_lines(self.class_names),
             *segment_notes(self.videos),
+            *self._link_notes(),
         )
+
+    def _link_notes(self) -> Iterator[str]:
+        """Names the videos that lie outside the root, whatever the path to them says."""
+        if self.source is None:  # no data set, but what the user named, or what a run remembers
+            return
+        try:
+            outside = list(links_outside(self.root, (video.path for video in self.videos)))
+        except OSError:
+            return
+        if outside:
+            yield (
+                f"{len(outside):,} videos lie outside {self.root}, through symbolic links or "
+                f"`allow_outside`: {first_names(outside)}"
+            )
 
     def __len__(self) -> int:
         return len(self.videos)
 
 
 def open_catalog(
-    data: str | os.PathLike, *, nested: bool = False, clip_segments: bool = False
+    data: str | os.PathLike,
+    *,
+    nested: bool = False,
+    clip_segments: bool = False,
+    allow_outside: bool = False,
 ) -> Catalog:
     """Reads the labelled videos of a folder or a CSV.
 
@@ -95,7 +114,8 @@ def open_catalog(
             with the columns path, label and optionally group and split; or a folder with a
             labels.csv in it, which is the catalog then. (`dataset.open_data` takes packs too.)
         nested: whether videos in folders below a class folder are taken too.
-        clip_segments: see `label_csv.read_label_csv`.
+        clip_segments: see `label_csv.read_label_csv`, and the next one.
+        allow_outside: whether a CSV may name videos outside its folder.
 
     Returns:
         A Catalog of at least two classes. Nothing is decoded: see `scan`.
@@ -117,10 +137,10 @@ def open_catalog(
         ) from None
     ignored: list[tuple[str, str]] = []
     try:
-        if data.is_file():
-            root, videos = data.parent, read_label_csv(data, clip_segments=clip_segments)
-        elif (data / LABELS).is_file():
-            root, videos = data, read_label_csv(data / LABELS, clip_segments=clip_segments)
+        if data.is_file() or (data / LABELS).is_file():
+            file = data if data.is_file() else data / LABELS
+            root = file.parent
+            videos = read_label_csv(file, clip_segments=clip_segments, allow_outside=allow_outside)
         else:
             root, found = data, list(read_class_folders(data, nested=nested))
             videos = [item for item in found if isinstance(item, Video)]
@@ -149,6 +169,19 @@ def open_catalog(
             f"a classifier needs videos of at least two classes{lost}"
         )
     return catalog
+
+
+def links_outside(root: Path, paths: Iterable[str]) -> Iterator[str]:
+    """The paths that lead out of a folder, through a symbolic link, `..` or an absolute path."""
+    real, inside = root.resolve(), {}
+    for path in dict.fromkeys(paths):
+        whole = root / path
+        if whole.parent not in inside:
+            inside[whole.parent] = whole.parent.resolve().is_relative_to(real)
+        if (whole.is_symlink() and not whole.resolve().is_relative_to(real)) or (
+            not inside[whole.parent] and not whole.is_symlink()
+        ):
+            yield path
 
 
 def stamp(path: str | os.PathLike) -> tuple[int, int]:

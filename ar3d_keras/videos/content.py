@@ -14,17 +14,18 @@ from pathlib import Path
 import numpy as np
 
 from ar3d_keras import atomic
-from ar3d_keras.videos.duplicates import SIDE, VERSION, Descriptor
+from ar3d_keras.videos.descriptor import SIDE, Descriptor
+from ar3d_keras.videos.duplicates import VERSION
 
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """Two files that show the same recording.
+    """Two videos that show the same recording.
 
     Attributes:
-        one: path of the first video in the catalog's order.
-        other: path of the second one.
-        kind: "same bytes", "copy" or "mirrored".
+        one: `Video.key` of the first video in the catalog's order.
+        other: that of the second one.
+        kind: "same bytes", "overlap" (segments of one file that share frames), "copy" or "mirrored".
         score: correlation of the two, to 1.
         shift: seconds by which the second video begins before the first one.
     """
@@ -77,9 +78,9 @@ def _pairs_file(fingerprint: str) -> Path | None:
 
 
 def store_descriptors(file: Path, descriptors: Mapping[str, tuple[str, Descriptor]]) -> None:
-    """Writes path -> (stamp of the file, descriptor); a disk that is full is no error."""
+    """Writes `Video.key` -> (stamp of the file, descriptor); a disk that is full is no error."""
     values = [descriptor for _, descriptor in descriptors.values()]
-    names = json.dumps([[path, stamp] for path, (stamp, _) in descriptors.items()])
+    names = json.dumps([[key, stamp] for key, (stamp, _) in descriptors.items()])
     pictures = [np.empty((0, SIDE, SIDE), np.uint16), *(value.pictures for value in values)]
     with contextlib.suppress(OSError), atomic.replacing(file) as temporary:
         np.savez(
@@ -103,8 +104,8 @@ def load_descriptors(file: Path) -> dict[str, tuple[str, Descriptor]]:
             parts = np.split(stored["pictures"], ends[:-1]) if len(ends) else []
             steps = stored["steps"].tolist()
         return {
-            path: (stamp, Descriptor(pictures, step))
-            for (path, stamp), pictures, step in zip(names, parts, steps, strict=True)
+            key: (stamp, Descriptor(pictures, step))
+            for (key, stamp), pictures, step in zip(names, parts, steps, strict=True)
         }
     # A truncated or foreign file: zipfile and NumPy raise many kinds.
     except Exception:

@@ -1,6 +1,7 @@
 """A split whose videos were scanned: the source of clips for training and evaluation."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from ar3d_keras.videos.catalog import Catalog, first_names, open_catalog
 from ar3d_keras.videos.content import NearDuplicate, load_near_duplicates
 from ar3d_keras.videos.flow import check as check_flow
 from ar3d_keras.videos.grouping import PARENT, group_videos
+from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.leak import find_copies, find_near_duplicates
-from ar3d_keras.videos.pack_index import AGAIN, is_pack
+from ar3d_keras.videos.pack_index import MEND, is_pack
 from ar3d_keras.videos.packs import Pack, open_pack
 from ar3d_keras.videos.reader import decoding_threads
 from ar3d_keras.videos.sampling import NOTHING, ClipShape, resize_for
@@ -29,6 +31,7 @@ from ar3d_keras.videos.sources import (
     VideoSource,
 )
 from ar3d_keras.videos.splits import SPLITS, Split
+from ar3d_keras.videos.status import skip_videos
 
 # A pack up to this size is verified completely before it is used, which takes about a second. In a
 # larger one each frame is verified when it is first read.
@@ -72,11 +75,10 @@ class Dataset:
         if not self.pack:
             return self.split.catalog.fingerprint
         groups = {video.key: video.group for video in self.split.catalog.videos}
-        videos = (
-            dataclasses.replace(video, group=groups.get(video.key, video.group))
-            for video in self.pack.catalog.videos
-        )
-        return dataclasses.replace(self.pack.catalog, videos=tuple(videos)).fingerprint
+        used = [packed for packed in self.pack.videos if packed.video.key in groups]
+        videos = (dataclasses.replace(p.video, group=groups[p.video.key]) for p in used)
+        sizes = tuple(packed.size for packed in used)
+        return dataclasses.replace(self.pack.catalog, videos=tuple(videos), sizes=sizes).fingerprint
 
     def skipped(self, name: str) -> tuple[tuple[str, str], ...]:
         """(`Video.key`, reason) of the videos of a split that cannot be decoded."""
@@ -86,9 +88,20 @@ class Dataset:
             if video.key in self.unreadable
         )
 
-    def training(self, *, seed: int, flip: bool, augment: AugmentConfig = NOTHING) -> ClipSource:
-        """The training videos, with a random clip of each in every epoch."""
-        return self._source("train", RandomSampler(seed, flip, augment))
+    def training(
+        self, *, seed: int, flip: bool, augment: AugmentConfig = NOTHING, at_least: int = 0
+    ) -> ClipSource:
+        """The training videos, with random clips of each in every epoch.
+
+        Args:
+            seed: the seed of the run.
+            flip: whether half of the clips are mirrored.
+            augment: further augmentation.
+            at_least: clips of an epoch; every video gives equally many, at least one.
+        """
+        videos = len(self.split.videos("train")) - len(self.skipped("train"))
+        clips = max(1, math.ceil(at_least / max(videos, 1)))
+        return self._source("train", RandomSampler(seed, flip, augment, per_video=clips))
 
     def evaluation(self, name: str, *, clips: int = 1, crops: int = 1) -> ClipSource:
         """The videos of a split, with a fixed grid of clips x crops of each."""
@@ -103,7 +116,12 @@ class Dataset:
 
 
 def open_data(
-    data: str | os.PathLike, group_by: str | None = None, *, clip_segments: bool = False
+    data: str | os.PathLike,
+    group_by: str | None = None,
+    *,
+    clip_segments: bool = False,
+    allow_outside: bool = False,
+    skip: str | os.PathLike[str] | None = None,
 ) -> Catalog:
     """Opens the labelled videos at `data`: a pack, or what `open_catalog` reads.
 
@@ -111,7 +129,9 @@ def open_data(
         data: a pack, a folder or a CSV.
         group_by: the rule of the groups, see `grouping.group_videos`. With `parent`, videos in
             folders below a class folder are taken too. None: groups are what the data says.
-        clip_segments: see `label_csv.read_label_csv`.
+        clip_segments: see `label_csv.read_label_csv`, and the next one.
+        allow_outside: whether a CSV may name videos outside its folder.
+        skip: a CSV of videos to leave out, see `status.skip_videos`.
 
     Raises:
         UserError: there is nothing that can be used, or the rule does not fit it.
@@ -119,7 +139,14 @@ def open_data(
     if is_pack(Path(data)):
         catalog = dataclasses.replace(open_pack(data).catalog, source=Path(data))
     else:
-        catalog = open_catalog(data, nested=group_by == PARENT, clip_segments=clip_segments)
+        catalog = open_catalog(
+            data,
+            nested=group_by == PARENT,
+            clip_segments=clip_segments,
+            allow_outside=allow_outside,
+        )
+    if skip is not None:
+        catalog = skip_videos(catalog, skip)
     return catalog if group_by is None else group_videos(catalog, group_by)
 
 
@@ -129,7 +156,7 @@ def clip_shape(config: DataConfig) -> ClipShape:
     flow = None if config.flow == "none" else config.flow
     fps = config.frames / config.clip_seconds if config.clip_seconds else config.fps
     size = config.frames, config.height, config.width, *resize
-    return ClipShape(*size, config.stride, flow, fps, config.roi)
+    return ClipShape(*size, config.stride, flow, fps, config.roi, config.sampling)
 
 
 def open_dataset(
@@ -140,6 +167,8 @@ def open_dataset(
     reporter: Reporter | None = None,
     splits: Sequence[str] = SPLITS,
     clip_segments: bool = False,
+    limits: Limits | None = None,
+    strict: bool = False,
 ) -> Dataset:
     """Scans the videos of a split; logs those that cannot be decoded and those that are copies.
 
@@ -150,6 +179,8 @@ def open_dataset(
         reporter: shows progress, skipped and damaged videos, and copies across splits.
         splits: the ones to scan, if not all are needed.
         clip_segments: whether a segment may end beyond its file.
+        limits: on the decoding of one file; None: the defaults.
+        strict: whether a video that cannot be decoded is an error.
 
     Raises:
         UserError: a split, or a class in training, has no decodable video left; a pack is
@@ -166,11 +197,7 @@ def open_dataset(
         scanned = _scan_pack(pack, catalog, shape, workers, reporter)
     else:
         if shape.flow:
-            check_flow(shape.flow, (shape.resize_height, shape.resize_width))
-            reporter.log(
-                f"optical flow ({shape.flow}) is computed as clips are read, which is slow: "
-                f"`ar3d pack --flow {shape.flow}` computes it once"
-            )
+            _log_slow_flow(shape.flow, shape, reporter)
         with reporter.bar("checking", len(catalog), "videos") as update:
             scanned = scan(
                 catalog,
@@ -178,7 +205,14 @@ def open_dataset(
                 progress=update,
                 clip_segments=clip_segments,
                 fps=shape.fps,
+                limits=limits,
             )
+    if strict and scanned.unreadable:
+        path, reason = next(iter(scanned.unreadable.items()))
+        raise UserError(
+            f"{path!r} in {root} cannot be decoded ({reason}), and {len(scanned.unreadable) - 1} "
+            "more videos: `strict` allows none"
+        )
     split = _with_copies(split, scanned, splits, reporter)
     dataset = Dataset(
         split, scanned.frames, scanned.unreadable, shape, pack, scanned.damaged, scanned.numbers
@@ -201,6 +235,13 @@ def open_dataset(
             f"no training video of class {lost[0]!r} in {root} can be decoded; {_REPLACE}"
         )
     return dataset
+
+
+def _log_slow_flow(flow: str, shape: ClipShape, reporter: Reporter) -> None:
+    """Checks that the flow can be computed, and says that this takes its time in every epoch."""
+    check_flow(flow, (shape.resize_height, shape.resize_width))
+    once = "" if shape.fps else f": `ar3d pack --flow {flow}` computes it once"
+    reporter.log(f"optical flow ({flow}) is computed as clips are read, which is slow{once}")
 
 
 def _with_copies(split: Split, scanned: Scan, splits: Sequence[str], reporter: Reporter) -> Split:
@@ -239,6 +280,8 @@ def _scan_pack(
 ) -> Scan:
     pack.require(shape)
     pack.check_unchanged()
+    if shape.flow and shape.fps:
+        _log_slow_flow(shape.flow, shape, reporter)
     if pack.bytes <= SMALL_PACK:
         with reporter.bar("checking", len(pack.videos), "videos") as update:
             damaged = pack.verify(workers=workers, progress=update)
@@ -246,6 +289,6 @@ def _scan_pack(
             path, reason = next(iter(damaged.items()))
             raise UserError(
                 f"{len(damaged)} of {len(pack.videos)} videos in the pack {pack.root} are damaged "
-                f"(first: {path}: {reason}): copy the pack again from where it is whole, or {AGAIN}"
+                f"(first: {path}: {reason}): copy the pack again from where it is whole, or {MEND}"
             )
     return pack.scan(catalog.videos, fps=shape.fps)

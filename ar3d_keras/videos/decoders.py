@@ -14,7 +14,7 @@ the files that OpenCV reads, both decoders give the same bits.
 
 import itertools
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,11 +25,24 @@ from ar3d_keras.videos.video import ReadError
 
 # Decoding goes on after a damaged packet, and ends after this many in a row.
 FAILURES_IN_A_ROW = 5000
-# Likewise for errors of the container, each of which can take long on a failing disk.
+# Errors of the container end it sooner: each of them can take long on a failing disk.
 READ_ERRORS_IN_A_ROW = 50
 
 NOT_A_VIDEO = "not a video that can be decoded"
+
+
+def _nothing() -> None:
+    pass
+
+
+# Called for each packet; a process of `isolation` tells its parent by it that the decoder works.
+heartbeat: Callable[[], None] = _nothing
 _STILL_FORMATS = ("tty", "image2")  # FFmpeg also opens text files, as pictures of a terminal
+_NO_TIME_STAMPS = 0x80  # AVFMT_NOTIMESTAMPS of FFmpeg's avformat.h
+
+
+class TooLargeError(ReadError):
+    """A file that needs more memory than FFmpeg gets, or than it takes at once."""
 
 
 class Frames(Protocol):
@@ -87,10 +100,14 @@ class PyAVFrames:
         timeout: seconds to wait for a network stream; None: without limit.
 
     Attributes:
+        path: the file; None: a network stream.
         stream: the av.VideoStream that is decoded.
         frame: the grabbed av.VideoFrame.
         told_rate: frames per second by the header; None: unknown.
+        promised: number of frames by the header; 0: unknown.
         duration: seconds by the header; None: unknown, as in a live stream.
+        has_times: whether the container has time stamps; FFmpeg makes some up for an MJPEG stream
+            without, 25 frames a second whatever its rate.
         only: whether the file has no other video stream, not even a cover picture.
         packets: how many were read.
         lost: how many of them cannot be decoded.
@@ -104,6 +121,7 @@ class PyAVFrames:
         import av
 
         self._av, live = av, isinstance(source, str)
+        self.path = None if isinstance(source, str) else source
         name = source if isinstance(source, str) else os.fspath(source.absolute())
         options = {"rtsp_transport": "tcp"} if live and name.startswith("rtsp") else {}
         try:
@@ -114,15 +132,19 @@ class PyAVFrames:
                 options=options,
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
+            _check_memory(error)
             raise ReadError(_reason(error) if live else NOT_A_VIDEO) from None
         try:
             self.stream = self._choose_stream()
         except ReadError:
             self._container.close()
             raise
+        self.has_times = not self._container.format.flags & _NO_TIME_STAMPS
         self.only = len(self._container.streams.video) == 1
         rate = self.stream.average_rate or self.stream.guessed_rate
         self.told_rate = float(rate) if rate else None
+        # A GIF promises none: FFmpeg counts those that are there.
+        self.promised = 0 if self.stream.codec_context.name == "gif" else self.stream.frames
         ticks = self._container.duration
         self.duration = None if ticks is None else ticks / av.time_base
         self._set_up(self.stream.codec_context, threads, live)
@@ -215,12 +237,14 @@ class PyAVFrames:
     def _decode(self) -> Generator[Any, None, None]:
         in_a_row = 0
         for packet in self._demux():
+            heartbeat()
             # Theora and AVI repeat a frame by an empty packet. FFmpeg would take it for the end.
             if not packet.size:
                 continue
             try:
                 frames = self.stream.decode(packet)
-            except (self._av.error.FFmpegError, OSError):
+            except (self._av.error.FFmpegError, OSError) as error:
+                _check_memory(error)
                 self.lost += not packet.is_discard
                 in_a_row += 1
                 if in_a_row == FAILURES_IN_A_ROW:
@@ -230,7 +254,8 @@ class PyAVFrames:
             yield from frames
         try:
             yield from self.stream.decode(None)
-        except (self._av.error.FFmpegError, OSError):
+        except (self._av.error.FFmpegError, OSError) as error:
+            _check_memory(error)
             self.lost += 1
 
     def _demux(self) -> Iterator[Any]:
@@ -243,6 +268,7 @@ class PyAVFrames:
                     yield packet
                 return
             except (self._av.error.FFmpegError, OSError) as error:
+                _check_memory(error)
                 if (
                     isinstance(error, self._av.error.EOFError)
                     or errors >= self._read_errors_in_a_row
@@ -279,6 +305,12 @@ class _Converter:
             source, scale, graph.add("format", "pix_fmts=bgr24"), graph.add("buffersink")
         ).configure()
         return graph
+
+
+def _check_memory(error: Exception) -> None:
+    """Raises TooLargeError if FFmpeg could not allocate memory: the packet may be sound."""
+    if isinstance(error, MemoryError):
+        raise TooLargeError("it needs more memory than there is") from None
 
 
 def _reason(error: Exception) -> str:

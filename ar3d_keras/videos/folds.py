@@ -62,7 +62,7 @@ def deal(
     if len(distinct) < folds:
         raise UserError(
             f"`folds` must be at most {len(distinct)}, the number of {unit} in {catalog.root}, "
-            f"not {folds}"
+            f"not {folds}" + long_recording_hint(catalog)
         )
     if np.bincount(labels).max() < folds:
         # No class can be in every fold, so there is nothing to balance.
@@ -100,10 +100,17 @@ def one_fold_a_group(catalog: Catalog) -> list[np.ndarray]:
         raise UserError(
             f"`split_scheme` logo needs at least 3 groups (test, validation, training), and "
             f"{catalog.root} has {len(names)}: add videos of further groups, or choose another "
-            "scheme"
+            "scheme" + long_recording_hint(catalog)
         )
     order = sorted(range(len(names)), key=lambda index: natural_key(names[index]))
     return [np.flatnonzero(members == index) for index in order]
+
+
+def long_recording_hint(catalog: Catalog) -> str:
+    """What to do with segments of too few files, for the end of an error; empty for other videos."""
+    if not any(video.is_segment for video in catalog.videos):
+        return ""
+    return "; `group_by` block:SECONDS divides long files into blocks of time"
 
 
 def check_fold(fold: int, folds: int) -> None:

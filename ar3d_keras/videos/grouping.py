@@ -1,16 +1,20 @@
 """Groups for the user's own files: from names, from folders, or from a column of the CSV."""
 
 import dataclasses
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, first_names
-from ar3d_keras.videos.video import Video
+from ar3d_keras.videos.segments import ROUNDING, by_file
+from ar3d_keras.videos.times import parse_time
+from ar3d_keras.videos.video import Video, format_seconds
 
 PARENT = "parent"  # the rule that takes the folder of a video
 COLUMN = "column:"  # what a rule that takes a column begins with
+BLOCK = "block:"  # what a rule that divides files into blocks of time begins with
 
 
 def group_videos(catalog: Catalog, rule: str) -> Catalog:
@@ -22,6 +26,9 @@ def group_videos(catalog: Catalog, rule: str) -> Catalog:
 
             - `parent`: the folder above the video, without the folder of its class.
             - `column:NAME`: the value of that column of the CSV.
+            - `block:SECONDS`: the block of time of its file in which a segment starts. Segments that
+              overlap are in one group. It is for one long recording, whose parts are not
+              independent: see `Leak.divided_files`.
             - a regular expression that is searched in the path; its group named `group`, else its
               first group, is the recording.
 
@@ -31,12 +38,15 @@ def group_videos(catalog: Catalog, rule: str) -> Catalog:
 
     Raises:
         UserError: the expression does not compile, has no group or matches nothing; there is no
-            such column; or all videos would be in one group.
+            such column; the blocks have no length or there are no segments; or all videos would be
+            in one group.
     """
     if rule == PARENT:
         groups = [_parent(video) for video in catalog.videos]
     elif rule.startswith(COLUMN):
         groups = column_values(catalog, rule.removeprefix(COLUMN), "group_by")
+    elif rule.startswith(BLOCK):
+        groups = _blocks(catalog, rule.removeprefix(BLOCK))
     else:
         groups = _matches(rule, [video.path for video in catalog.videos])
     found = Counter(group for group in groups if group)
@@ -71,6 +81,33 @@ def column_values(catalog: Catalog, name: str, option: str) -> list[str]:
     return [video.extra.get(same[0], "").strip() for video in catalog.videos]
 
 
+def _blocks(catalog: Catalog, length: str) -> list[str]:
+    """The block of time of each segment, as a media fragment; a whole file is one group."""
+    try:
+        seconds = parse_time(length)
+    except UserError as error:
+        raise UserError(f"`group_by` {BLOCK}{length}: {error}") from None
+    if not seconds:
+        raise UserError(f"`group_by` {BLOCK}{length} needs a length in seconds: {BLOCK}600")
+    files = by_file(catalog.videos)
+    if not files:
+        raise UserError(
+            f"`group_by` {BLOCK}{length} needs segments, and {catalog.root} has none: give a CSV "
+            "with the columns start and end"
+        )
+    groups = {video.key: video.path for video in catalog.videos}
+    for path, rows in files.items():
+        reached, name = 0.0, ""
+        for video in sorted(rows, key=lambda row: row.start or 0.0):
+            start = video.start or 0.0
+            if not name or start > reached - ROUNDING:  # overlapping rows have frames in common
+                first = int((start + ROUNDING) / seconds) * seconds
+                name = f"{path}#t={format_seconds(first)},{format_seconds(first + seconds)}"
+            groups[video.key] = name
+            reached = max(reached, math.inf if video.end is None else video.end)
+    return [groups[video.key] for video in catalog.videos]
+
+
 def _parent(video: Video) -> str:
     """The folders between the class folder and the video, else all folders above it."""
     folders = video.path.split("/")[:-1]
@@ -85,12 +122,12 @@ def _matches(rule: str, paths: Sequence[str]) -> list[str]:
     except re.error as error:
         raise UserError(
             f"`group_by` {rule!r} is not a regular expression: {error}; it may also be parent or "
-            "column:NAME"
+            "column:NAME or block:SECONDS"
         ) from None
     if not expression.groups:
         raise UserError(
             f"`group_by` {rule!r} has no group: put the part of the path that names the recording "
-            "in parentheses; it may also be parent or column:NAME"
+            "in parentheses; it may also be parent, column:NAME or block:SECONDS"
         )
     part = "group" if "group" in expression.groupindex else 1
     return [match[part] or "" if (match := expression.search(path)) else "" for path in paths]

@@ -1,15 +1,18 @@
 """Inspecting a video file: one pass over all its frames shows how it must be read."""
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from ar3d_keras.videos.decoders import PyAVFrames, ReadError
-from ar3d_keras.videos.duplicates import Describer, FrameCollector
+from ar3d_keras.videos.truncation import missing_bytes
 
 NO_FRAME = "its first frame cannot be decoded"
+_ENDS_AFTER = "it ends after"
 
 # What every OpenCV from 4.10 to 5.0 decodes to the frames of `ffmpeg`, bit for bit.
 _CODECS = {"h264", "hevc", "mpeg4", "mjpeg", "vp8", "vp9"}
@@ -31,6 +34,7 @@ class Properties:
         rate: frames per second, the header's or the measured one; None: unknown.
         codec: FFmpeg's name of it, or the suffix of the images of a folder.
         rotation: degrees by which a player turns the frames; 0, 90, 180 or 270.
+        promised: number of frames by the header; None: it does not tell.
     """
 
     width: int
@@ -39,6 +43,14 @@ class Properties:
     rate: float | None
     codec: str
     rotation: int = 0
+    promised: int | None = None
+
+
+class Viewer(Protocol):
+    """Sees every frame of a video while it is decoded."""
+
+    def add(self, seconds: float, gray: np.ndarray) -> None:
+        """Sees a frame: seconds since the first one, and uint8 (height, width), upright."""
 
 
 class Clock:
@@ -109,22 +121,22 @@ def known_facts(path: Path) -> Facts | None:
         return None
 
 
-def inspect(path: Path, describer: Describer | FrameCollector | None = None) -> Facts:
+def inspect(path: Path, viewer: Viewer | None = None) -> Facts:
     """Decodes the whole file once (about 10 ms for a UCF-101 video) unless its facts are known.
 
     Args:
         path: a video file.
-        describer: gets every frame, so that the file is decoded in any case.
+        viewer: gets every frame, so that the file is decoded in any case.
 
     Raises:
         ReadError: the file cannot be opened, or no frame can be decoded.
     """
-    if describer is None and (facts := known_facts(path)):
+    if viewer is None and (facts := known_facts(path)):
         return facts
     at = check_readable(path)
     frames = PyAVFrames(path)
     try:
-        watcher = Watcher(frames, describer)
+        watcher = Watcher(frames, viewer)
         while frames.grab():
             watcher.see()
         facts = watcher.facts()
@@ -141,6 +153,8 @@ def check_readable(path: Path) -> str:
         ReadError: it is missing, empty or locked; neither decoder would say which.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its other end
+            raise ReadError("neither a file nor a folder")
         at = stamp(path)
         path.open("rb").close()
     except OSError as error:
@@ -150,12 +164,26 @@ def check_readable(path: Path) -> str:
     return at
 
 
-class Watcher:
-    """Collects the facts of a file while its frames are decoded."""
+def is_cut_off(damage: str) -> bool:
+    """Whether `Facts.damage` says that the end of the file is missing."""
+    return _ENDS_AFTER in damage
 
-    def __init__(self, frames: PyAVFrames, describer: Describer | FrameCollector | None = None):
-        self._frames, self._describer = frames, describer
-        self._clock, self._seconds = Clock(1 / (frames.told_rate or _ASSUMED_RATE)), 0.0
+
+class Watcher:
+    """Collects the facts of a file while its frames are decoded.
+
+    Args:
+        frames: of the file, from the front.
+        viewer: gets every frame; None: nobody.
+        step: seconds from frame to frame by the rate; None: by the header's.
+
+    Attributes:
+        seconds: time of the last frame since the first one, see `Clock`.
+    """
+
+    def __init__(self, frames: PyAVFrames, viewer: Viewer | None = None, step: float | None = None):
+        self._frames, self._viewer = frames, viewer
+        self._clock, self.seconds = Clock(step or 1 / (frames.told_rate or _ASSUMED_RATE)), 0.0
         self._count, self._last = 0, 0.0
         self._size: tuple[int, int] | None = None
         self._fast = frames.only and frames.stream.codec_context.name in _CODECS
@@ -176,9 +204,9 @@ class Watcher:
         )
         self._count, self._size = self._count + 1, size
         self._last = self._frames.seconds or self._last
-        self._seconds = self._clock.time(self._frames.seconds)
-        if self._describer:
-            self._describer.add(self._seconds, _gray(frame))
+        self.seconds = self._clock.time(self._frames.seconds)
+        if self._viewer:
+            self._viewer.add(self.seconds, gray(frame))
 
     def facts(self) -> Facts:
         """The facts, after the last frame.
@@ -193,7 +221,7 @@ class Watcher:
 
     def _properties(self) -> Properties:
         frame, told = self._frames.frame, self._frames.told_rate
-        measured = (self._count - 1) / self._seconds if self._seconds else None
+        measured = (self._count - 1) / self.seconds if self.seconds else None
         agrees = told and measured and abs(told / measured - 1) < 0.1
         rate = told if agrees or not measured else measured
         turns = _quarter_turns(frame)
@@ -201,11 +229,16 @@ class Watcher:
         return Properties(
             width,
             height,
-            round(self._seconds + (1 / rate if rate else 0), 3),
+            round(self.seconds + (1 / rate if rate else 0), 3),
             round(rate, 3) if rate else None,
             self._frames.stream.codec_context.name,
             turns * 90,
+            self._promised(rate),
         )
+
+    def _promised(self, rate: float | None) -> int | None:
+        frames = self._frames
+        return frames.promised or round(_tagged_duration(frames.stream) * (rate or 0)) or None
 
     def _damage(self) -> str | None:
         frames, found = self._frames, []
@@ -215,12 +248,15 @@ class Watcher:
             found.append(f"{frames.corrupt} of its {self._count} frames are damaged")
         # The container's index counts packets, of which an edit list may hide some. The tolerance
         # is for the headers of sound AVI files, which may be a frame or two off.
-        promised = frames.stream.frames
+        promised = frames.promised
         if frames.packets < 0.95 * promised - 1:
-            found.append(f"it ends after {frames.packets} of {promised} frames")
+            found.append(f"{_ENDS_AFTER} {frames.packets} of {promised} frames")
         duration = 0 if promised else _tagged_duration(frames.stream)
         if self._last < 0.95 * duration - 1:
-            found.append(f"it ends after {self._last:.1f} of {duration:.1f} seconds")
+            found.append(f"{_ENDS_AFTER} {self._last:.1f} of {duration:.1f} seconds")
+        whole = 0 < promised <= frames.packets
+        if not whole and not any(map(is_cut_off, found)) and missing_bytes(frames.path):
+            found.append(f"{_ENDS_AFTER} {self._count} frames, where the file is cut off")
         return ", and ".join(found) or None
 
 
@@ -229,7 +265,7 @@ def _quarter_turns(frame) -> int:
     return round(frame.rotation / 90) % 4
 
 
-def _gray(frame) -> np.ndarray:
+def gray(frame) -> np.ndarray:
     """The brightness of a frame, uint8 (height, width), upright; without a copy where possible."""
     name = frame.format.name
     if name.startswith(_LUMA_PLANE) and not name.endswith(("le", "be")):

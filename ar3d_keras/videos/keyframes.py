@@ -24,7 +24,7 @@ import numpy as np
 
 from ar3d_keras import atomic
 from ar3d_keras.videos.decoders import PyAVFrames, ReadError
-from ar3d_keras.videos.inspection import Clock, Watcher, check_readable, remember, stamp
+from ar3d_keras.videos.inspection import Viewer, Watcher, check_readable, remember, stamp
 
 VERSION = 1
 # A key frame so many frames ahead is worth a seek, which opens no file but drops what is buffered.
@@ -76,16 +76,37 @@ def index_file(path: Path, step: float, *, threads: int = 1) -> FrameIndex:
     Raises:
         ReadError: the file cannot be opened, or no frame can be decoded.
     """
-    if index := known_index(path):
-        return index
     at = check_readable(path)
-    cache = _cache_file(path)
-    index = _load(cache, at)
-    if index is None:
-        index = _decode_once(path, step, threads, at)
-        _store(cache, at, index)
-    _known[os.fspath(path.absolute())] = at, index
+    if index := cached_index(path, at):
+        return index
+    index = make_index(path, step, threads=threads)
+    keep_index(path, at, index)
     return index
+
+
+def cached_index(path: Path, at: str) -> FrameIndex | None:
+    """The index of a file, from this process or the cache of the user; None: it is in neither.
+
+    Args:
+        path: a video file.
+        at: its stamp.
+    """
+    index = known_index(path) or _load(_cache_file(path), at)
+    if index:
+        _known[os.fspath(path.absolute())] = at, index
+    return index
+
+
+def keep_index(path: Path, at: str, index: FrameIndex) -> None:
+    """Keeps what `make_index` made of a file, in this process and in the cache of the user.
+
+    Args:
+        path: a video file.
+        at: its stamp when it was indexed.
+        index: its index.
+    """
+    _store(_cache_file(path), at, index)
+    _known[os.fspath(path.absolute())] = at, index
 
 
 def worth_a_seek(index: FrameIndex, wanted: Sequence[int]) -> bool:
@@ -99,9 +120,9 @@ def worth_a_seek(index: FrameIndex, wanted: Sequence[int]) -> bool:
     return False
 
 
-def read_from_keyframes(
+def grab_from_keyframes(
     path: Path, index: FrameIndex, wanted: Sequence[int]
-) -> Iterator[np.ndarray]:
+) -> Iterator[PyAVFrames]:
     """Decodes frames, starting from the key frames before them.
 
     Args:
@@ -110,7 +131,7 @@ def read_from_keyframes(
         wanted: frame numbers, in rising order.
 
     Yields:
-        uint8 (height, width, 3), BGR, as `PyAVFrames.retrieve` does.
+        the decoder, whose `frame` is the wanted one.
 
     Raises:
         SeekError: the file did not seek as it did when it was indexed.
@@ -131,7 +152,7 @@ def read_from_keyframes(
                 position += 1
             if frames.frame.pts != index.stamps[number]:
                 raise SeekError
-            yield frames.retrieve()
+            yield frames
     finally:
         frames.close()
 
@@ -152,10 +173,21 @@ def _go_to(frames: PyAVFrames, stamp: int) -> None:
     raise SeekError
 
 
-def _decode_once(path: Path, step: float, threads: int, at: str) -> FrameIndex:
+def make_index(
+    path: Path, step: float, *, threads: int = 1, viewer: Viewer | None = None
+) -> FrameIndex:
+    """Decodes a file once, and some stretches of it again; see `index_file`.
+
+    Args:
+        path: a video file.
+        step: seconds between two frames by its frame rate.
+        threads: decoding threads.
+        viewer: gets every frame.
+    """
+    at = check_readable(path)
     frames = PyAVFrames(path, threads)
     try:
-        watcher, clock = Watcher(frames), Clock(step)
+        watcher = Watcher(frames, viewer, step)
         times: list[float] = []
         stamps: list[int | None] = []
         keyframes: list[int] = []
@@ -171,7 +203,7 @@ def _decode_once(path: Path, step: float, threads: int, at: str) -> FrameIndex:
             if checked and since < COMPARED:
                 compared[number] = _checksum(frame)
             since += 1
-            times.append(clock.time(frames.seconds))
+            times.append(watcher.seconds)
             stamps.append(frame.pts)
             duration = frame.duration and float(frame.duration * frames.stream.time_base)
         facts = watcher.facts()

@@ -10,14 +10,22 @@ from pathlib import Path, PureWindowsPath
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.region import COLUMNS as REGION
 from ar3d_keras.videos.region import parse_region
-from ar3d_keras.videos.segments import parse_stretch, with_groups, without_overlaps
+from ar3d_keras.videos.segments import with_groups, without_overlaps
+from ar3d_keras.videos.times import parse_stretch
 from ar3d_keras.videos.video import SPLITS, Video, named_group, split_name
 
 COLUMNS = ("path", "label", "group", "split", "start", "end", *REGION)
 _NEEDED = "its first line must name path,label and optionally group,split"
 
 
-def read_label_csv(file: Path, *, labels: bool = True, clip_segments: bool = False) -> list[Video]:
+def read_label_csv(
+    file: Path,
+    *,
+    labels: bool = True,
+    clip_segments: bool = False,
+    keep_overlaps: bool = False,
+    allow_outside: bool = False,
+) -> list[Video]:
     """The videos and segments that a CSV lists, one a row, with paths relative to its folder.
 
     Columns are separated by commas, or by semicolons or tabs if the first line is. Their names
@@ -28,6 +36,8 @@ def read_label_csv(file: Path, *, labels: bool = True, clip_segments: bool = Fal
         labels: whether the rows need labels; False: the columns label, group and split are ignored.
         clip_segments: whether a segment that overlaps one of another class ends where that one
             starts, instead of an error.
+        keep_overlaps: whether segments of different classes may overlap, as labels of events do.
+        allow_outside: whether paths may lead out of the folder of the CSV.
 
     Raises:
         UserError: a column is missing, double or almost named as a known one, a row cannot be
@@ -39,7 +49,8 @@ def read_label_csv(file: Path, *, labels: bool = True, clip_segments: bool = Fal
     videos: dict[str, Video] = {}
     for number, cells in rows:
         where = f"{file} row {number}"
-        video = _read_video(file, where, _named_cells(where, header, cells), labels, number)
+        row = _named_cells(where, header, cells)
+        video = _read_video(file, where, row, labels, allow_outside, number)
         key = video.key
         if key in videos:
             raise UserError(f"{where}: {key} is listed twice: remove one of the two rows")
@@ -51,7 +62,7 @@ def read_label_csv(file: Path, *, labels: bool = True, clip_segments: bool = Fal
         return f"{file} row {video.row}"
 
     grouped = with_groups(list(videos.values()), row_of)
-    return without_overlaps(grouped, row_of, clip=clip_segments)
+    return grouped if keep_overlaps else without_overlaps(grouped, row_of, clip=clip_segments)
 
 
 def _read_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
@@ -129,7 +140,9 @@ def _named_cells(where: str, header: list[str], cells: list[str]) -> dict[str, s
     return {name: cell for name, cell in zip(header, cells, strict=False) if name.strip()}
 
 
-def _read_video(file: Path, where: str, row: dict[str, str], labels: bool, number: int) -> Video:
+def _read_video(
+    file: Path, where: str, row: dict[str, str], labels: bool, allow_outside: bool, number: int
+) -> Video:
     path = row.pop("path")
     label, group, split = (row.pop(name, "").strip() for name in ("label", "group", "split"))
     if not labels:
@@ -138,7 +151,7 @@ def _read_video(file: Path, where: str, row: dict[str, str], labels: bool, numbe
         raise UserError(f"{where} has no {'label' if path.strip() else 'path'}: fill it in")
     if "\0" in path:
         raise UserError(f"{where}: {path!r} contains a zero byte, which no file name can")
-    path = _relative(file, where, path)
+    path = _relative(file, where, path, allow_outside, hint=labels)
     if split and split_name(split) is None:
         raise UserError(f"{where}: split {split!r} is not one of {', '.join(SPLITS)}")
     try:
@@ -155,7 +168,7 @@ def _read_video(file: Path, where: str, row: dict[str, str], labels: bool, numbe
     return Video(path, label, named, split_name(split), row, roi=roi, row=number)
 
 
-def _relative(file: Path, where: str, path: str) -> str:
+def _relative(file: Path, where: str, path: str, allow_outside: bool, *, hint: bool) -> str:
     """`path` relative to the folder of the CSV.
 
     A path as Windows writes it, or with blanks around it, is meant without them if only that file
@@ -178,10 +191,13 @@ def _relative(file: Path, where: str, path: str) -> str:
             if inside != root and inside.is_relative_to(root):
                 return inside.relative_to(root).as_posix()
     normal = os.path.normpath(path)
-    outside = absolute or normal == "." or Path(normal).parts[0] == ".."
+    outside = Path(path).is_absolute() or normal == "." or Path(normal).parts[0] == ".."
+    if outside and allow_outside and normal != ".":
+        return normal
     if outside or (PureWindowsPath(path).is_absolute() and not (folder / path).exists()):
         raise UserError(
             f"{where}: {path} lies outside {folder}: "
             "move the CSV above its videos and give paths relative to it"
+            + (", or set `allow_outside`" if hint else "")
         )
     return normal

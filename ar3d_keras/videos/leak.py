@@ -24,6 +24,7 @@ class Leak:
         group_command: the command that groups them; empty: there are none.
         val_near: videos of val with a near-duplicate in train; None: `ar3d check` has not compared
             the content of this data set.
+        divided_files: files with segments in several splits, whose groups are parts of them.
         test_near: videos of test with a near-duplicate in train or val; None: as above.
     """
 
@@ -40,6 +41,7 @@ class Leak:
     recordings: int = 0
     torn_recordings: int = 0
     group_command: str = ""
+    divided_files: int = 0
 
     @property
     def has_leakage(self) -> bool:
@@ -64,8 +66,14 @@ class Leak:
                 "Leak unknown: no video has a group, the source recording that it was cut from; "
                 "a group column in a CSV gives it."
             ]
-        elif not lines:
+        elif not lines and not self.divided_files:
             lines = ["No leak: no source recording is in two splits."]
+        if self.divided_files:
+            lines.append(
+                f"{self.divided_files} files have segments in several splits, because their groups "
+                "are parts of a file: the score holds for these recordings, and says little about "
+                "others."
+            )
         if near and not leaks:
             lines += near
         if 0 < self.ungrouped < sum(self.sizes.values()):
@@ -172,12 +180,12 @@ def find_near_duplicates(
 
     Args:
         videos: the videos of train, val and test.
-        pairs: paths of near-duplicates, in any order; those of other videos are left out.
+        pairs: `Video.key` of near-duplicates, in any order; those of other videos are left out.
 
     Returns:
-        (path, path of the video in the earlier split), sorted; a video may occur several times.
+        (key, key of the video in the earlier split), sorted; a video may occur several times.
     """
-    place = {v.path: rank for rank, name in enumerate(SPLITS) for v in videos.get(name, ())}
+    place = {v.key: rank for rank, name in enumerate(SPLITS) for v in videos.get(name, ())}
     across = set()
     for one, other in pairs:
         if one in place and other in place and place[one] != place[other]:

@@ -23,7 +23,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -31,14 +31,18 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
 from ar3d_keras.videos.demo import is_demo
+from ar3d_keras.videos.examination import isolated_index
 from ar3d_keras.videos.flow import STILL, algorithm, every_flow
+from ar3d_keras.videos.isolation import Isolation, Limits
 from ar3d_keras.videos.pack_index import (
     INDEX,
     JOURNAL,
     NOT_PACKED,
+    DamagedIndexError,
     PackedVideo,
     PackSettings,
     clock_of,
+    read_index,
     shard_name,
     write_index,
 )
@@ -76,8 +80,9 @@ def make_pack(
 
     Args:
         catalog: the videos.
-        folder: where the pack goes; in one that is there, only videos that are new, changed or
-            could not be decoded are packed, and what nothing names any more keeps its bytes.
+        folder: where the pack goes; in one that is there, only videos that are new, changed,
+            damaged or could not be decoded are packed, and what nothing names any more keeps its
+            bytes. Damaged ones are mended in their place.
         settings: codec and size.
         workers: threads that decode; OpenCV does so without Python's global lock.
         reporter: draws the bar and says what cannot be decoded.
@@ -93,7 +98,7 @@ def make_pack(
     with _only_one(folder, reporter):
         packing = _Packing(catalog, folder, settings, shard_bytes, clip_segments)
         try:
-            if packing.take_over():
+            if packing.take_over(workers, reporter):
                 packing.run(workers, reporter)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
@@ -116,7 +121,7 @@ def close_pack(catalog: Catalog, folder: Path, *, reporter: Reporter) -> Pack:
         if (folder / INDEX).is_file() or not (folder / JOURNAL).is_file():
             raise UserError(f"{folder} is no unfinished pack, so there is nothing to close")
         packing = _Packing(catalog, folder, read_journal(folder)[0], SHARD_BYTES)
-        packing.take_over()
+        packing.take_over(1, reporter)
         if not packing.done:
             raise UserError(f"{folder} holds no video yet, so it cannot be closed: remove it")
         for video in itertools.chain.from_iterable(packing.todo):
@@ -175,6 +180,7 @@ class _Packing:
         self.shard_bytes = shard_bytes
         self.done: dict[str, PackedVideo] = {}
         self.shards: list[int] = []
+        self._damaged: dict[str, PackedVideo] = {}  # in a finished pack, by key
         self._sealed = 0  # shards of a finished pack, which stays usable while it gets more videos
 
     @property
@@ -199,6 +205,7 @@ class _Packing:
         with (
             reporter.bar("packing", len(self.catalog), "videos") as update,
             ThreadPoolExecutor(workers) as pool,
+            Isolation(Limits()) as isolation,
             (self.folder / JOURNAL).open("a", encoding="ascii") as journal,
         ):
             update(len(self.done))
@@ -208,7 +215,7 @@ class _Packing:
                 for _ in todo:
                     # Two files a thread: enough to be busy while the next in turn is slow.
                     while len(ahead) < 2 * workers and (videos := next(waiting, None)):
-                        ahead.append(pool.submit(self._decode, videos, stop))
+                        ahead.append(pool.submit(self._decode, videos, stop, isolation))
                     packed_videos, content = ahead.popleft().result()
                     with content:
                         content.seek(0)
@@ -238,6 +245,11 @@ class _Packing:
 
     def finish(self) -> None:
         """Writes the index, after which the journal is of no use."""
+        for number, size in enumerate(self.shards):
+            file = self.folder / shard_name(number)
+            if stamp(file)[0] != size:  # cut off, and what was there is of no video any more
+                file.touch()
+                os.truncate(file, size)
         if self.shards:
             _sync(self.folder / shard_name(len(self.shards) - 1))
         root = self.catalog.root
@@ -246,17 +258,18 @@ class _Packing:
         (self.folder / JOURNAL).unlink()
 
     def _decode(
-        self, videos: Sequence[Video], stop: threading.Event
+        self, videos: Sequence[Video], stop: threading.Event, isolation: Isolation
     ) -> tuple[list[PackedVideo], tempfile.SpooledTemporaryFile]:
         """The videos of one file, and their bytes one after the other; in a thread of the pool."""
         path = self.catalog.root / videos[0].path
         size, mtime_ns = stamp(path)
         content = tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=str(self.folder))  # noqa: SIM115
         try:
+            # It counts the frames too, which `every_frame` needs, and a decoder that crashes shows.
+            index = isolated_index(isolation, path)
             if any(video.is_segment for video in videos):
                 found = self._decode_segments(path, videos, content, stop)
             else:
-                index = frame_index(path)  # it counts the frames too, which `every_frame` needs
                 table = _Table(content)
                 for parts in encoded_frames(path, self._settings_of(videos[0])):
                     if stop.is_set():
@@ -352,7 +365,11 @@ class _Packing:
 
     def _append(self, packed: PackedVideo, content, journal) -> None:
         """First the bytes, then the line that says they are there."""
-        if packed.frames:
+        before = self._damaged.get(packed.video.key)
+        if before and (before.length, before.crc) == (packed.length, packed.crc):
+            packed = dataclasses.replace(packed, shard=before.shard, offset=before.offset)
+            self._mend(packed, content)
+        elif packed.frames:
             full = self.shards and self.shards[-1] + packed.length > self.shard_bytes
             if full or len(self.shards) == self._sealed:
                 if self.shards:
@@ -373,36 +390,68 @@ class _Packing:
         journal.flush()
         self.done[packed.video.key] = packed
 
-    def take_over(self) -> bool:
+    def _mend(self, packed: PackedVideo, content: IO[bytes]) -> None:
+        """Writes the bytes of a damaged video where they were."""
+        file = self.folder / shard_name(packed.shard)
+        with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as shard:
+            shard.seek(packed.offset)
+            _copy(content, shard, packed.length)
+            shard.flush()
+            os.fsync(shard.fileno())
+
+    def take_over(self, workers: int, reporter: Reporter) -> bool:
         """Keeps what earlier processes packed of these very files; False where that is all.
 
         Failures are tried again: a permission or a disk may be mended.
         """
-        made_with, known, finished = self._known()
-        if made_with:
-            _check_same_settings(self.folder, made_with, self.settings)
-            self.done = self._unchanged(known)
-            if known and not self.done:
-                raise UserError(
-                    f"{self.folder} is a pack of other videos than those in {self.catalog.root}: "
-                    "give another `out`"
-                )
+        index = self._index(reporter)
+        if (self.folder / JOURNAL).is_file():
+            made_with, known = read_journal(self.folder)
+            known = [packed for packed in known if packed.frames]
+            self._keep(made_with, known)
             self._trust()
-            if finished and [self.done.get(v.key) for v in self.catalog.videos] == known:
+        elif index:
+            known = list(index["videos"])
+            self._keep(index["settings"], known)
+            self.shards = list(index["shards"])
+            self._find_damaged(workers, reporter)
+            sizes = [stamp(self.folder / shard_name(n))[0] for n in range(len(self.shards))]
+            same = [self.done.get(video.key) for video in self.catalog.videos] == known
+            if same and sizes == self.shards:
                 return False
         write_journal(self.folder, self.settings, list(self.done.values()))
         self._cut_off()
         return True
 
-    def _known(self) -> tuple[PackSettings | None, list[PackedVideo], bool]:
-        """Settings and videos that the journal or else the index names; whether it is finished."""
-        pack = open_pack(self.folder) if (self.folder / INDEX).is_file() else None
-        if pack:
-            self._sealed = 1 + max(packed.shard for packed in pack.videos)
-        if (self.folder / JOURNAL).is_file():
-            settings, known = read_journal(self.folder)
-            return settings, [packed for packed in known if packed.frames], False
-        return (pack.settings, list(pack.videos), True) if pack else (None, [], False)
+    def _index(self, reporter: Reporter) -> dict[str, Any] | None:
+        """The content of the index of a finished pack, whose shards may be damaged."""
+        if not (self.folder / INDEX).is_file():
+            return None
+        try:
+            index = read_index(self.folder, shards=False)
+        except DamagedIndexError:
+            reporter.log(f"{self.folder / INDEX} is damaged: every video is packed again")
+            return None
+        self._sealed = len(index["shards"])
+        return index
+
+    def _keep(self, made_with: PackSettings, known: Sequence[PackedVideo]) -> None:
+        _check_same_settings(self.folder, made_with, self.settings)
+        self.done = self._unchanged(known)
+        if known and not self.done:
+            raise UserError(
+                f"{self.folder} is a pack of other videos than those in {self.catalog.root}: "
+                "give another `out`"
+            )
+
+    def _find_damaged(self, workers: int, reporter: Reporter) -> None:
+        """Compares the checksums of a finished pack; what is damaged is packed again."""
+        pack = Pack(self.folder, self.settings, list(self.done.values()), self.catalog.root, False)
+        with reporter.bar("checking", len(pack.videos), "videos") as update:
+            damaged = pack.verify(workers=workers, progress=update)
+        for key, reason in damaged.items():
+            reporter.log(f"{key!r} is packed again: {reason}")
+            self._damaged[key] = self.done.pop(key)
 
     def _unchanged(self, known: Sequence[PackedVideo]) -> dict[str, PackedVideo]:
         """Those whose files are as they were, with the labels that they have now."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
+from ar3d_keras.videos.isolation import UNREADABLE
 from ar3d_keras.videos.pack_index import (
     AGAIN,
     PackedVideo,
@@ -117,7 +118,8 @@ class Pack:
                     damaged[key] = packed.damage
                 if packed.hash:
                     hashes[key] = packed.hash
-        return Scan(frames, unreadable, damaged, hashes, numbers=numbers)
+        kinds = dict.fromkeys(unreadable, UNREADABLE)
+        return Scan(frames, unreadable, damaged, hashes, numbers=numbers, kinds=kinds)
 
     def changed(self) -> list[str]:
         """Paths of the videos whose original file has changed since it was packed."""
@@ -153,12 +155,9 @@ class Pack:
                 f"{self.root} was made by an earlier version and has no time stamps, which `fps` "
                 f"needs: {AGAIN}"
             )
-        if shape.fps and shape.flow:
-            raise UserError(
-                f"{self.root} holds the flow between the frames of the files, and `fps` needs that "
-                "between the frames of a clip: give the videos themselves as `data`"
-            )
-        if shape.flow and shape.flow != self.settings.flow:
+        # With `fps`, `PackSource` computes the flow between the frames of a clip: the pack's is that
+        # between the frames of the files.
+        if shape.flow and not shape.fps and shape.flow != self.settings.flow:
             there = self.settings.flow
             raise UserError(
                 f"{self.root} holds {f'{there} flow' if there else 'no optical flow'} and this run "
@@ -280,10 +279,13 @@ class Pack:
             try:
                 with (self.root / shard_name(packed.shard)).open("rb") as file:
                     shard = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except OSError as error:
-                raise ReadError(f"{shard_name(packed.shard)}: {error.strerror}") from None
+            except (OSError, ValueError) as error:  # ValueError: an empty file
+                reason = error.strerror if isinstance(error, OSError) else error
+                raise ReadError(f"{shard_name(packed.shard)}: {reason}") from None
             # Two threads that arrive here at once get the same map.
             shard = self._maps.setdefault(packed.shard, shard)
+        if packed.offset + packed.length > len(shard):
+            raise ReadError(f"{shard_name(packed.shard)} is cut off")
         return np.frombuffer(shard, np.uint8, packed.length, packed.offset)
 
     def _touch(self, length: int) -> None:

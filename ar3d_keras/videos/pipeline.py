@@ -73,6 +73,9 @@ class ClipStream:
     It is one stream, so that the first clips of the next epoch are decoded while the last one
     is evaluated. Its length is left unknown on purpose: Keras then never starts it over.
 
+    Args:
+        first: the first step of the first epoch, where a training goes on within an epoch.
+
     Attributes:
         dataset: the tf.data.Dataset; None after `close`.
         ready: (epoch, step) -> when that batch lay ready, by time.perf_counter.
@@ -88,8 +91,10 @@ class ClipStream:
         workers: int,
         mixing: Mixing | None = None,
         balance: BalanceMethod = "none",
+        first: int = 0,
     ):
         self.source, self.batch_size, self.seed, self.mixing = source, batch_size, seed, mixing
+        self.first = first
         self.order = EpochOrder(source, seed=seed, balance=balance)
         self._finish = _Finish(source, mixing, balance)
         self._reader, self._calls = _BatchReader(source, batch_size, workers), _Calls()
@@ -136,7 +141,8 @@ class ClipStream:
         steps = steps_per_epoch(self.source, self.batch_size)
 
         def one_epoch(epoch):
-            return tf.data.Dataset.range(steps).map(lambda step: (epoch, step))
+            first = tf.where(epoch == epochs.start, tf.constant(self.first, tf.int64), 0)
+            return tf.data.Dataset.range(first, steps).map(lambda step: (epoch, step))
 
         def read(epoch, step):
             batch = tf.numpy_function(self._read, (epoch, step), kinds, stateful=False)
@@ -188,6 +194,7 @@ class ClipBatches(keras.utils.PyDataset):
 
     Attributes:
         epoch: whose batches it gives.
+        first: the step that `batches[0]` is, where a training goes on within an epoch.
         ready: (epoch, step) -> when that batch lay ready, by time.perf_counter.
     """
 
@@ -203,6 +210,7 @@ class ClipBatches(keras.utils.PyDataset):
     ):
         super().__init__(workers=1, use_multiprocessing=False)
         self.source, self.batch_size, self.seed, self.epoch = source, batch_size, seed, 0
+        self.first = 0
         self.mixing = mixing
         self.order = EpochOrder(source, seed=seed, balance=balance)
         self._finish = _Finish(source, mixing, balance)
@@ -216,12 +224,12 @@ class ClipBatches(keras.utils.PyDataset):
         return self._reader.memory.allocations
 
     def __len__(self) -> int:
-        return steps_per_epoch(self.source, self.batch_size)
+        return steps_per_epoch(self.source, self.batch_size) - self.first
 
-    def __getitem__(self, step: int) -> Batch:
-        known, epoch = self._ahead, self.epoch
+    def __getitem__(self, number: int) -> Batch:
+        known, epoch, step = self._ahead, self.epoch, number + self.first
         # Two batches ahead are decoded while the network works on this one.
-        steps = range(step, min(step + AHEAD, len(self)))
+        steps = range(step, min(step + AHEAD, len(self) + self.first))
         self._ahead = {
             (epoch, s): known.pop((epoch, s)) if (epoch, s) in known else self._begin(epoch, s)
             for s in steps
@@ -260,7 +268,8 @@ class EpochOrder:
 
     def __init__(self, source: ClipSource, *, seed: int, balance: BalanceMethod = "none"):
         if balance == "sampler":
-            draw = functools.partial(balanced_order, source.labels, seed=seed)
+            labels = source.labels.repeat(source.clips_per_video)
+            draw = functools.partial(balanced_order, labels, seed=seed)
         else:
             draw = functools.partial(epoch_order, len(source), seed=seed)
         self._draw = functools.lru_cache(maxsize=4)(lambda epoch: draw(epoch=epoch))

@@ -9,21 +9,22 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos import decoders, keyframes
 from ar3d_keras.videos.decoders import Frames, OpenCVFrames, PyAVFrames, ReadError
-from ar3d_keras.videos.duplicates import Describer, Descriptor, FrameCollector
-from ar3d_keras.videos.duplicates import Frames as SmallFrames
 from ar3d_keras.videos.frame_folder import frame_files, is_folder
 from ar3d_keras.videos.inspection import (
     NO_FRAME,
-    Clock,
     Facts,
     Properties,
+    Viewer,
     Watcher,
     check_readable,
+    gray,
     inspect,
     known_facts,
     remember,
@@ -31,9 +32,9 @@ from ar3d_keras.videos.inspection import (
 from ar3d_keras.videos.keyframes import (
     FrameIndex,
     SeekError,
+    grab_from_keyframes,
     index_file,
     known_index,
-    read_from_keyframes,
     worth_a_seek,
 )
 from ar3d_keras.videos.opencv import load_cv2, silence_cv2
@@ -46,19 +47,20 @@ __all__ = [
     "count_frames",
     "damage",
     "decoding_threads",
-    "describe",
     "every_frame",
     "frame_index",
+    "gray_frames",
     "load_cv2",
     "mirror",
     "rate_of",
     "read_frames",
     "read_header",
-    "reduced_frames",
+    "show_frames",
     "silence_cv2",
     "timed_frames",
 ]
 
+AnyFrames = TypeVar("AnyFrames", bound=Frames)
 _NO_IMAGES = "a folder without images"
 
 
@@ -78,43 +80,53 @@ def decoding_threads(workers: int | None) -> int:
     return workers or cores()
 
 
-def describe(path: str | os.PathLike) -> tuple[Facts, Descriptor]:
-    """Decodes a whole video once, for the data report.
+def gray_frames(path: str | os.PathLike, wanted: Sequence[int]) -> Iterator[np.ndarray]:
+    """The wanted frames, in rising order, as `show_frames` shows them.
+
+    Raises:
+        ReadError: the video cannot be opened, or ends before one of the frames.
+    """
+    path = Path(path)
+    if is_folder(path):
+        files, mode = frame_files(path), load_cv2().IMREAD_GRAYSCALE
+        yield from (_read_image(files[number], mode) for number in wanted)
+        return
+    done = 0
+    index = known_index(path)
+    if index and worth_a_seek(index, wanted):
+        try:
+            for frames in grab_from_keyframes(path, index, wanted):
+                yield gray(frames.frame)
+                done += 1
+            return
+        except (SeekError, ReadError):
+            pass  # from the front
+    for frames in _grab(PyAVFrames(path), wanted[done:]):
+        yield gray(frames.frame)
+
+
+def show_frames(path: str | os.PathLike, viewer: Viewer) -> Facts:
+    """Decodes a whole video once and shows every frame to `viewer`.
 
     Args:
         path: a video file, or a folder of frames, which has no times: ASSUMED_RATE holds.
+        viewer: gets the frames.
 
     Raises:
         ReadError: no frame can be decoded, or an image of a folder of frames is damaged.
     """
-    describer = Describer()
-    return _look(Path(path), describer), describer.descriptor()
-
-
-def reduced_frames(path: str | os.PathLike) -> SmallFrames:
-    """Decodes a whole video once; its first frames, reduced, to compare it with another.
-
-    Raises:
-        ReadError: as `describe`.
-    """
-    collector = FrameCollector()
-    _look(Path(path), collector)
-    return collector.frames()
-
-
-def _look(path: Path, viewer: Describer | FrameCollector) -> Facts:
-    """Shows every frame of a video to `viewer`, in gray."""
+    path = Path(path)
     if not is_folder(path):
         return inspect(path, viewer)
     cv2, files = load_cv2(), frame_files(path)
-    gray = None
+    picture = None
     for number, file in enumerate(files):
-        gray = _read_image(file, cv2.IMREAD_GRAYSCALE)
-        viewer.add(number / ASSUMED_RATE, gray)
-    if gray is None:
+        picture = _read_image(file, cv2.IMREAD_GRAYSCALE)
+        viewer.add(number / ASSUMED_RATE, picture)
+    if picture is None:
         raise ReadError(_NO_IMAGES)
     suffix = files[0].suffix.lower().removeprefix(".")
-    properties = Properties(gray.shape[1], gray.shape[0], None, None, f"folder of {suffix}")
+    properties = Properties(picture.shape[1], picture.shape[0], None, None, f"folder of {suffix}")
     return Facts(len(files), None, False, properties)
 
 
@@ -160,9 +172,27 @@ def frame_index(path: str | os.PathLike, *, threads: int = 1) -> FrameIndex:
     """
     path = Path(path)
     if is_folder(path):
-        count = count_frames(path)
-        return FrameIndex(np.arange(count) / ASSUMED_RATE, count / ASSUMED_RATE)
+        return even_index(count_frames(path))
     return index_file(path, 1 / rate_of(path), threads=threads)
+
+
+def make_index(path: Path, *, threads: int = 1, viewer: Viewer | None = None) -> FrameIndex:
+    """`frame_index` of a file that is decoded in any case, and kept nowhere.
+
+    Args:
+        path: a video file.
+        threads: decoding threads.
+        viewer: gets every frame; see `show_frames`.
+
+    Raises:
+        ReadError: no frame can be decoded.
+    """
+    return keyframes.make_index(path, 1 / rate_of(path), threads=threads, viewer=viewer)
+
+
+def even_index(frames: int) -> FrameIndex:
+    """The times of a folder of frames."""
+    return FrameIndex(np.arange(frames) / ASSUMED_RATE, frames / ASSUMED_RATE)
 
 
 def read_frames(
@@ -254,9 +284,9 @@ def every_frame(
 
 
 def timed_frames(
-    path: str | os.PathLike, *, threads: int = 1
+    path: str | os.PathLike, *, threads: int = 1, numbers: Sequence[int] | None = None
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Decodes a whole video, frame by frame, in its own size, with the time of each frame.
+    """Decodes a video, frame by frame, in its own size, with the time of each frame.
 
     A file is decoded once, from front to back, however long it is. When the last frame was
     yielded, `damage` knows what is missing.
@@ -264,6 +294,8 @@ def timed_frames(
     Args:
         path: a video file, or a folder of frames in natural order of their names.
         threads: decoding threads.
+        numbers: of the frames of a segment, rising; their times are those of `frame_index`. None:
+            all frames.
 
     Yields:
         seconds since the first frame, strictly increasing, and uint8 (height, width, 3), BGR,
@@ -274,6 +306,11 @@ def timed_frames(
     """
     path = Path(path)
     folder = is_folder(path)
+    if numbers is not None:
+        times = frame_index(path, threads=threads).times[list(numbers)].tolist()
+        decoded = _from_folder(path, numbers) if folder else _from_file(path, numbers)
+        yield from zip(times, decoded, strict=True)
+        return
     frame = None
     for time, frame in _all_of_folder(path) if folder else _all_of_file(path, threads):
         yield time, frame
@@ -361,11 +398,10 @@ def _all_of_file(path: Path, threads: int) -> Iterator[tuple[float, np.ndarray]]
     at = check_readable(path)
     frames = PyAVFrames(path, threads)
     try:
-        watcher = Watcher(frames)
-        clock = Clock(1 / rate_of(path))
+        watcher = Watcher(frames, step=1 / rate_of(path))
         while frames.grab():
             watcher.see()
-            yield clock.time(frames.seconds), frames.retrieve()
+            yield watcher.seconds, frames.retrieve()
         remember(path, watcher.facts(), at)
     finally:
         frames.close()
@@ -383,8 +419,8 @@ def _from_file(path: Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
     index = known_index(path)
     if index and worth_a_seek(index, wanted):
         try:
-            for frame in read_from_keyframes(path, index, wanted):
-                yield frame
+            for frames in grab_from_keyframes(path, index, wanted):
+                yield frames.retrieve()
                 done += 1
             return
         except (SeekError, ReadError):
@@ -401,6 +437,10 @@ def _from_file(path: Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
 
 
 def _forward(frames: Frames, wanted: Sequence[int]) -> Iterator[np.ndarray]:
+    return (grabbed.retrieve() for grabbed in _grab(frames, wanted))
+
+
+def _grab(frames: AnyFrames, wanted: Sequence[int]) -> Iterator[AnyFrames]:
     """Decodes from the front: seeking is inexact (opencv#9053) and, within one GOP, no faster."""
     try:
         position = 0
@@ -409,7 +449,7 @@ def _forward(frames: Frames, wanted: Sequence[int]) -> Iterator[np.ndarray]:
                 if not frames.grab():
                     raise ReadError(f"it ends after {position} frames, before frame {index}")
                 position += 1
-            yield frames.retrieve()
+            yield frames
     finally:
         frames.close()
 
@@ -425,6 +465,7 @@ def _from_folder(path: Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
 
 def _read_image(file: Path, mode: int) -> np.ndarray:
     """Decodes from memory: cv2.imread cannot open every name that a file system can hold."""
+    decoders.heartbeat()
     try:
         frame = load_cv2().imdecode(np.fromfile(file, np.uint8), mode)
     except (OSError, load_cv2().error):  # unreadable, or of zero bytes

@@ -54,8 +54,15 @@ def bounds(region: Region, width: int, height: int) -> tuple[int, int, int, int]
     return round(left * width), round(top * height), round(right * width), round(bottom * height)
 
 
+def regions_overlap(one: Region | None, other: Region | None) -> bool:
+    """Whether two regions of one picture share pixels; yes, if only one of them is in pixels."""
+    if one is None or other is None or (max(one) > 1) != (max(other) > 1):
+        return True
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
 def cut_region(frame: np.ndarray, region: Region | None) -> np.ndarray:
-    """The part of a frame, (height, width, channels), as a view; None: the frame.
+    """The part of a frame, (height, width[, channels]), as a view; None: the frame.
 
     Raises:
         ReadError: the frame is smaller than the region, or has no pixel in it.

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ar3d_keras.config import AugmentConfig
+from ar3d_keras.config import AugmentConfig, Sampling
+from ar3d_keras.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class ClipShape:
         fps: frames a second of a clip, whatever the rate of the file: see `frames_at`. The stride is
             then 1. None: the frames of the file, at a stride.
         roi: the region of each frame that is resized, see `region`; None: the whole frame.
+        sampling: `stride`: a window of frames at a stride. `uniform`: one frame from each of T equal
+            parts of the video, see `one_of_each_part`; the stride is then not used.
     """
 
     frames: int = 16
@@ -41,6 +44,7 @@ class ClipShape:
     flow: str | None = None
     fps: float | None = None
     roi: tuple[float, float, float, float] | None = None
+    sampling: Sampling = "stride"
 
     def __post_init__(self):
         if self.roi is not None:  # JSON has lists
@@ -108,7 +112,16 @@ def stride_for(available: int, shape: ClipShape) -> int:
 
 
 def full_span(shape: ClipShape) -> int:
-    """Number of frames of the shortest video whose clip has the largest stride; see `stride_for`."""
+    """Number of frames of the shortest video whose clip has the largest stride; see `stride_for`.
+
+    Raises:
+        UserError: a clip spans the whole video, whatever its length.
+    """
+    if shape.sampling == "uniform":
+        raise UserError(
+            "`window_seconds` is needed: this network was trained with `sampling` uniform, so a clip "
+            "has no length of its own; give the usual length of the training videos"
+        )
     if shape.fps or shape.stride == 1:
         return shape.frames
     return (shape.frames + 1) * shape.stride
@@ -122,6 +135,31 @@ def window(available: int, start: int, stride: int, frames: int) -> np.ndarray:
 def last_start(available: int, stride: int, frames: int) -> int:
     """The last frame that a window can start at; 0 if the video is shorter than a window."""
     return max(0, available - stride * (frames - 1) - 1)
+
+
+def one_of_each_part(available: int, positions: np.ndarray) -> np.ndarray:
+    """One frame from each of T equal parts of a video, as Temporal Segment Networks sample.
+
+    Source: Wang, Xiong, Wang, Qiao, Lin, Tang, Van Gool: *Temporal Segment Networks*, ECCV 2016.
+
+    Args:
+        available: number of frames of the video, at least 1; below T, frames repeat.
+        positions: float64 (T,), the position inside each part, from 0 to just below 1.
+
+    Returns:
+        int64 (T,), not falling.
+    """
+    parts = len(positions)
+    frames = ((np.arange(parts) + positions) * available / parts).astype(np.int64)
+    return np.minimum(frames, available - 1)
+
+
+def regular_parts(available: int, frames: int, *, clips: int, index: int) -> np.ndarray:
+    """`one_of_each_part` of evaluation clip `index` of `clips`: all positions (index + 0.5) / clips.
+
+    In whole numbers, so that a TensorFlow graph computes the same.
+    """
+    return (np.arange(frames) * 2 * clips + 2 * index + 1) * available // (2 * clips * frames)
 
 
 NOTHING = AugmentConfig()
@@ -169,8 +207,12 @@ def random_clip(
             (shape.resize_height, shape.resize_width),
         )
         crop = size[0], size[1]
+    if shape.sampling == "uniform":
+        frames = one_of_each_part(available, _positions(seed, epoch, index, shape.frames))
+    else:
+        frames = window(available, start, stride, shape.frames)
     return ClipSpec(
-        window(available, start, stride, shape.frames),
+        frames,
         top,
         left,
         flip and coin < 0.5,
@@ -199,6 +241,19 @@ _BLOCK = 1024
 def _block_of_draws(seed: int, epoch: int, block: int) -> np.ndarray:
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, epoch, block))))
     return generator.random((_BLOCK, 4 + len(_Further._fields)), np.float32)
+
+
+def _positions(seed: int, epoch: int, index: int, frames: int) -> np.ndarray:
+    """The random numbers of `one_of_each_part`: float64 (frames,), uniform in 0..1."""
+    block, row = divmod(index, _BLOCK)
+    return _block_of_positions(seed, epoch, block, frames)[row]
+
+
+@functools.lru_cache(maxsize=16)
+def _block_of_positions(seed: int, epoch: int, block: int, frames: int) -> np.ndarray:
+    # The fourth number separates this stream from that of `_block_of_draws`.
+    entropy = np.random.SeedSequence((seed, epoch, block, frames))
+    return np.random.Generator(np.random.Philox(entropy)).random((_BLOCK, frames))
 
 
 class _Further(NamedTuple):
@@ -279,23 +334,27 @@ def uniform_clip(
         available: number of frames of the video, at least 1.
         shape: the clip's geometry.
         clips: number of windows. The range of possible starts is divided into `clips` equal
-            parts, and a window starts at the middle of each; one is the center window.
+            parts, and a window starts at the middle of each; one is the center window. With uniform
+            sampling every clip spans the video, and each takes other frames, see `regular_parts`.
         crops: 1 (center) or 3 (both ends and the center of the longer side).
         index: 0 .. clips * crops - 1; crops vary fastest.
     """
     if crops not in (1, 3):
         raise ValueError(f"`crops` must be 1 or 3, not {crops}")
     clip, crop = divmod(index, crops)
-    stride = stride_for(available, shape)
-    span = last_start(available, stride, shape.frames)
-    start = int(span * (clip + 0.5) / clips)
+    if shape.sampling == "uniform":
+        frames = regular_parts(available, shape.frames, clips=clips, index=clip)
+    else:
+        stride = stride_for(available, shape)
+        start = int(last_start(available, stride, shape.frames) * (clip + 0.5) / clips)
+        frames = window(available, start, stride, shape.frames)
     down, across = shape.resize_height - shape.height, shape.resize_width - shape.width
     top, left = down // 2, across // 2
     if crops == 3 and across >= down:
         left = (0, left, across)[crop]
     elif crops == 3:
         top = (0, top, down)[crop]
-    return ClipSpec(window(available, start, stride, shape.frames), top, left)
+    return ClipSpec(frames, top, left)
 
 
 _TICKS = 1_000_000  # a second
@@ -333,12 +392,19 @@ def epoch_order(videos: int, *, seed: int, epoch: int) -> np.ndarray:
 def protocol(shape: ClipShape, *, clips: int, crops: int) -> str:
     """The evaluation protocol as a sentence, for every report."""
     if clips * crops == 1:
-        views = "1 centre clip x 1 centre crop"
+        views = (
+            "1 clip x 1 centre crop"
+            if shape.sampling == "uniform"
+            else "1 centre clip x 1 centre crop"
+        )
     else:
         views = f"{clips} clip(s) x {crops} crop(s) a video, probabilities averaged"
     rate = f"at stride {shape.stride} or the next that fits"
     if shape.fps:
         rate = f"{shape.fps:g} a second by their time stamps"
+    if shape.sampling == "uniform":
+        source = f" at {shape.fps:g} a second" if shape.fps else ""
+        rate = f"spread evenly over the whole video{source}"
     region = ""
     if shape.roi:
         region = "region " + " ".join(f"{side:g}" for side in shape.roi) + ", "

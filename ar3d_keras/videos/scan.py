@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
@@ -16,12 +16,16 @@ import numpy as np
 from ar3d_keras import atomic
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.content import cache_folder, load_descriptors, store_descriptors
-from ar3d_keras.videos.duplicates import Descriptor
+from ar3d_keras.videos.descriptor import Descriptor
+from ar3d_keras.videos.examination import examine
 from ar3d_keras.videos.frame_folder import frame_files, is_folder
-from ar3d_keras.videos.inspection import Facts, Properties, known_facts, remember, stamp
-from ar3d_keras.videos.reader import ReadError, count_frames, describe, frame_index
+from ar3d_keras.videos.inspection import Facts, Properties, remember, stamp
+from ar3d_keras.videos.isolation import UNREADABLE, Isolation, Limits, kind_of
+from ar3d_keras.videos.keyframes import cached_index, keep_index
+from ar3d_keras.videos.reader import ReadError, even_index, frame_index
 from ar3d_keras.videos.sampling import frames_at
 from ar3d_keras.videos.segments import by_file, check_inside, frames_of, stretch
+from ar3d_keras.videos.video import Video
 
 _PROPERTIES = len(fields(Properties))
 
@@ -33,12 +37,13 @@ class Scan:
     Attributes:
         frames: `Video.key` -> number of frames that can be decoded, at least 1.
         unreadable: key -> reason, for the videos without a decodable frame.
+        kinds: key -> "unreadable", "crashed", "timed out" or "too large", for the same videos.
         damaged: key -> what is missing, for the videos of which only a part can be decoded.
         hashes: key -> `content_hash` of the file, for the videos in `frames`.
         numbers: key -> which frames of its file a video consists of, where that is a segment or
             sampled in time; a video that is not in here consists of all of them.
         properties: path of a file -> sizes, rates and codecs; complete after a scan with descriptors.
-        descriptors: path of a file -> what `duplicates.find_pairs` compares, where they were asked for.
+        descriptors: key -> what `duplicates.find_pairs` compares, where they were asked for.
     """
 
     frames: dict[str, int]
@@ -48,6 +53,7 @@ class Scan:
     properties: dict[str, Properties] = field(default_factory=dict)
     descriptors: dict[str, Descriptor] = field(default_factory=dict)
     numbers: dict[str, Sequence[int] | np.ndarray] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
 
 
 class _Entry(NamedTuple):
@@ -69,8 +75,12 @@ def scan(
     descriptors: bool = False,
     clip_segments: bool = False,
     fps: float | None = None,
+    limits: Limits | None = None,
 ) -> Scan:
     """Decodes every file once (about 10 ms for a UCF-101 video, one thread).
+
+    Files are decoded in other processes, so a decoder that crashes, hangs or needs too much memory
+    costs its file and not the scan; see `isolation`.
 
     The results are cached under the user's cache folder by path, size and modification time, so
     the second run on a dataset starts at once. Failures are not cached: a permission, a disk or
@@ -78,71 +88,88 @@ def scan(
 
     Args:
         catalog: the videos.
-        workers: threads; decoding releases Python's global lock.
+        workers: processes that decode.
         progress: called with the number of videos done.
         clip_segments: whether a segment may end beyond its file.
         fps: frames a second that a video consists of, see `sampling.frames_at`; None: those that it
             has.
-        descriptors: whether to describe the content of every file too.
+        descriptors: whether to describe the content of every video too.
+        limits: on the decoding of one file; None: the defaults.
 
     Raises:
         UserError: a segment contains no frame, or ends beyond its file.
     """
+    limits = limits or Limits()
     cache = _cache_file(catalog)
     known = _load(cache)
     stamps = {video.path: _stamp(catalog.root / video.path) for video in catalog.videos}
+    rows: dict[str, list[Video]] = defaultdict(list)
+    for video in catalog.videos:
+        rows[video.path].append(video)
     described: dict[str, tuple[str, Descriptor]] = {}
     if descriptors and cache:
         stored = load_descriptors(cache.with_suffix(".npz"))
-        described = {path: value for path, value in stored.items() if value[0] == stamps.get(path)}
+        at = {video.key: stamps[video.path] for video in catalog.videos}
+        described = {key: value for key, value in stored.items() if value[0] == at.get(key)}
     entries = {
         path: known[path]
         for path, stamp in stamps.items()
         if path in known
         and known[path].stamp == stamp
-        and (not descriptors or (path in described and known[path].properties))
+        and (
+            not descriptors
+            or (known[path].properties and all(row.key in described for row in rows[path]))
+        )
     }
     for path, entry in entries.items():  # so that nothing inspects these files again
         facts = Facts(entry.frames, entry.damage, entry.fast, _properties(entry))
         remember(catalog.root / path, facts, entry.stamp)
-    unreadable: dict[str, str] = {}
+    unreadable: dict[str, ReadError] = {}
+    outside: dict[str, str] = {}  # `Video.key` -> reason
     timed = stamps if fps else by_file(catalog.videos)
     todo = [path for path in stamps if path not in entries or path in timed]
     # A long file is decoded by the threads that have no file of their own.
     threads = max(1, workers // max(1, len(todo)))
 
-    def look(path: str) -> _Entry | str:
+    def look(path: str) -> _Entry | ReadError:
+        video, timed_file = (
+            catalog.root / path,
+            path in timed and not is_folder(catalog.root / path),
+        )
         try:
-            video = catalog.root / path
-            if path in timed:
-                frame_index(video, threads=threads)
-                if path in entries:
-                    return entries[path]
-            if descriptors:
-                facts, descriptor = describe(video)
-                described[path] = stamps[path], descriptor
-            else:
-                frames = count_frames(video)
-                # None: a folder of frames
-                facts = known_facts(video) or Facts(frames, None, False)
-            digest = content_hash(video)
+            indexed = timed_file and cached_index(video, stamps[path])
+            if path in entries and (indexed or not timed_file):
+                return entries[path]
+            found = isolation.call(
+                examine,
+                video,
+                described=rows[path] if descriptors else (),
+                indexed=timed_file and not indexed,
+                threads=threads,
+            )
+            if found.index:
+                keep_index(video, stamps[path], found.index)
+            outside.update(found.outside)
+            described.update((k, (stamps[path], value)) for k, value in found.descriptors.items())
+            facts = found.facts
+            remember(video, facts, stamps[path])
             values = list(vars(facts.properties).values()) if facts.properties else None
+            digest = content_hash(video)
             return _Entry(stamps[path], facts.frames, digest, facts.damage, facts.fast, values)
         except ReadError as error:
-            return str(error)
+            return error
 
-    rows = Counter(video.path for video in catalog.videos)
-    done = len(catalog.videos) - sum(rows[path] for path in todo)
+    done = len(catalog.videos) - sum(len(rows[path]) for path in todo)
     progress(done)
     try:
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(workers) as pool, Isolation(limits) as isolation:
             for path, answer in zip(todo, pool.map(look, todo), strict=True):
-                if isinstance(answer, str):
+                if isinstance(answer, ReadError):
                     unreadable[path] = answer
                     entries.pop(path, None)
                 else:
                     entries[path] = answer
-                done += rows[path]
+                done += len(rows[path])
                 progress(done)
     finally:
         # Ctrl-C keeps what was scanned so far, and a scan of one split keeps the other splits.
@@ -154,14 +181,18 @@ def scan(
     found.properties.update(
         (path, value) for path, entry in entries.items() if (value := _properties(entry))
     )
-    found.descriptors.update((path, described[path][1]) for path in entries if path in described)
+    found.descriptors.update((key, described[key][1]) for key in found.frames if key in described)
+    for key, reason in outside.items():
+        found.unreadable[key], found.kinds[key] = reason, UNREADABLE
+        for of_video in (found.frames, found.hashes, found.numbers, found.damaged):
+            of_video.pop(key, None)
     return found
 
 
 def _by_video(
     catalog: Catalog,
     entries: Mapping[str, _Entry],
-    reasons: Mapping[str, str],
+    failures: Mapping[str, ReadError],
     clip: bool,
     fps: float | None,
 ) -> Scan:
@@ -169,16 +200,19 @@ def _by_video(
     found = Scan({}, {})
     for video in catalog.videos:
         key = video.key
-        if video.path in reasons:
-            found.unreadable[key] = reasons[video.path]
+        if video.path in failures:
+            found.unreadable[key] = str(failures[video.path])
+            found.kinds[key] = kind_of(failures[video.path])
             continue
         entry = entries[video.path]
         numbers: Sequence[int] | np.ndarray = range(entry.frames)
         if video.is_segment or fps:
-            index = frame_index(catalog.root / video.path)
+            path = catalog.root / video.path
+            index = even_index(entry.frames) if is_folder(path) else frame_index(path)
             own = numbers = frames_of(video, index.times)
             if not own and entry.damage:
                 found.unreadable[key] = f"it lies in a part that is missing: {entry.damage}"
+                found.kinds[key] = UNREADABLE
                 continue
             check_inside(
                 video, len(own), float(index.times[-1]), index.end, catalog.root,

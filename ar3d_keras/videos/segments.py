@@ -3,57 +3,18 @@
 import dataclasses
 import itertools
 import math
-import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos.region import regions_overlap
 from ar3d_keras.videos.video import Video
 
 # Containers round the time of a frame to a millisecond.
 ROUNDING = 0.0005  # seconds
-_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)", re.ASCII)
-_SECONDS = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
-_HOW = "give seconds, such as 83.5, or hh:mm:ss.mmm, such as 00:01:23.500"
-
-
-def parse_time(text: str) -> float | None:
-    """Seconds of a cell: `83.5`, `1:23.5` or `00:01:23.500`; None for an empty cell.
-
-    Raises:
-        UserError: it is another text: a negative number, NaN, or a number with a comma.
-    """
-    text = text.strip()
-    if not text:
-        return None
-    if _SECONDS.fullmatch(text):
-        return float(text)
-    match = _CLOCK.fullmatch(text)
-    if match and int(match[2]) < 60 and float(match[3]) < 60:
-        return 3600 * int(match[1] or 0) + 60 * int(match[2]) + float(match[3])
-    comma = " with a point and not a comma" if "," in text else ""
-    raise UserError(f"{text!r} is not a time: {_HOW}{comma}")
-
-
-def parse_stretch(start: str, end: str) -> tuple[float | None, float | None]:
-    """The stretch of a row; (None, None) if both cells are empty.
-
-    Raises:
-        UserError: a cell is not a time, or the stretch ends before it starts.
-    """
-    stretch = []
-    for name, text in (("start", start), ("end", end)):
-        try:
-            stretch.append(parse_time(text))
-        except UserError as error:
-            raise UserError(f"`{name}` {error}") from None
-    first, last = stretch
-    if last is not None and (first or 0.0) >= last:
-        raise UserError(f"`start` {first or 0.0:g} must be before `end` {last:g}")
-    return (0.0 if first is None and last is not None else first), last
 
 
 def with_groups(videos: Sequence[Video], where: Callable[[Video], str]) -> list[Video]:
@@ -139,6 +100,28 @@ def _end(video: Video) -> float:
 def stretch(video: Video, end: float) -> tuple[float, float]:
     """The start and end of a video in a file that ends at `end`, in seconds."""
     return video.start or 0.0, min(_end(video), end)
+
+
+def overlap(one: Video, other: Video) -> bool:
+    """Whether two rows of one file share pixels at some moment."""
+    return (
+        (one.start or 0.0) < _end(other) - ROUNDING
+        and (other.start or 0.0) < _end(one) - ROUNDING
+        and regions_overlap(one.roi, other.roi)
+    )
+
+
+def overlapping(videos: Iterable[Video]) -> Iterator[tuple[Video, Video]]:
+    """The pairs of rows of one file that overlap, the one that starts first in front."""
+    rows: dict[str, list[Video]] = defaultdict(list)
+    for video in videos:
+        rows[video.path].append(video)
+    for found in rows.values():
+        running: list[Video] = []
+        for row in sorted(found, key=lambda row: (row.start or 0.0, _end(row))):
+            running = [other for other in running if (row.start or 0.0) < _end(other) - ROUNDING]
+            yield from ((other, row) for other in running if overlap(other, row))
+            running.append(row)
 
 
 def starts(video: Video, time: float) -> bool:

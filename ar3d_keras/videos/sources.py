@@ -11,7 +11,7 @@ import numpy as np
 from ar3d_keras.config import AugmentConfig
 from ar3d_keras.videos import augment
 from ar3d_keras.videos.catalog import Video
-from ar3d_keras.videos.flow import in_file, read_with_flow
+from ar3d_keras.videos.flow import in_file, read_with_flow, with_flow
 from ar3d_keras.videos.packs import Pack
 from ar3d_keras.videos.reader import ReadError, mirror, read_frames
 from ar3d_keras.videos.sampling import NOTHING, ClipShape, ClipSpec, random_clip, uniform_clip
@@ -27,12 +27,12 @@ class ClipSampler(Protocol):
 
 
 class RandomSampler:
-    """Training: another window, crop, flip and augmentation in each epoch."""
+    """Training: another window, crop, flip and augmentation of every clip in each epoch."""
 
-    per_video = 1
-
-    def __init__(self, seed: int, flip: bool, augment: AugmentConfig = NOTHING):
-        self.seed, self.flip, self.augment = seed, flip, augment
+    def __init__(
+        self, seed: int, flip: bool, augment: AugmentConfig = NOTHING, *, per_video: int = 1
+    ):
+        self.seed, self.flip, self.augment, self.per_video = seed, flip, augment, per_video
 
     def __call__(self, available: int, shape: ClipShape, epoch: int, index: int) -> ClipSpec:
         return random_clip(
@@ -167,12 +167,7 @@ class VideoSource(ClipSource):
     ) -> np.ndarray:
         path, size = self.root / video.path, (shape.resize_height, shape.resize_width)
         roi = video.roi or shape.roi
-        crop = (
-            slice(spec.top, spec.top + shape.height),
-            slice(spec.left, spec.left + shape.width),
-        )
         if shape.flow:
-            clip = np.empty(shape.array, np.uint8) if out is None else out
             available = self._frames[video.key]
             frames, flow = read_with_flow(
                 path,
@@ -183,17 +178,25 @@ class VideoSource(ClipSource):
                 numbers=self._numbers.get(video.key),
                 roi=roi,
             )
-            clip[..., :3], clip[..., 3:] = frames[:, *crop], flow[:, *crop]
-        else:
-            window = in_file(spec.window, self._numbers.get(video.key))
-            clip = read_frames(path, window, size, crop=crop, out=out, roi=roi)
+            return _cropped(frames, flow, spec, shape, out)
+        crop = (
+            slice(spec.top, spec.top + shape.height),
+            slice(spec.left, spec.left + shape.width),
+        )
+        window = in_file(spec.window, self._numbers.get(video.key))
+        clip = read_frames(path, window, size, crop=crop, out=out, roi=roi)
         if spec.flip:
             mirror(clip)
         return clip
 
 
 class PackSource(ClipSource):
-    """Copies clips out of a pack; they equal those of VideoSource."""
+    """Copies clips out of a pack; they equal those of VideoSource.
+
+    With a frame rate of their own (`fps`), their optical flow is that between the frames of the
+    clip. It is computed from the packed frames, because a pack holds the flow between the frames of
+    the files.
+    """
 
     def __init__(
         self,
@@ -207,6 +210,46 @@ class PackSource(ClipSource):
     def _clip(
         self, video: Video, spec: ClipSpec, shape: ClipShape, out: np.ndarray | None
     ) -> np.ndarray:
-        if (numbers := self._numbers.get(video.key)) is not None:
+        numbers = self._numbers.get(video.key)
+        if shape.flow and shape.fps:
+            return self._clip_with_flow(video, spec, shape, out, numbers)
+        if numbers is not None:
             spec = dataclasses.replace(spec, window=in_file(spec.window, numbers))
         return self.pack.read(video.key, spec, shape, out)
+
+    def _clip_with_flow(
+        self,
+        video: Video,
+        spec: ClipSpec,
+        shape: ClipShape,
+        out: np.ndarray | None,
+        numbers: Sequence[int] | np.ndarray | None,
+    ) -> np.ndarray:
+        whole = dataclasses.replace(
+            shape, height=shape.resize_height, width=shape.resize_width, flow=None
+        )
+
+        def read(wanted: np.ndarray) -> np.ndarray:
+            frames = dataclasses.replace(whole, frames=len(wanted))
+            return self.pack.read(video.key, ClipSpec(in_file(wanted, numbers), 0, 0), frames)
+
+        available, name = self._frames[video.key], str(shape.flow)
+        frames, flow = with_flow(read, spec.window, available=available, name=name)
+        return _cropped(frames, flow, spec, shape, out)
+
+
+def _cropped(
+    frames: np.ndarray,
+    flow: np.ndarray,
+    spec: ClipSpec,
+    shape: ClipShape,
+    out: np.ndarray | None,
+) -> np.ndarray:
+    """The crop and flip of `spec` out of frames and their flow: uint8 (T, H, W, 5)."""
+    clip = np.empty(shape.array, np.uint8) if out is None else out
+    rows = slice(spec.top, spec.top + shape.height)
+    columns = slice(spec.left, spec.left + shape.width)
+    clip[..., :3], clip[..., 3:] = frames[:, rows, columns], flow[:, rows, columns]
+    if spec.flip:
+        mirror(clip)
+    return clip

@@ -8,7 +8,7 @@ sees too, and how many have the same bytes as a video of an earlier split.
 import os
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from ar3d_keras.videos.folds import (
     deal,
     group_counts,
     labels_and_groups,
+    long_recording_hint,
     num_folds,
     one_fold_a_group,
     quietly,
@@ -39,6 +40,7 @@ from ar3d_keras.videos.folds import (
 from ar3d_keras.videos.hmdb import hmdb_lists
 from ar3d_keras.videos.leak import Leak
 from ar3d_keras.videos.pieces import find_pieces
+from ar3d_keras.videos.segments import by_file
 from ar3d_keras.videos.video import SPLITS, Video
 
 SCHEMES = (
@@ -64,7 +66,7 @@ class Split:
         notes: sentences that a reader of the result must know.
         copies: (key in val or test, key in an earlier split) of videos with the same bytes,
             see `leak.find_copies`.
-        near_duplicates: (path in val or test, path in an earlier split) of videos with the same
+        near_duplicates: (key in val or test, key in an earlier split) of videos with the same
             content, see `leak.find_near_duplicates`; None: `ar3d check` has not searched them.
     """
 
@@ -103,7 +105,8 @@ class Split:
         pieces = find_pieces(video for name in SPLITS for video in self.videos(name))
         split_of = dict(zip((v.key for v in self.catalog.videos), self.assigned, strict=True))
         searched = self.near_duplicates is not None
-        near = {path for path, _ in self.near_duplicates or ()}
+        near = {key for key, _ in self.near_duplicates or ()}
+        files = by_file(video for name in SPLITS for video in self.videos(name))
         return Leak(
             sizes=self.sizes,
             ungrouped=sum(group is None for name in SPLITS for group in groups[name]),
@@ -119,9 +122,17 @@ class Split:
                 for videos in pieces.recordings.values()
             ),
             group_command=_group_command(self.catalog, pieces.rule) if pieces.rule else "",
-            val_near=sum(v.path in near for v in self.videos("val")) if searched else None,
-            test_near=sum(v.path in near for v in self.videos("test")) if searched else None,
+            divided_files=sum(_is_divided(rows, split_of) for rows in files.values()),
+            val_near=sum(v.key in near for v in self.videos("val")) if searched else None,
+            test_near=sum(v.key in near for v in self.videos("test")) if searched else None,
         )
+
+
+def _is_divided(rows: Sequence[Video], split_of: Mapping[str, str | None]) -> bool:
+    """Whether a file is in several splits without a group of it in two."""
+    pairs = {(video.group, split_of[video.key]) for video in rows}
+    groups, splits = (set(names) for names in zip(*pairs, strict=True))
+    return len(splits) > 1 and len(groups) == len(pairs)
 
 
 def _group_command(catalog: Catalog, rule: str) -> str:
@@ -361,7 +372,7 @@ def _draw_groups(catalog: Catalog, seed: int) -> list[str | None]:
             raise UserError(
                 f"class {name!r} has videos of {count} group(s), and a "
                 "leak-free split needs at least 3, one each for train, val and test: "
-                "add videos of it, or give a split column in a CSV"
+                "add videos of it, or give a split column in a CSV" + long_recording_hint(catalog)
             )
     assigned = np.array(["train"] * len(catalog), dtype=object)
     rest = np.arange(len(catalog))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.inspection import Properties
 from ar3d_keras.videos.scan import Scan
+from ar3d_keras.videos.segments import stretch
+from ar3d_keras.videos.video import Video
 
 
 @dataclass(frozen=True)
@@ -19,9 +21,9 @@ class ClassSummary:
         videos: how many, those that cannot be decoded included.
         groups: source recordings; 0 where none is known.
         seconds: total time of its videos that have one.
-        shortest: seconds of the shortest video; None: no video has a time. Likewise the next two.
-        median: seconds.
-        longest: seconds.
+        shortest: seconds of the shortest video; None: no video has a time.
+        median: seconds, or None.
+        longest: seconds, or None.
         unreadable: videos without a decodable frame.
         damaged: videos of which only a part can be decoded.
         duplicates: videos with a near-duplicate, in whatever class.
@@ -47,14 +49,14 @@ def class_summaries(
     Args:
         catalog: the videos.
         scanned: their scan, with properties.
-        duplicated: paths of the videos that have a near-duplicate.
+        duplicated: `Video.key` of the videos that have a near-duplicate.
     """
     near = set(duplicated)
     rows = []
     for name in catalog.class_names:
         videos = [video for video in catalog.videos if video.label == name]
-        paths = [video.path for video in videos]
-        times = [found.seconds for path in paths if (found := scanned.properties.get(path))]
+        keys = [video.key for video in videos]
+        times = (seconds_of(video, scanned) for video in videos)
         seconds = sorted(time for time in times if time is not None)
         rows.append(
             ClassSummary(
@@ -65,16 +67,25 @@ def class_summaries(
                 seconds[0] if seconds else None,
                 statistics.median(seconds) if seconds else None,
                 seconds[-1] if seconds else None,
-                sum(path in scanned.unreadable for path in paths),
-                sum(path in scanned.damaged for path in paths),
-                sum(path in near for path in paths),
+                sum(key in scanned.unreadable for key in keys),
+                sum(key in scanned.damaged for key in keys),
+                sum(key in near for key in keys),
             )
         )
     return rows
 
 
+def seconds_of(video: Video, scanned: Scan) -> float | None:
+    """How long a video is, which may be a segment; None: unknown."""
+    properties = scanned.properties.get(video.path)
+    if properties is None or properties.seconds is None:
+        return None
+    start, end = stretch(video, properties.seconds)
+    return round(end - start, 3)
+
+
 def distributions(properties: Iterable[Properties]) -> dict[str, list[tuple[str, int]]]:
-    """How many videos have each size, rate, codec and rotation; the most frequent value first."""
+    """How many files have each size, rate, codec and rotation; the most frequent value first."""
     properties = list(properties)
     found = {
         "size": [f"{p.width} x {p.height}" for p in properties],

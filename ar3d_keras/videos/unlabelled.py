@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.label_csv import read_label_csv
-from ar3d_keras.videos.segments import parse_stretch
+from ar3d_keras.videos.region import parse_region
+from ar3d_keras.videos.times import parse_stretch
 from ar3d_keras.videos.video import Video
 from ar3d_keras.videos.video_files import is_address, walk
 
@@ -40,8 +40,8 @@ def find_videos(paths: Sequence[str | os.PathLike]) -> Catalog:
     found: dict[str, Video] = {}
     ignored: list[tuple[str, str]] = []
     for given in map(str, paths):
-        if (match := _SEGMENT.fullmatch(given)) and not os.path.lexists(given):
-            video = _segment(given, match)
+        if (parts := _fragment(given)) and not os.path.lexists(given):
+            video = _segment(given, **parts)
             found[video.key] = video
             continue
         path = Path(given)
@@ -70,19 +70,25 @@ def find_videos(paths: Sequence[str | os.PathLike]) -> Catalog:
     return Catalog(Path.cwd(), tuple(found.values()), ignored=tuple(ignored))
 
 
-# A media fragment: a file, and a stretch of it.
-_SEGMENT = re.compile(r"(?P<path>.+)#t=(?P<start>[^,]*)(,(?P<end>.*))?", re.DOTALL)
+def _fragment(given: str) -> dict[str, str]:
+    """The parts `t` and `roi` of a media fragment, see `Video.key`; {} if it has none."""
+    pairs = (part.partition("=") for part in given.rpartition("#")[2].split("&"))
+    parts = {name: value for name, _, value in pairs}
+    return parts if "#" in given[1:] and parts.keys() <= {"t", "roi"} else {}
 
 
-def _segment(given: str, match: re.Match[str]) -> Video:
+def _segment(given: str, t: str = "", roi: str = "") -> Video:
+    path = given.rpartition("#")[0]
+    first, _, last = t.partition(",")
     try:
-        start, end = parse_stretch(match["start"], match["end"] or "")
-        Path(match["path"]).stat()
+        start, end = parse_stretch(first, last)
+        region = parse_region((roi.split(",") + [""] * 4)[:4])
+        Path(path).stat()
     except UserError as error:
         raise UserError(f"{given!r}: {error}") from None
     except OSError as error:
-        raise UserError(_not_there(Path(match["path"]), error)) from None
-    return Video(match["path"], None, start=start, end=end)
+        raise UserError(_not_there(Path(path), error)) from None
+    return Video(path, None, start=start, end=end, roi=region)
 
 
 def _not_there(path: Path, error: OSError) -> str:

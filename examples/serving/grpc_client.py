@@ -4,9 +4,8 @@
     python grpc_client.py VIDEO --server host:8500 --version 2
 
 The client reads from the server which frames the model needs, sends these uncompressed (sixteen
-frames of 128x171 are 1 MB), and the server crops them. Four such clips exceed gRPC's limit of 4 MB
-a message, so the client raises the limit, as the server does by default. It needs
-tensorflow-serving-api, opencv-python and video.py, but not ar3d_keras.
+frames of 128x171 are 1 MB), and the server crops them. It needs tensorflow-serving-api,
+opencv-python and video.py, but not ar3d_keras.
 """
 
 import argparse
@@ -16,10 +15,9 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
-from video import centre_frames
+from video import center_frames
 
 TIMEOUT = 30  # seconds
-LARGEST = 64 << 20  # bytes of a message
 
 
 def main() -> None:
@@ -44,12 +42,12 @@ def main() -> None:
         outputs = server.Predict(request, TIMEOUT).outputs
         return {key: tf.make_ndarray(output) for key, output in outputs.items()}
 
-    limits = [(f"grpc.max_{way}_message_length", LARGEST) for way in ("send", "receive")]
-    with grpc.insecure_channel(options.server, options=limits) as channel:
+    # gRPC limits what a client receives to 4 MB, not what it sends. Only attention maps need more.
+    with grpc.insecure_channel(options.server) as channel:
         server = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         try:
             preprocessor = json.loads(predict("preprocessor", "unused", np.array([b""]))["json"][0])
-            frames = centre_frames(options.video, preprocessor["clip_shape"])
+            frames = center_frames(options.video, preprocessor["clip_shape"])
             rgb = np.stack(frames)[np.newaxis, ..., ::-1]  # OpenCV's order is BGR
             outputs = predict("frames", "frames", rgb)
         except grpc.RpcError as error:

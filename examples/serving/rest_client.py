@@ -15,7 +15,7 @@ from typing import Any
 
 import cv2
 import requests
-from video import centre_frames
+from video import center_frames
 
 TIMEOUT = 30  # seconds
 
@@ -31,7 +31,7 @@ def main() -> None:
 
     # A signature with a single output answers without the name of the output.
     (preprocessor,) = predict(options.url, "preprocessor", [""])
-    frames = centre_frames(options.video, json.loads(preprocessor)["clip_shape"])
+    frames = center_frames(options.video, json.loads(preprocessor)["clip_shape"])
     jpegs = [cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 90])[1] for frame in frames]
     clip = [{"b64": base64.b64encode(jpeg.tobytes()).decode()} for jpeg in jpegs]
     (answer,) = predict(options.url, "jpeg", [{"jpeg_bytes": clip}])

@@ -12,6 +12,8 @@ import ar3d_keras
 from ar3d_keras import Reporter
 from ar3d_keras.cli import main
 
+pytestmark = pytest.mark.usefixtures("all_eagerly")
+
 
 def command(data, runs, *more):
     return [
@@ -203,3 +205,39 @@ def test_compare_refuses_what_differs_unless_it_is_allowed(
 def test_what_compare_refuses(arguments, value, trained, crossed, refused):
     places = {"RUN": trained, "CROSSED": crossed}
     assert value in refused("compare", *(places.get(a, a) for a in arguments))
+
+
+# Shares of the training videos
+
+
+@pytest.mark.slow  # nine trainings
+def test_shares_are_cross_validations_in_a_curve(tiny_demo, tmp_path, capsys):
+    arguments = command(tiny_demo, tmp_path, "--shares", "0.4", "1", "0.7", "--name", "more")
+    assert main(arguments) == 0
+    written = json.loads((tmp_path / "more/data_curve.json").read_text())
+    assert written["shares"] == [0.4, 0.7, 1]
+    assert written["videos"] == sorted(written["videos"])
+    assert written["sentence"] in " ".join(capsys.readouterr().out.split())
+    assert (tmp_path / "more/data_curve.png").stat().st_size > 5000
+    for share, top1 in zip(("0.4", "0.7", "1"), written["top1"], strict=True):
+        summary = json.loads((tmp_path / f"more/share-{share}/crossval.json").read_text())
+        assert summary["top1"] == top1
+        assert summary["videos"] == 36  # the test videos are the same
+    assert main(arguments) == 0  # continues, and only sums up
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        (["--shares", 0.01, 1], "class"),
+        (["--shares", 0, 1], "--shares"),
+        (["--shares", 1.5], "--shares"),
+        (["--shares", 0.5, 0.5], "--shares"),
+        (["--shares", 0.5, 1, "--suspects"], "--suspects"),
+        (["--shares", 0.5, 1, "--train-share", 0.5], "--train-share"),
+        (["--train-share", 0], "--train-share"),
+    ],
+)
+def test_shares_that_are_refused(given, part, tiny_demo, tmp_path, refused):
+    assert part in refused(*command(tiny_demo, tmp_path / "runs", *given))
+    assert not (tmp_path / "runs").exists()

@@ -1,9 +1,13 @@
-"""Ctrl-C at moments when Python would drop it."""
+"""Ctrl-C at moments when Python would drop it, and SIGTERM."""
 
+import os
+import signal
 import subprocess
 import sys
 
 import pytest
+
+from ar3d_keras.cli import demo, main
 
 PROGRAM = """
 import contextlib, gc, os, signal, sys, time, weakref
@@ -49,3 +53,16 @@ def test_it_arrives(where):
 def test_python_alone_drops_it(where):
     """Else `interrupts` is not needed any more."""
     assert went_on(where, "python's")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_the_exit_code_names_the_signal(number, code, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "main", lambda _: os.kill(os.getpid(), number))
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["demo"]) == code
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

@@ -2,19 +2,16 @@
 
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
-from processes import ROOT, TINY_FLAGS, python  # tests/processes.py
+from processes import TINY_FLAGS, python  # tests/processes.py
 
 from ar3d_keras.cli import main
-from ar3d_keras.runs import Run
+from ar3d_keras.runs import RunFolder
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.splits import make_split
 
@@ -111,7 +108,7 @@ def test_metrics_say_what_they_mean(trained):
 
 
 def test_the_split_can_be_rebuilt_from_its_csv(trained, tiny_demo):
-    rebuilt = Run(trained).split(tiny_demo.resolve(), "group")
+    rebuilt = RunFolder(trained).split(tiny_demo.resolve(), "group")
     made = make_split(open_catalog(tiny_demo), "group")
     assert (rebuilt.catalog.videos, rebuilt.assigned) == (made.catalog.videos, made.assigned)
     assert rebuilt.catalog.fingerprint == made.catalog.fingerprint
@@ -144,51 +141,9 @@ def test_config_repeats_a_run_and_flags_win(trained, tmp_path, done):
     assert not (tmp_path / "again/saved_model").exists()
 
 
-def test_killed_and_interrupted_runs_end_as_one_that_was_not_bit_for_bit(
-    tiny_demo, tmp_path, done, monkeypatch, capsys
-):
-    command = [
-        "train", "--attention", "--data", tiny_demo, "--runs-dir", tmp_path, *TINY_FLAGS,
-        "--epochs", 6, "--dropout", 0.5, "--schedule", "cosine", "--warmup-epochs", 1,
-        "--clip-norm", 0.5, "--label-smoothing", 0.1, "--differences", "--pool", "global",
-        "--log-features", "--no-export",
-    ]  # fmt: skip
-    killed = subprocess.Popen(
-        [sys.executable, "train.py", *map(str, command[1:]), "--name", "killed", "--workers", "3"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    for line in killed.stdout:
-        if line.startswith("epoch 2/6"):
-            break
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
-    assert len(rows(tmp_path / "killed/history.csv")) < 6
-    done("train", "--resume", "killed", "--runs-dir", tmp_path)
-
-    done(*command, "--name", "whole", "--workers", 1)
-    assert "--log-pooling" in capsys.readouterr().err  # the flag's name today
-
-    from ar3d_keras.training.callbacks import HistoryCSV
-
-    written = HistoryCSV.on_epoch_end
-
-    def interrupted(self, epoch, logs=None):
-        written(self, epoch, logs)
-        if epoch == 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(HistoryCSV, "on_epoch_end", interrupted)
-        assert main([str(a) for a in command] + ["--name", "stopped"]) == 130
-    out, err = capsys.readouterr()
-    assert "--resume" in out and "Traceback" not in err
-    done("evaluate", "--run", "stopped", "--runs-dir", tmp_path, "--split", "val")
-    assert (tmp_path / "stopped/evaluation/val/report.html").is_file()
-    done("train", "--resume", tmp_path / "stopped")
-
-    for name in ("killed", "stopped"):
-        assert_same_state(tmp_path / "whole", tmp_path / name)
-        assert untimed(tmp_path / name / "history.csv") == untimed(tmp_path / "whole/history.csv")
+def test_a_flag_of_an_earlier_version(capsys):
+    assert main(["train", "--log-features", "--epochs", "0"]) == 2
+    assert "--log-pooling" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -211,6 +166,30 @@ def test_a_finished_run_is_resumed_without_work(trained, done):
     before = (trained / "run.json").stat().st_mtime_ns
     done("train", "--resume", trained)
     assert (trained / "run.json").stat().st_mtime_ns == before
+    done("train", "--resume", "--runs-dir", trained.parent)  # the latest, as none is unfinished
+    assert (trained / "run.json").stat().st_mtime_ns == before
+
+
+def test_a_run_that_another_process_trains_is_refused(trained, tmp_path, refused):
+    run = RunFolder(shutil.copytree(trained, tmp_path / "run"))
+    with run.locked():
+        assert str(run.folder) in refused("train", "--resume", run.folder, "--epochs", 3)
+    assert len(rows(run.history)) == 2
+
+
+def test_a_saved_model_is_written_once(trained, tmp_path, monkeypatch):
+    """Killed between the export and the end of the run, it is not exported again."""
+    from ar3d_keras.experiments import train
+
+    exported = []
+    monkeypatch.setattr(train, "export_network", lambda run, **options: exported.append(options))
+    run = RunFolder(shutil.copytree(trained, tmp_path / "run"))
+    train._export(run, 2, None)
+    assert not exported
+    train._export(run, 3, None)  # more epochs: another version
+    assert exported[0]["version"] == 2
+    train._export(run, 3, None)  # it was begun and is not there
+    assert exported[1]["version"] == 2
 
 
 def changed(trained, folder, change):
@@ -229,6 +208,7 @@ def test_a_cosine_is_continued_to_its_own_end(trained, tmp_path, refused):
     assert "--epochs 3" in refused("train", "--resume", run, "--epochs", 3)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_that_stopped_early_does_not_go_on(tiny_demo, tmp_path, done):
     options = "--epochs 50 --early-stop 2 --learning-rate 1e-12 --precision float32".split()
     done("train", "--data", tiny_demo, "--runs-dir", tmp_path, "--name", "run", *TINY_FLAGS,
@@ -257,6 +237,7 @@ def test_resume_refuses_other_conditions(change, trained, tmp_path, refused):
     assert value in error
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_resume_finds_data_that_moved_and_refuses_data_that_changed(
     trained, tiny_demo, tmp_path, refused, done
 ):
@@ -272,6 +253,7 @@ def test_resume_finds_data_that_moved_and_refuses_data_that_changed(
     assert record(run)["data"]["fingerprint"] in error
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_of_an_earlier_version_resumes_and_evaluates(trained, tmp_path, done):
     """Its run.json has other names for some entries, and None where a default held."""
 
@@ -301,6 +283,7 @@ def test_a_name_that_is_taken(trained, tiny_demo, refused):
     assert "--name" in error and "--resume tiny" in error
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_that_was_killed_before_its_record(tiny_demo, tmp_path, refused, done):
     """--resume says what to do, and --name takes the folder."""
     run = tmp_path / "run"
@@ -382,6 +365,7 @@ def test_flags_that_do_not_exist_exit_with_2(flags, capsys):
     assert flags[-1] in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_loss_that_is_not_a_number_stops_the_training(tiny_demo, tmp_path, refused):
     error = refused(
         "train", "--data", tiny_demo, "--name", "nan", "--runs-dir", tmp_path, *TINY_FLAGS,
@@ -400,6 +384,7 @@ def linked(data, folder, classes):
     return folder
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_bad_videos_are_named_counted_and_skipped(tiny_demo, tmp_path, capsys, done):
     data = linked(tiny_demo, tmp_path / "data", {"Grow": 12, "MoveDown": 12, "MoveUp": 12})
     train_video = data / "MoveUp/v_MoveUp_g10_c01.avi"
@@ -434,6 +419,7 @@ def test_data_that_cannot_be_used(tmp_path, tiny_demo, refused):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_disk_that_fills_loses_nothing_that_was_written(small_disk, tiny_demo, refused, done):
     run = small_disk / "full"
     (small_disk / "filler").write_bytes(bytes(1_750_000))

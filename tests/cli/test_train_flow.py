@@ -8,6 +8,8 @@ from test_pack import histories  # tests/cli/test_pack.py
 from ar3d_keras.cli import main
 from ar3d_keras.videos.packs import open_pack
 
+pytestmark = pytest.mark.usefixtures("all_eagerly")
+
 TINY = (
     "--model two_stream --preset demo --height 20 --width 20 --resize 24 32 --frames 4 "
     "--width-multiplier 0.02 --epochs 1 --batch-size 8"

@@ -22,7 +22,10 @@ from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.splits import make_split
 
 # keras-tuner 1.4.8 asks for the thread's name in an old way.
-pytestmark = pytest.mark.filterwarnings("ignore:(currentThread|getName).. is deprecated")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:(currentThread|getName).. is deprecated"),
+    pytest.mark.usefixtures("all_eagerly"),
+]
 
 SMALL = (
     "--preset demo --height 16 --width 16 --filters 2 --dense 4 --batch-size 8 --epochs 2 "

@@ -29,12 +29,16 @@ def untimed(run):
 
 
 @pytest.fixture(scope="module")
-def run(tiny_demo, tmp_path_factory):
+def run(tiny_demo, make_once):
     """The same training as that of the fixture `trained`, which is a command."""
-    return ar3d_keras.train(
-        data=tiny_demo, attention=True, name="api", export=False, reporter=Reporter(),
-        runs_dir=tmp_path_factory.mktemp("runs"), **TINY,
-    )  # fmt: skip
+
+    def make(folder):
+        ar3d_keras.train(
+            data=tiny_demo, attention=True, name="api", export=False, reporter=Reporter(),
+            runs_dir=folder, **TINY,
+        )  # fmt: skip
+
+    return ar3d_keras.open_run(make_once("api", make) / "api")
 
 
 def test_a_call_and_a_command_give_the_same_run(run, trained):
@@ -61,7 +65,7 @@ def test_a_run_evaluates(run, tmp_path):
         assert caught.value.parameter == parameter
 
 
-def test_a_network_file_alone_knows_everything(run, tiny_demo, tmp_path):
+def test_a_network_file_alone_knows_everything(run, tiny_demo, tmp_path, eager):
     """It is copied away from its run."""
     file = shutil.copy(run.best, tmp_path / "alone.keras")
     model = ar3d_keras.load_model(file)
@@ -79,13 +83,14 @@ def test_a_network_file_alone_knows_everything(run, tiny_demo, tmp_path):
             assert f"{probability:.6f}" == row[f"top{rank}_probability"]
 
     # Fine-tuned: all layers are taken, for the classes are the same.
-    tuned = ar3d_keras.train(
-        data=tiny_demo, attention=True, name="tuned", runs_dir=tmp_path, export=False,
-        init_from=str(file), reporter=Reporter(), **{**TINY, "epochs": 1, "learning_rate": 1e-12},
-    )  # fmt: skip
-    assert float(rows(tuned.history)[0]["test_loss"]) == pytest.approx(
-        tuned.evaluate("test", reporter=Reporter())["loss"], abs=1e-4
-    )
+    given = {**TINY, "epochs": 1, "learning_rate": 1e-12, "init_from": str(file)}
+    with eager():
+        tuned = ar3d_keras.train(
+            data=tiny_demo, attention=True, name="tuned", runs_dir=tmp_path, export=False,
+            reporter=Reporter(), **given,
+        )  # fmt: skip
+    metrics = json.loads((tuned.folder / "evaluation/test/metrics.json").read_text())
+    assert float(rows(tuned.history)[0]["test_loss"]) == pytest.approx(metrics["loss"], abs=1e-4)
     for one, other in zip(model.get_weights(), tuned.model().get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
@@ -118,6 +123,7 @@ def test_a_run_exports(run, tmp_path):
         assert caught.value.parameter == parameter
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_continues(run, trained, tmp_path):
     """To more epochs; callbacks hear of every metric and of the reports."""
     shutil.copytree(run.folder, tmp_path / "run")
@@ -146,6 +152,7 @@ def test_runs_are_compared(run, trained, tmp_path):
     assert compared == json.loads((tmp_path / "comparison.json").read_text())
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_without_an_exporter_a_run_is_complete(tiny_demo, tmp_path, monkeypatch):
     """The missing SavedModel is a note."""
     from ar3d_keras.experiments import train

@@ -10,7 +10,7 @@ from ar3d_keras.atomic import write_csv, write_json
 from ar3d_keras.evaluation.results import find_result, read_result
 from ar3d_keras.experiments.comparison import check_comparable, differences, paired
 from ar3d_keras.experiments.crossval_summary import mean_interval, summarize
-from ar3d_keras.runs import Run
+from ar3d_keras.runs import RunFolder
 
 CLASSES = ("a", "b", "c")
 PROTOCOL = "1 centre clip"
@@ -27,7 +27,7 @@ def make_run(folder, right, *, first=0, scheme="group", protocol=PROTOCOL, data=
         probabilities=np.eye(3)[answers] * 0.7 + 0.1,
         groups=tuple(f"g{(first + n) // group}" for n in range(len(right))),
     )
-    run = Run(folder)
+    run = RunFolder(folder)
     about = {"protocol": protocol, "dataset": f"somewhere ({data})", "precision": "float32",
              "network": "net"}  # fmt: skip
     write_report(run.evaluation("test"), evaluation, about=about, title="t")

@@ -1,24 +1,18 @@
 """Event evaluation end to end, with a network that sees how bright a clip is."""
 
-import contextlib
 import csv
-import http.server
 import json
-import queue
-import shutil
-import subprocess
-import threading
-import urllib.parse
 
 import numpy as np
 import pytest
+from browser import reported  # tests/browser.py
 
 from ar3d_keras.cli import main
 from ar3d_keras.config import TrainConfig, to_json
-from ar3d_keras.experiments import events
+from ar3d_keras.experiments import event_labels, events
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.predictor import predict_videos
-from ar3d_keras.runs import Run
+from ar3d_keras.runs import RunFolder
 from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.reader import load_cv2
 from ar3d_keras.videos.sampling import ClipShape
@@ -66,9 +60,13 @@ def write_labels(file, rows, header=("path", "label", "start", "end", "split")):
         csv.writer(lines).writerows([header, *rows])
 
 
+def read_rows(file):
+    return list(csv.DictReader(file.read_text().splitlines()))
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    run = Run(tmp_path / "runs" / "bright")
+    run = RunFolder(tmp_path / "runs" / "bright")
     run.best.parent.mkdir(parents=True)
     run.best.touch()
     (run.folder / "split.csv").write_text("path,label,group,split\ntrain.avi,Bright,,train\n")
@@ -111,7 +109,7 @@ def test_the_flash_is_smoothed_away_and_test_is_scored(run, films):
             }  # fmt: skip
         assert content[split]["frame_accuracy"] > 0.97
     assert content["test"]["seconds"] == pytest.approx(10)
-    rows = list(csv.DictReader((folder / "stretches.csv").read_text().splitlines()))
+    rows = read_rows(folder / "stretches.csv")
     assert [(row["path"], row["label"]) for row in rows] == [
         ("val.avi", "Bright"),
         ("test.avi", "Bright"),
@@ -142,13 +140,109 @@ def test_without_post_processing_the_flash_costs_f1(run, films):
         ([("val.avi", "Bright", 1, 2, "val")], "test"),
         ([("v.avi", "Bright", 1, 2, "val"), ("v.avi", "Bright", 1, 2, "test")], "v.avi"),
         ([("val.avi", "Bright", 1, 2, "val"), ("train.avi", "Bright", 1, 2, "test")], "train.avi"),
-        ([], "rows"),
+        ([], "labels.csv"),
     ],
 )
 def test_a_wrong_row_is_one_line(run, tmp_path, rows, part, user_error):
     write_labels(tmp_path / "labels.csv", rows)
     with user_error(part):
         evaluate(run, tmp_path)
+
+
+SPLIT = "path,label,group,split,start,end\n"
+
+
+def test_the_segments_of_a_run_are_its_labels(run, films):
+    """Without a CSV of stretches; an open end is that of the file, and rows of a file are one video."""
+    (run.folder / "split.csv").write_text(
+        SPLIT + "train.avi,Bright,,train,0,1\nval.avi,Bright,,val,2,4\nval.avi,Bright,,val,4.2,6\n"
+        "test.avi,Bright,,test,4,5.5\ntest.avi,Dark,,test,7,\n"
+    )
+    content = evaluate(run, films, stretches=None, data=films)
+    assert content["stretches"] == str(run.folder / "split.csv")
+    assert (content["val"]["videos"], content["test"]["videos"]) == (1, 1)
+    counts = content["val"]["iou"]["0.3"]
+    assert counts["true_positives"] + counts["false_negatives"] == 2
+
+
+def test_stretches_in_a_part_that_was_trained_on_are_refused(run, films, tmp_path, user_error):
+    (run.folder / "split.csv").write_text(
+        SPLIT + "val.avi,Bright,,train,0,1\nval.avi,Bright,,val,3,\ntest.avi,Bright,,test,4,7\n"
+    )
+    for film in FILMS:
+        (tmp_path / film).symlink_to(films / film)
+    rows = [("val.avi", "Bright", 2, "", "val"), ("test.avi", "Bright", 4, 7, "test")]
+    write_labels(tmp_path / "labels.csv", rows)
+    assert evaluate(run, tmp_path)["val"]["seconds"] == pytest.approx(6)  # from 2 s on
+    write_labels(tmp_path / "labels.csv", [("val.avi", "Bright", 0, 1, "val"), *rows])
+    with user_error("row 2", "val.avi", "train"):
+        evaluate(run, tmp_path)
+
+
+def test_a_stretch_beyond_its_file_is_refused_or_clipped(run, films, tmp_path, user_error):
+    for film in FILMS:
+        (tmp_path / film).symlink_to(films / film)
+    rows = [("val.avi", "Bright", "0:02", "0:06", "val"), ("test.avi", "Bright", 4, 99, "test")]
+    write_labels(tmp_path / "labels.csv", rows)
+    with user_error("row 3"):
+        evaluate(run, tmp_path)
+    assert evaluate(run, tmp_path, segments="clip")["test"]["iou"]["0.3"]["true_positives"] == 1
+
+
+def test_regions_of_one_picture_are_videos_of_their_own(run, films, tmp_path):
+    for film in FILMS:
+        (tmp_path / film).symlink_to(films / film)
+    rows = [
+        ("val.avi", "Bright", 2, 6, "val", "", "", "", ""),
+        ("test.avi", "Bright", 4, 7, "test", 0, 0, 0.5, 1),
+        ("test.avi", "Gray", 4, 7, "test", 0.5, 0, 1, 1),
+    ]
+    header = "path", "label", "start", "end", "split", "left", "top", "right", "bottom"
+    write_labels(tmp_path / "labels.csv", rows, header)
+    content = evaluate(run, tmp_path)
+    assert content["test"]["videos"] == 2
+    assert content["test"]["iou"]["0.3"] | {"precision": 0, "f1": 0} == {
+        "precision": 0, "recall": 0.5, "f1": 0,
+        "true_positives": 1, "false_positives": 1, "false_negatives": 1,
+    }  # fmt: skip
+
+
+def test_a_file_in_several_splits_is_evaluated_in_parts(run, films):
+    """test.avi: train to 1 s, val to 2.5 s, then test, whose events are those of the run."""
+    rows = [
+        ("test.avi", "Dark", "b1", "train", 0, 0.5),
+        ("test.avi", "Dark", "b2", "val", 1.5, 2),
+        ("test.avi", "Dark", "b3", "test", 3, 4),
+        ("test.avi", "Bright", "b3", "test", 4, 7),
+    ]
+    write_labels(
+        run.folder / "split.csv", rows, ("path", "label", "group", "split", "start", "end")
+    )
+    content = evaluate(run, films, stretches=None, data=films)
+    assert content["val"]["seconds"] == pytest.approx(1.5)
+    assert content["test"]["seconds"] == pytest.approx(7.5)
+    assert content["test"]["iou"]["0.3"]["recall"] == 1
+    found = read_rows(run.folder / "evaluation" / "events" / "stretches.csv")
+    first = next(row for row in found if row["label"] == "Bright")
+    assert (first["path"], first["split"]) == ("test.avi", "test")
+    assert float(first["start"]) == pytest.approx(4, abs=0.3)  # of the file, not of the part
+
+
+def test_parts_meet_between_the_segments_of_two_splits():
+    def segment(start, end, split):
+        return Video("a.mp4", "x", start=start, end=end), split
+
+    rows = [
+        segment(30, 35, "test"),
+        segment(0, 5, "train"),
+        segment(10, 20, "val"),
+        segment(22, 25, "val"),
+    ]
+    parts = event_labels.parts_of_file(rows)
+    assert [(part.start, part.end, split) for part, split in parts] == [
+        (0, 7.5, "train"), (7.5, 27.5, "val"), (27.5, None, "test"),
+    ]  # fmt: skip
+    assert event_labels.parts_of_file(rows[2:]) == [(Video("a.mp4", None), "val")]
 
 
 @pytest.mark.parametrize(
@@ -158,6 +252,7 @@ def test_a_wrong_row_is_one_line(run, tmp_path, rows, part, user_error):
         ["--window-seconds", "2"],
         ["--events", "--window-seconds", "0"],
         ["--background", "x"],
+        ["--segments", "clip"],
     ],
 )
 def test_flags_that_do_not_fit_together(flags, run, capsys):
@@ -192,51 +287,6 @@ frame.addEventListener("load", () => {
 
 @pytest.mark.slow
 def test_the_page_plays_in_a_browser(run, films):
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("chromium is not installed")
     evaluate(run, films)
     (run.folder / "driver.html").write_text(DRIVER)
-    results = queue.Queue()
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=str(run.folder))
-
-        def do_GET(self):
-            if self.path.startswith("/result?"):
-                results.put(urllib.parse.unquote(self.path.partition("?")[2]))
-            if not self.path.endswith(".mp4"):
-                return super().do_GET()
-            # Browsers seek only where the server sends parts of a file.
-            content = (run.folder / self.path.lstrip("/")).read_bytes()
-            first = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
-            self.send_response(206)
-            self.send_header("Content-Type", "video/mp4")
-            self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Content-Length", str(len(content) - first))
-            self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
-            self.end_headers()
-            with contextlib.suppress(OSError):
-                self.wfile.write(content[first:])
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        running = subprocess.Popen(
-            [
-                browser, "--headless", "--no-sandbox", "--disable-gpu",
-                "--autoplay-policy=no-user-gesture-required",
-                f"--user-data-dir={run.folder / 'profile'}",
-                f"http://127.0.0.1:{server.server_port}/driver.html",
-            ],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            assert results.get(timeout=60) == "Bright Bright 5.0 50 10.0"
-        finally:
-            running.terminate()
-            running.wait(20)
-            server.shutdown()
+    assert reported(run.folder, "driver.html") == "Bright Bright 5.0 50 10.0"

@@ -13,6 +13,8 @@ from processes import TINY  # tests/processes.py
 import ar3d_keras
 from ar3d_keras import Reporter, UserError
 
+pytestmark = pytest.mark.usefixtures("all_eagerly")
+
 TIMING = {"seconds", "clips_per_s", "wait_share"}
 COLUMNS = ("site", "recorded")
 

@@ -45,6 +45,7 @@ def test_flipped_labels_are_found_first(tmp_path):
     assert (tmp_path / "crossval/suspects.html").read_text().count("<img") > 0
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_next_videos_to_label(tmp_path):
     data = ar3d_keras.make_demo(tmp_path / "demo", groups=5, clips=1)
     run = ar3d_keras.train(

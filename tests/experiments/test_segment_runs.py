@@ -11,6 +11,8 @@ import ar3d_keras
 from ar3d_keras.cli import main
 from ar3d_keras.videos.unlabelled import find_videos
 
+pytestmark = pytest.mark.usefixtures("all_eagerly")
+
 ROWS = [
     (file, label, start, start + 0.8)
     for file in ("a.mp4", "b.mp4", "c.mp4", "d.mp4")
@@ -88,7 +90,9 @@ def test_segments_without_labels(recordings, tmp_path, monkeypatch, user_error):
     assert [video.key for video in catalog.videos[:3]] == ["a.mp4", "a.mp4#t=1,2", "b.mp4#t=2.5"]
     assert len(catalog) == 3 + len(ROWS)
     assert all(video.label is None for video in catalog.videos)
-    for wrong in ("a.mp4#t=2,1", "a.mp4#t=x", "absent.mp4#t=1,2"):
+    regions = find_videos(["a.mp4#t=1,2&roi=0,0,0.5,1", "a.mp4#roi=2,0,20,9.5"]).videos
+    assert [video.key for video in regions] == ["a.mp4#t=1,2&roi=0,0,0.5,1", "a.mp4#roi=2,0,20,9.5"]
+    for wrong in ("a.mp4#t=2,1", "a.mp4#t=x", "absent.mp4#t=1,2", "a.mp4#roi=1,2", "a.mp4#t=1&x=2"):
         with user_error(wrong.split("#")[0]):
             find_videos([wrong])
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ar3d_keras.config import TrainConfig, from_json, with_preset
+from ar3d_keras.config import TrainConfig, from_json
 from ar3d_keras.experiments.tuning.space import (
     default_space,
     make_space,
@@ -15,6 +15,7 @@ from ar3d_keras.experiments.tuning.space import (
     with_values,
 )
 from ar3d_keras.models import NETWORKS, options
+from ar3d_keras.presets import Choice, with_preset
 
 CONV3D = from_json({"model": {"attention": True}}, TrainConfig())
 
@@ -88,7 +89,7 @@ def test_a_file_that_is_no_space(tmp_path, text, user_error):
 @pytest.mark.parametrize("model", NETWORKS)
 @pytest.mark.parametrize("preset", ["paper", "demo", "small-data"])
 def test_the_default_space_of_every_network_holds_values_it_can_have(model, preset):
-    config = with_preset(TrainConfig(), preset, model)
+    config = with_preset(TrainConfig(), Choice(preset), model)
     space = default_space(config)  # tries every value
     taken = options(model)
     names = [p.option for p in space if p.name.startswith("model.")]

@@ -16,12 +16,13 @@ import keras
 import numpy as np
 import pytest
 
-from ar3d_keras.config import TrainConfig, from_json, with_preset
+from ar3d_keras.config import TrainConfig, from_json
 from ar3d_keras.explanation import grad_cam as gradients
 from ar3d_keras.explanation.attention_map import find_gate
 from ar3d_keras.explanation.explain import explain, responsive_channels
 from ar3d_keras.explanation.grad_cam import grad_cam
 from ar3d_keras.models.loading import load_model
+from ar3d_keras.presets import Choice, with_preset
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import create_run
 from ar3d_keras.training.trainer import train
@@ -116,7 +117,7 @@ def above_one(values):
 
 
 def configured(**sections):
-    return from_json(sections, with_preset(TrainConfig(), "demo"))
+    return from_json(sections, with_preset(TrainConfig(), Choice("demo")))
 
 
 def trained_and_untrained(folder, config, runs):

@@ -7,15 +7,15 @@ import pytest
 from ar3d_keras import Conv3DClassifier
 from ar3d_keras.config import DataConfig, RecipeConfig, TrainConfig, to_json
 from ar3d_keras.experiments.load import from_run
-from ar3d_keras.runs import Run
+from ar3d_keras.runs import RunFolder
 
 CLASSES = ["걷기", "Jump", "Run"]
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory) -> Run:
+def run(tmp_path_factory) -> RunFolder:
     """A gated network of 3 classes, with clips of 4x16x16 at stride 2, and a batch size of 4."""
-    run = Run(tmp_path_factory.mktemp("runs") / "tiny")
+    run = RunFolder(tmp_path_factory.mktemp("runs") / "tiny")
     run.best.parent.mkdir(parents=True)
     keras.utils.set_random_seed(1)
     network = Conv3DClassifier(

@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from ar3d_keras import Conv3DClassifier, load_model
 from ar3d_keras.inference.calibration import Calibration, read_calibration
@@ -30,6 +29,8 @@ def test_calibrated_probabilities_by_hand():
 
 
 def test_tensorflow_computes_the_same():
+    import tensorflow as tf
+
     outputs = calibrated_outputs(CALIBRATION, NAMES, tf.constant(SHARES))
     np.testing.assert_allclose(
         outputs["calibrated_probabilities"], CALIBRATION.calibrate(SHARES), atol=1e-6

@@ -1,5 +1,6 @@
 """Windows of long videos: which frames, which clips, which times."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -15,6 +16,7 @@ from ar3d_keras.inference.timeline import (
     windows,
 )
 from ar3d_keras.videos.catalog import Video
+from ar3d_keras.videos.parts import Part, part_of
 from ar3d_keras.videos.reader import load_cv2, read_header, timed_frames
 from ar3d_keras.videos.sampling import ClipShape
 from ar3d_keras.videos.sources import UniformSampler, VideoSource
@@ -54,6 +56,14 @@ def test_every_window_has_just_its_frames(count, rate, seconds, hop):
     if hop <= seconds:
         assert {frame for window in found for frame in window.frames} == set(range(count))
         assert found[-1].end <= found[-1].start + seconds + 1 / rate + 0.001
+
+
+def test_with_uniform_sampling_a_clip_spans_its_window():
+    shape = dataclasses.replace(SHAPE, sampling="uniform")
+    frames = [np.full((18, 24, 3), number, np.uint8) for number in range(20)]
+    one, other = clips_of(frames, shape, clips=2)
+    assert one[:, 0, 0, 0].tolist() == [1, 6, 11, 16]
+    assert other[:, 0, 0, 0].tolist() == [3, 8, 13, 18]
 
 
 def test_windows_overlap_where_the_hop_is_shorter_and_leave_gaps_where_it_is_longer():
@@ -97,7 +107,7 @@ def test_the_clips_of_a_window_are_those_of_a_video_cut_out_there(
     video = write_video(tmp_path / "video.avi", frames=53)
     shape = ClipShape(4, 16, 16, 18, 24, stride=2, flow=flow)
     frames = [frame.copy() for _, frame in timed_frames(video)]
-    found = list(small_windows(video, shape, seconds=seconds, hop=hop))
+    found = list(small_windows(Part(video), shape, seconds=seconds, hop=hop))
     assert len(found) == math.ceil((53 / 25 - seconds) / hop) + 1
     for window in found:
         assert window.first == round(window.start * 25)
@@ -120,18 +130,20 @@ def test_the_clips_of_a_window_are_those_of_a_video_cut_out_there(
 def test_a_window_that_would_not_fit_into_memory(write_video, tmp_path, user_error):
     video = write_video(tmp_path / "video.avi", frames=10)
     large = ClipShape(4, 112, 112, 2000, 2000)
-    assert len(list(small_windows(video, large, seconds=3600, hop=3600))) == 1  # it has 10 frames
+    assert (
+        len(list(small_windows(Part(video), large, seconds=3600, hop=3600))) == 1
+    )  # it has 10 frames
     with user_error("1080 GB", "`window_seconds`"):
         check_window_memory(3600, 3600 * 25, large)
 
 
 def test_the_prediction_of_a_window_is_the_mean_of_its_clips(classifier, write_video, tmp_path):
     video = write_video(tmp_path / "video.avi", frames=60)
-    segments = timeline(classifier, video, seconds=0.4, hop=0.4, clips=2, batch_size=4)
+    segments = timeline(classifier, Part(video), seconds=0.4, hop=0.4, clips=2, batch_size=4)
     assert [segment.start for segment in segments] == pytest.approx([0.4 * n for n in range(6)])
     assert [segment.end for segment in segments] == pytest.approx([0.4 * n for n in range(1, 7)])
     for segment, window in zip(
-        segments, small_windows(video, classifier.shape, seconds=0.4, hop=0.4), strict=True
+        segments, small_windows(Part(video), classifier.shape, seconds=0.4, hop=0.4), strict=True
     ):
         clips = np.zeros((4, *classifier.shape.array), np.uint8)
         clips[:2] = list(clips_of(window.frames, classifier.shape, clips=2))
@@ -142,7 +154,7 @@ def test_the_prediction_of_a_window_is_the_mean_of_its_clips(classifier, write_v
 def test_a_folder_of_frames_has_25_a_second(write_frames, tmp_path):
     folder = write_frames(tmp_path / "frames", frames=30)
     assert read_header(folder).rate is None
-    found = list(small_windows(folder, SHAPE, seconds=1, hop=1))
+    found = list(small_windows(Part(folder), SHAPE, seconds=1, hop=1))
     assert [len(window.frames) for window in found] == [25, 5]
     assert found[-1].end == pytest.approx(1.2)
 
@@ -187,7 +199,7 @@ def test_times_of_a_variable_rate_are_those_that_a_player_shows(write_video, tmp
     expected = np.arange(40) / 25
     expected[21:] += 49 / 25
     np.testing.assert_allclose(times, expected, atol=0.001)
-    found = list(small_windows(file, SHAPE, seconds=0.5, hop=0.5))
+    found = list(small_windows(Part(file), SHAPE, seconds=0.5, hop=0.5))
     # Frame 20 is shown from 0.8 to 2.8 seconds; in 1.0 to 2.5 no frame begins.
     assert [(w.start, len(w.frames)) for w in found] == [
         (0, 13),
@@ -196,3 +208,18 @@ def test_times_of_a_variable_rate_are_those_that_a_player_shows(write_video, tmp
         (3.0, 13),
         (3.5, 1),
     ]
+
+
+def test_windows_of_a_stretch_are_those_of_the_file(write_timed, tmp_path):
+    """Decoding from the key frame before the stretch gives the frames that decoding the file gives."""
+    file = write_timed(tmp_path / "a.mp4", np.arange(100) / 10)
+    options = {"seconds": 1.0, "hop": 0.5}
+    stretch = part_of(tmp_path, Video("a.mp4", None, start=6.0, end=8.0))
+    part = list(small_windows(stretch, SHAPE, **options))
+    whole = list(small_windows(Part(file), SHAPE, **options))[12:15]
+    assert [(w.start, w.first, w.times) for w in part[:3]] == [
+        (pytest.approx(w.start), w.first - 60, pytest.approx(w.times)) for w in whole
+    ]
+    for one, other in zip(part, whole, strict=False):
+        np.testing.assert_array_equal(one.frames, other.frames)
+    assert part[-1].times[-1] == pytest.approx(7.9)

@@ -1,9 +1,5 @@
 """Image networks: their features and their initial weights."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import get_args
 
 import keras
@@ -12,8 +8,6 @@ import pytest
 
 from ar3d_keras.config import Backbone
 from ar3d_keras.models.frames import FrameByFrame, open_network
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_a_clip_equals_its_frames_one_by_one():
@@ -84,39 +78,22 @@ def test_invalid_arguments_raise(changes, parts, user_error):
         )
 
 
-IMAGENET = """
-import sys, keras, numpy as np
-from ar3d_keras.errors import UserError
-from ar3d_keras.models.frames import open_network
-try:
-    rgb = open_network("MobileNet", "imagenet", height=128, width=128)
-except UserError as error:
-    print(error)
-    sys.exit(2)
-flow = open_network("MobileNet", "imagenet", height=128, width=128, channels=6)
-first, *rest = rgb.get_weights()
-mean, *same = flow.get_weights()
-assert np.allclose(first, 0.125) and mean.shape[2] == 6 and np.allclose(mean, 0.125)
-assert all(np.array_equal(a, b) for a, b in zip(rest, same, strict=True))
-"""
+def test_imagenet_weights_come_from_the_cache_of_keras_or_raise(tmp_path, monkeypatch, user_error):
+    def opened(channels):
+        return open_network("MobileNet", "imagenet", height=128, width=128, channels=channels)
 
-
-@pytest.mark.parametrize("cached", [True, False])
-def test_imagenet_weights_come_from_the_cache_of_keras_or_raise(tmp_path, cached):
-    if cached:
-        # Keras does not download what is in its cache. These weights can be recognized.
-        network = keras.applications.MobileNet(include_top=False, weights=None)
-        first, *rest = network.get_weights()
-        network.set_weights([np.full_like(first, 0.125), *rest])
-        (tmp_path / "models").mkdir()
-        network.save(tmp_path / "models/mobilenet_1_0_128_tf_no_top.h5")
-    done = subprocess.run(
-        [sys.executable, "-c", IMAGENET], cwd=ROOT, capture_output=True, text=True,
-        # No proxy listens at this address, so the download fails.
-        env={**os.environ, "KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"},
-    )  # fmt: skip
-    if cached:
-        assert done.returncode == 0, done.stderr
-    else:
-        assert done.returncode == 2, done.stderr
-        assert "`backbone_weights`" in done.stdout
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))  # KERAS_HOME
+    # No proxy listens at this address, so the download fails.
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with user_error("`backbone_weights`"):
+        opened(3)
+    # Keras does not download what is in its cache. These weights can be recognized.
+    network = keras.applications.MobileNet(include_top=False, weights=None)
+    first, *rest = network.get_weights()
+    network.set_weights([np.full_like(first, 0.125), *rest])
+    (tmp_path / "models").mkdir(exist_ok=True)
+    network.save(tmp_path / "models/mobilenet_1_0_128_tf_no_top.h5")
+    first, *rest = opened(3).get_weights()
+    mean, *same = opened(6).get_weights()
+    assert np.allclose(first, 0.125) and mean.shape[2] == 6 and np.allclose(mean, 0.125)
+    assert all(np.array_equal(a, b) for a, b in zip(rest, same, strict=True))

@@ -1,6 +1,6 @@
 import keras
 import numpy as np
-from networks import NetworkTests  # tests/models/networks.py
+from networks import NetworkTests, blank  # tests/models/networks.py
 
 from ar3d_keras import LRCN
 
@@ -30,6 +30,7 @@ class TestLRCN(NetworkTests):
 
 
 def test_its_default_size():
-    model = LRCN(101)
+    with blank():
+        model = LRCN(101)
     assert model.get_layer("frames").output.shape == (None, 16, 7, 7, 576)
     assert model.count_params() == 15_880_869

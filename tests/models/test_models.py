@@ -4,13 +4,16 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from ar3d_keras.config import PRESETS, ModelConfig, TrainConfig, from_json, with_preset
+from ar3d_keras.config import ModelConfig, TrainConfig, from_json
 from ar3d_keras.errors import UserError
 from ar3d_keras.models import NETWORKS, check_options, network, options
 from ar3d_keras.models.classifier import VideoClassifier
+from ar3d_keras.models.preparation import SHARED
+from ar3d_keras.presets import PRESETS, Choice, with_preset
 from ar3d_keras.training.trainer import build_network
 
-CLIP = {"frames", "height", "width"}  # options of the data section
+# Options of the data section, and what weights bring with them.
+CLIP = {"frames", "height", "width", "normalization"}
 
 
 def test_every_network_can_be_chosen():
@@ -21,8 +24,8 @@ def test_every_network_can_be_chosen():
 def test_a_network_declares_itself(name):
     kind = network(name)
     assert issubclass(kind, VideoClassifier)
-    assert kind.__init__.__kwdefaults__ == options(name)
-    assert options(name).keys() >= CLIP
+    assert kind.__init__.__kwdefaults__ | SHARED == options(name)
+    assert options(name).keys() >= CLIP - {"normalization"}
     assert options(name).keys() - CLIP <= set(get_type_hints(ModelConfig))
     assert kind.search_space.keys() <= options(name).keys()
     assert kind.presets.keys() <= PRESETS.keys()
@@ -62,17 +65,17 @@ def test_options_reach_the_network_and_the_others_are_its_defaults():
 
 
 def test_a_preset_has_a_part_for_one_network():
-    assert with_preset(TrainConfig(), "paper") == TrainConfig()
-    conv3d = with_preset(TrainConfig(), "demo").model
+    assert with_preset(TrainConfig(), Choice("paper")) == TrainConfig()
+    conv3d = with_preset(TrainConfig(), Choice("demo")).model
     assert (conv3d.pool, conv3d.dense) == ((4, 8, 8), 256)
-    c3d = with_preset(TrainConfig(), "demo", "c3d")
+    c3d = with_preset(TrainConfig(), Choice("demo"), "c3d")
     assert (c3d.recipe.epochs, c3d.model.width_multiplier) == (20, 0.25)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_preset_is_valid_for_every_network(preset, name):
-    config = with_preset(TrainConfig(), preset, name)
+    config = with_preset(TrainConfig(), Choice(preset), name)
     config.validate()
     assert config.model.model == name
     check_options(name, config.model.given())

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from networks import NetworkTests  # tests/models/networks.py
+from networks import NetworkTests, blank  # tests/models/networks.py
 
 from ar3d_keras import TwoStream
 from ar3d_keras.models.layers import LocalResponseNormalization
@@ -54,7 +54,8 @@ def test_local_response_normalization_by_hand():
 
 def test_it_is_the_published_network():
     """The Caffe model of CNN-M-2048 at 224x224, for a frame and for 20 channels of flow."""
-    model = TwoStream(101, height=224, width=224)
+    with blank():
+        model = TwoStream(101, height=224, width=224)
     for name, channels in (("spatial", 3), ("temporal", 20)):
         layers = {layer.name: layer.output.shape[1:] for layer in model.get_layer(name).layers}
         assert layers["image"] == (224, 224, channels)

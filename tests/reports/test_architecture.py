@@ -8,7 +8,7 @@ from PIL import Image
 
 from ar3d_keras import Conv3DClassifier
 from ar3d_keras.reports import architecture, drawing
-from ar3d_keras.reports.architecture import READABLE, SIGNS, blocks
+from ar3d_keras.reports.network_blocks import READABLE, SIGNS, blocks
 
 SMALL = {"frames": 4, "height": 8, "width": 8, "filters": 2, "pool": 2, "dense": 3}
 

@@ -9,8 +9,8 @@ import pytest
 
 from ar3d_keras.evaluation.metrics import Evaluation
 from ar3d_keras.reports import architecture, contact_sheet, drawing, examples, plots, report_page
-from ar3d_keras.reports.architecture import Block
 from ar3d_keras.reports.explanation_sheet import Explanations, draw_explanations
+from ar3d_keras.reports.network_blocks import Block
 
 REPORT = """
 import sys

@@ -1,10 +1,14 @@
-"""The signatures of a network with a calibration say what they accept."""
+"""The signatures of a network with a calibration say what they accept, and clients of files get the same."""
+
+import json
+import re
 
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 import tiny  # tests/serving/tiny.py
+from processes import ROOT  # tests/processes.py
 
 from ar3d_keras.inference.calibration import Calibration
 from ar3d_keras.inference.classifier import describe
@@ -36,6 +40,27 @@ def test_outputs_equal_the_calibration(model):
     frames = found["frames"].function(tf.constant(np.zeros((2, 9, 12, 16, 3), np.uint8)))
     assert frames["accepted"].shape == (2,)
     assert frames["calibrated_probabilities"].shape == (2, len(tiny.CLASS_NAMES))
+
+
+@pytest.mark.parametrize("never", [False, True])
+def test_the_documented_client_of_a_file_gets_the_same(model, never):
+    """The code of docs/formats.md, with preprocessor.json and the probabilities of a file."""
+    text = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
+    (code,) = (c for c in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "calibrated" in c)
+    names = tiny.CLASS_NAMES
+    clips = tiny.random_clips(6, model)
+    clips //= np.arange(1, 7, dtype=np.uint8)[:, None, None, None, None]
+    probabilities = model.predict_on_batch(clips)
+    middle = float(np.median(Calibration(0.6).calibrate(probabilities).max(axis=1)))
+    thresholds = dict.fromkeys(names, None if never else middle + 1e-4)
+    description = describe(names, tiny.SHAPE, {}, Calibration(0.6, thresholds, 0.1))
+    outputs = signatures(model, description)["serving_default"].function(tf.constant(clips))
+    client = {"np": np, "class_names": names, "probabilities": probabilities}
+    exec(code, client | {"description": {}})  # without a calibration
+    exec(code, client := client | {"description": json.loads(json.dumps(description))})
+    np.testing.assert_allclose(client["calibrated"], outputs["calibrated_probabilities"], atol=1e-6)
+    assert client["accepted"].tolist() == outputs["accepted"].numpy().tolist()
+    assert client["accepted"].any() != never
 
 
 def test_an_image_that_cannot_be_decoded_is_not_accepted(model):

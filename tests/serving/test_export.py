@@ -17,7 +17,7 @@ from ar3d_keras.cli import main
 from ar3d_keras.errors import UserError
 from ar3d_keras.explanation.attention_map import attention_network
 from ar3d_keras.inference.classifier import DESCRIPTION, describe
-from ar3d_keras.runs import Run
+from ar3d_keras.runs import RunFolder
 from ar3d_keras.serving import export, warmup
 from ar3d_keras.serving.export import export_saved_model
 from ar3d_keras.serving.versions import free_version
@@ -207,7 +207,7 @@ def trained_elsewhere(make_ucf, tmp_path_factory):
 def test_a_run_of_another_backend_is_served_as_it_was_evaluated(backend, trained_elsewhere, ask):
     """Trained and evaluated on JAX or torch, served by TensorFlow's C API."""
     folder, data = trained_elsewhere
-    run = Run(folder / backend)
+    run = RunFolder(folder / backend)
     version = run.saved_model / "1"
     description = json.loads((version / DESCRIPTION).read_text())
     assert description["class_names"] == run.record()["classes"]

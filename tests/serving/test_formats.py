@@ -21,10 +21,12 @@ PAPER = {"frames": 4, "height": 8, "width": 8, "filters": 6, "dense": 5}
 THIN = {"frames": 4, "height": 32, "width": 32, "width_multiplier": 0.05}
 FRAMES = {"frames": 4, "height": 48, "width": 48}
 ENERGIES = {"spatial_downsample": 2, "differences": True, "pool": "global", "log_pooling": True}
+MOTION = {"frames": 8, "height": 32, "width": 40, "motion_crop": (24, 32), "differences": True}
 NETWORKS = {
     "conv3d": ("conv3d", {**PAPER, "pool": (2, 4, 4)}),
     "conv3d gated": ("conv3d", {**PAPER, "pool": (2, 3, 3), "attention": True}),
     "conv3d energies": ("conv3d", {**PAPER, **ENERGIES, "attention": True}),
+    "compact3d": ("compact3d", {**MOTION, "attention": True}),
     "c3d": ("c3d", {**THIN, "dense": 8, "attention": True}),
     "i3d": ("i3d", {**THIN, "frames": 16, "attention": True}),
     "i3d of 4 frames": ("i3d", THIN),
@@ -127,8 +129,8 @@ def files(tmp_path_factory):
     return export
 
 
-# Networks with many layers, of kinds that the others have too; but only lrcn has a loop.
-SLOW = {"i3d", "i3d of 4 frames", "lrcn", "fused3d"}
+# Networks of layers that the others have too; but only lrcn has a loop.
+SLOW = {"conv3d", "i3d", "i3d of 4 frames", "lrcn", "fused3d"}
 # tf2onnx before opset 18 makes a wrong graph of i3d with few frames, and of nothing else.
 CASES = [
     pytest.param(

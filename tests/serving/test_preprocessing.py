@@ -36,10 +36,10 @@ def furthest(one, other):
     return np.abs(np.int32(one) - np.int32(other)).max()
 
 
-@given(st.integers(1, 9), st.integers(1, 40))
-def test_the_window_is_that_of_evaluation(stride, frames):
+@given(st.integers(1, 9), st.integers(1, 40), st.sampled_from(["stride", "uniform"]))
+def test_the_window_is_that_of_evaluation(stride, frames, sampling):
     """For every length of video up to where the widest stride fits, and more."""
-    shape = ClipShape(frames, stride=stride)
+    shape = ClipShape(frames, stride=stride, sampling=sampling)
     available = np.arange(1, stride * frames + 3 * stride + 50)
     expected = [uniform_clip(n, shape, clips=1, crops=1, index=0).window for n in available]
     windows = centre_window(tf.constant(available, tf.int32), shape)
@@ -183,3 +183,19 @@ def test_a_region_is_cut_out_before_the_resize(roi):
     assert furthest(clip_of_frames(image[np.newaxis, np.newaxis], shape)[0, 0], wanted) == 0
     clip, _ = clip_of_images([[encoded(image, ".png")]], shape)
     assert furthest(clip[0, 0], wanted[..., ::-1]) == 0  # OpenCV encodes BGR
+
+
+@pytest.mark.parametrize("start", [0.0, 1.0])  # of the file, and of a segment
+def test_timed_frames_of_all_rates_give_one_clip(start):
+    shape = ClipShape(**vars(SHAPE) | {"fps": 7.5, "frames": 8})
+    drawn = np.round(np.random.default_rng(0).uniform(0, 3.9, 50), 2)
+    uneven = np.unique(np.r_[np.arange(60) / 15, drawn, 4 - 1 / 30])
+    shown = []
+    for times in (np.arange(60) / 15, np.arange(120) / 30, np.arange(240) / 60, uneven):
+        times = times[times >= start]
+        gray = np.floor(times * 15 + 1e-6).astype(np.uint8)
+        frames = np.broadcast_to(gray[None, :, None, None, None], (1, len(gray), 6, 9, 3))
+        clip = clip_of_frames(tf.constant(frames), shape, tf.constant(times[None], tf.float32))
+        shown.append(clip.numpy()[0, :, 0, 0, 0].tolist())
+    assert shown == [shown[0]] * 4
+    assert np.diff(shown[0]).tolist() == [2] * 7

@@ -34,8 +34,8 @@ from tensorflow_serving.config import model_server_config_pb2
 from ar3d_keras.explanation.attention_map import attention_network
 from ar3d_keras.inference.classifier import describe
 from ar3d_keras.serving.export import export_saved_model
-from ar3d_keras.videos.reader import count_frames, load_cv2, read_frames
-from ar3d_keras.videos.sampling import ClipShape, uniform_clip
+from ar3d_keras.videos.reader import count_frames, frame_index, load_cv2, read_frames
+from ar3d_keras.videos.sampling import ClipShape, frames_at, uniform_clip
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "serving"
@@ -46,11 +46,12 @@ MISSING = "no TensorFlow Serving here: name it in AR3D_MODEL_SERVER (a path, or 
 
 @dataclass
 class Server:
-    """Its addresses, and the network whose outputs it should return."""
+    """Its addresses, the network whose outputs it should return, and its version labels."""
 
     grpc: str
     rest: str
     model: keras.Model
+    labels: tuple[str, ...] = ()
 
     def predict(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         request = predict_pb2.PredictRequest()
@@ -82,8 +83,8 @@ def server(request, tmp_path_factory):
             wait_for(rest_url(ports[1]), process, log)
             yield Server(f"127.0.0.1:{ports[0]}", rest_url(ports[1]), model)
     else:
-        with stand_in.serving(folder / "ar3d", "ar3d") as ports:
-            yield Server(f"127.0.0.1:{ports[0]}", rest_url(ports[1]), model)
+        with stand_in.serving(folder / "ar3d", "ar3d", {"stable": 1}) as ports:
+            yield Server(f"127.0.0.1:{ports[0]}", rest_url(ports[1]), model, ("stable",))
 
 
 def rest_url(port: int) -> str:
@@ -91,15 +92,16 @@ def rest_url(port: int) -> str:
 
 
 def command(binary: str, base: Path, grpc_port: int, rest_port: int) -> list:
-    batching = ["--enable_batching", "--batching_parameters_file"]
+    # By default the server takes 4 calls a core, and refuses those beyond.
+    batching = ["--enable_batching", "--grpc_max_threads=32", "--batching_parameters_file"]
     if binary == "docker":
-        return ["docker", "run", "--rm", "-p", f"{grpc_port}:8500", "-p", f"{rest_port}:8501",
+        return ["docker", "run", "--rm", "--init", "-p", f"{grpc_port}:8500", "-p", f"{rest_port}:8501",
                 "-v", f"{base}:/models/ar3d:ro", "-v", f"{EXAMPLES}:/examples:ro",
                 "-e", "MODEL_NAME=ar3d", "tensorflow/serving",
-                *batching[:1], f"{batching[1]}=/examples/batching.config"]  # fmt: skip
+                *batching[:2], f"{batching[2]}=/examples/batching.config"]  # fmt: skip
     return [binary, f"--port={grpc_port}", f"--rest_api_port={rest_port}", "--model_name=ar3d",
-            f"--model_base_path={base}", batching[0],
-            f"{batching[1]}={EXAMPLES / 'batching.config'}"]  # fmt: skip
+            f"--model_base_path={base}", *batching[:2],
+            f"{batching[2]}={EXAMPLES / 'batching.config'}"]  # fmt: skip
 
 
 def free_port() -> int:
@@ -222,6 +224,14 @@ def test_the_error_of_a_bad_request_says_what_is_wrong_and_the_server_goes_on(se
     with pytest.raises(grpc.RpcError) as caught:
         server.predict("nonsense", {"clip": clips})
     assert "nonsense" in caught.value.details()
+    assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    unknown = server.post({"signature_name": "nonsense", "instances": [{"clip": 1}]})
+    assert unknown.status_code == 400
+    assert server.post({"instances": [{"clips": clips[0].tolist()}]}).status_code == 400
+    fractions = (clips[0] / 2).tolist()
+    assert server.post({"instances": [{"clip": fractions}]}).status_code == 400
+    for path, status in (("/versions/1", 200), ("/versions/7", 404), ("/labels/other", 404)):
+        assert requests.get(server.rest + path, timeout=60).status_code == status
     assert server.predict("serving_default", {"clip": clips})["probabilities"].shape == (3, 4)
 
 
@@ -265,6 +275,54 @@ def test_the_clients_say_what_is_wrong(server, client, write_video, tmp_path, na
         ["--model", "other"] if flag == "--server" else []
     ))  # fmt: skip
     assert "not found" in done.error
+
+
+def test_nothing_is_cast(server, clips):
+    with pytest.raises(grpc.RpcError) as caught:
+        server.predict("serving_default", {"clip": clips.astype(np.float32)})
+    assert "uint8" in caught.value.details()
+    with pytest.raises(grpc.RpcError):
+        server.predict("serving_default", {"clips": clips})
+
+
+def test_a_label_stands_for_a_version(server, clips):
+    if not server.labels:
+        pytest.skip("this server runs without a model configuration file")
+    body = {"instances": clips[:1].tolist()}
+    by_label = requests.post(f"{server.rest}/labels/stable:predict", json=body, timeout=60)
+    assert by_label.json() == server.post(body).json()
+
+
+@pytest.fixture
+def center_frames():
+    return runpy.run_path(str(EXAMPLES / "video.py"))["center_frames"]
+
+
+def test_the_clients_choose_frames_by_their_time_stamps(
+    center_frames, write_timed, frame_numbers, tmp_path
+):
+    steps = np.random.default_rng(1).uniform(0.01, 0.06, 80)
+    times = np.round(5 + np.cumsum(steps), 3)  # a variable rate, which does not start at 0
+    video = write_timed(tmp_path / "v.mp4", times)
+    for fps, frames in ((10, 8), (25, 16), (4, 16)):
+        shape = ClipShape(frames, 16, 16, resize_height=20, resize_width=24, fps=fps)
+        index = frame_index(video)
+        shown = frames_at(index.times, index.end, fps)
+        spec = uniform_clip(len(shown), shape, clips=1, crops=1, index=0)
+        sent = np.stack(center_frames(str(video), vars(shape)))
+        assert sent.shape == (frames, 20, 24, 3)
+        assert frame_numbers(sent[..., ::-1]) == shown[spec.window].tolist()
+
+
+def test_the_clients_send_the_whole_picture_if_the_server_cuts_a_region_out(
+    center_frames, write_video, tmp_path
+):
+    video = write_video(tmp_path / "v.avi", size=(48, 64))
+    shape = vars(ClipShape(4, 16, 16, resize_height=20, resize_width=24, roi=(8, 8, 40, 40)))
+    assert center_frames(str(video), shape)[0].shape == (48, 64, 3)
+    for changed in ({"flow": "dis"}, {"zoom": 2}):
+        with pytest.raises(SystemExit, match="error"):
+            center_frames(str(video), {**shape, **changed})
 
 
 def test_the_example_configuration_is_one_that_the_server_reads():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import types
 
 import keras
 import numpy as np
@@ -17,9 +18,10 @@ from ar3d_keras import (
     UserError,
     load_model,
 )
-from ar3d_keras.runs import columns, read_history
-from ar3d_keras.training.callbacks import EarlyStop, EpochRate, StopOnNaN
-from ar3d_keras.training.run_state import RunState, restore
+from ar3d_keras.progress import Reporter
+from ar3d_keras.runs import RunFolder, columns, read_history
+from ar3d_keras.training.callbacks import EarlyStop, EpochRate, StopOnNaN, UnreadableVideoLogger
+from ar3d_keras.training.run_state import RunState, Saved, restore
 
 NAMES = ["dark", "middle", "bright"]
 
@@ -55,6 +57,7 @@ def rows(file):
         return list(csv.DictReader(lines))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_curves_history_and_report_from_a_plain_fit(tmp_path):
     model = network()
     model.fit(
@@ -81,6 +84,7 @@ def test_curves_history_and_report_from_a_plain_fit(tmp_path):
     assert float(history[-1]["test_accuracy"]) == metrics["top1"] == pytest.approx(accuracy)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_logs_reach_keras_history():
     history = network().fit(
         *data(), epochs=2, verbose=0, callbacks=[SplitMetrics({"val": batches(6, 1)})]
@@ -151,6 +155,7 @@ def test_training_ends_when_val_stays_behind_its_best_in_one_run_or_in_two(wait,
     assert EarlyStop(wait, ROWS[:epochs]).is_due == (epochs < 7)  # and it is not trained on
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_loss_that_is_no_number_names_epoch_and_step():
     clips, labels = data()
     model = network()
@@ -175,16 +180,17 @@ def test_state_restores_weights_optimizer_and_dropout(tmp_path):
     fit(network(dropout=0.5), 2, callbacks=[RunState(tmp_path / "state.npz")])
     keras.utils.set_random_seed(99)  # another process has other seeds
     resumed = network(dropout=0.5)
-    assert restore(tmp_path / "state.npz", resumed) == 2
+    assert restore(tmp_path / "state.npz", resumed).epochs == 2
     fit(resumed, 4, initial_epoch=2)
     for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_no_state_means_from_the_start(tmp_path):
-    assert restore(tmp_path / "state.npz", network()) == 0
+    assert restore(tmp_path / "state.npz", network()) == Saved()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_state_of_another_network_is_refused(tmp_path):
     file = tmp_path / "state.npz"
     fit(network(), 1, callbacks=[RunState(file)])
@@ -223,7 +229,7 @@ def test_a_damaged_state_is_refused_and_changes_nothing(tmp_path, damage):
     state = RunState(file)
     state.set_model(model)
     state.on_epoch_end(0)
-    assert restore(file, model) == 1
+    assert restore(file, model).epochs == 1
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(UserError) as caught:
         restore(file, model)
@@ -232,17 +238,18 @@ def test_a_damaged_state_is_refused_and_changes_nothing(tmp_path, damage):
         np.testing.assert_array_equal(weights, expected)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_epochs_that_say_less_than_others_are_no_problem(tmp_path):
     clips, labels = data()
-    for frequency in (2, [1, 3]):
+    for frequency in (2, [1]):
         network().fit(
-            clips, labels, validation_data=data(6, 1), validation_freq=frequency, epochs=3,
+            clips, labels, validation_data=data(6, 1), validation_freq=frequency, epochs=2,
             verbose=0,
             callbacks=[HistoryCSV(tmp_path / "history.csv"), CurvesPlot(tmp_path / "curves.png")],
         )  # fmt: skip
         told = [bool(row["val_loss"]) for row in rows(tmp_path / "history.csv")]
-        assert told == ([False, True, False] if frequency == 2 else [True, False, True])
-        assert len(columns(read_history(tmp_path / "history.csv"))["val_loss"]) == 3
+        assert told == ([False, True] if frequency == 2 else [True, False])
+        assert len(columns(read_history(tmp_path / "history.csv"))["val_loss"]) == 2
 
 
 def test_the_share_of_waiting(monkeypatch):
@@ -288,6 +295,7 @@ def test_the_best_network_by_another_entry(tmp_path):
     assert file.exists()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_split_metrics_log_the_class_mean():
     model = network()
     history = model.fit(*data(), verbose=0, callbacks=[SplitMetrics({"val": batches(16, 1)})])
@@ -295,3 +303,32 @@ def test_split_metrics_log_the_class_mean():
     right = model.predict(data(16, 1)[0], verbose=0).argmax(axis=1) == labels
     by_class = [right[labels == c].mean() for c in range(3)]
     assert history.history["val_class_mean"][-1] == pytest.approx(np.mean(by_class))
+
+
+class Lines(Reporter):
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+
+    def show(self, line):
+        self.lines.append(line)
+
+
+@pytest.mark.parametrize("videos, strict, stops_at", [(9, False, 2), (100, False, 6), (9, True, 1)])
+def test_too_many_unreadable_videos_end_the_training(tmp_path, videos, strict, stops_at):
+    source = types.SimpleNamespace(videos=range(videos), failures={})
+    run = RunFolder(tmp_path)
+    run.write_record(
+        {"begun": "2026-01-01", "config": {}, "data": {}, "split": {}, "class_names": []}
+    )
+    reporter = Lines()
+    logger = UnreadableVideoLogger(source, run, reporter, strict=strict)
+    logger.on_epoch_begin(3)
+    for number in range(1, stops_at):
+        source.failures[f"{number}.avi"] = "gone"
+        logger.on_train_batch_end(number)
+    source.failures[f"{stops_at}.avi"] = "gone"
+    with pytest.raises(UserError):
+        logger.on_train_batch_end(stops_at)
+    assert len(run.record()["unreadable"]) == stops_at
+    assert all(any(path in line for line in reporter.lines) for path in source.failures)

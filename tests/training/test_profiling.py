@@ -45,6 +45,7 @@ def test_the_trace_and_the_table_name_the_convolutions(tmp_path):
     assert not list(tmp_path.glob("*.part*"))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_fewer_steps_than_it_wanted(tmp_path):
     said = Said()
     fit([ProfileSteps(tmp_path, said, first=1, steps=9)], steps=3)
@@ -52,6 +53,7 @@ def test_fewer_steps_than_it_wanted(tmp_path):
     assert (tmp_path / "trace.json.gz").is_file()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_an_error_in_a_traced_step_closes_the_profiler(tmp_path):
     """Else no other profiler could start in this process."""
 
@@ -72,6 +74,7 @@ def test_an_error_in_a_traced_step_closes_the_profiler(tmp_path):
     assert (tmp_path / "again/operations.txt").is_file()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_no_step_at_all(tmp_path):
     said = Said()
     fit([ProfileSteps(tmp_path, said, first=5)], steps=3)

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from ar3d_keras.config import TrainConfig, from_json, with_preset
+from ar3d_keras.config import TrainConfig, from_json
+from ar3d_keras.presets import Choice, with_preset
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import create_run, read_history
 from ar3d_keras.training.trainer import train
@@ -25,7 +26,8 @@ class Told(Reporter):
         self.lines.append(text)
 
 
-def test_videos_lost_on_the_way_are_named_counted_and_weigh_nothing(tmp_path):
+def test_videos_lost_on_the_way_are_named_counted_and_weigh_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("ar3d_keras.training.callbacks.MOST_FAILURES", 1.0)
     config = from_json(
         {
             "data": {"height": 8, "width": 8},
@@ -33,7 +35,7 @@ def test_videos_lost_on_the_way_are_named_counted_and_weigh_nothing(tmp_path):
             # A learning rate that changes nothing, so that the loss can be compared.
             "recipe": {"epochs": 2, "learning_rate": 1e-12, "precision": "float32"},
         },
-        with_preset(TrainConfig(), "demo"),
+        with_preset(TrainConfig(), Choice("demo")),
     )
     demo = make_demo(tmp_path / "demo", groups=11, clips=1)
     dataset = open_dataset(make_split(open_catalog(demo), "group"), clip_shape(config.data))

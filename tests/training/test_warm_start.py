@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from ar3d_keras.models.conv3d import Conv3DClassifier
+from ar3d_keras.training.fine_tuning import freeze
 from ar3d_keras.training.warm_start import (
     WarmStart,
     find_warm_start,
-    freeze,
     take_weights,
     weighted_layers,
 )

@@ -66,6 +66,10 @@ def test_every_split_is_a_source(root):
     assert len(training) == 6
     assert training.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert not np.array_equal(training[0, 0], training[0, 1])
+    several = dataset.training(seed=1, flip=False, at_least=13)
+    assert len(several) == 18
+    assert [several.video_of(index) for index in (0, 2, 3, 17, 18)] == [0, 0, 1, 5, 0]
+    assert not np.array_equal(several[0, 0], several[1, 0])
     val, test = dataset.evaluation("val"), dataset.evaluation("test", clips=2, crops=3)
     assert (len(val), len(test)) == (2, 12)
     assert np.array_equal(val[0, 0], val[0, 1])

@@ -5,16 +5,10 @@ import numpy as np
 import pytest
 
 from ar3d_keras.videos.demo import make_demo
-from ar3d_keras.videos.duplicates import (
-    MOST_STEPS,
-    SIDE,
-    STEP,
-    Describer,
-    Descriptor,
-    find_pairs,
-    moves,
-)
-from ar3d_keras.videos.reader import describe, reduced_frames, timed_frames
+from ar3d_keras.videos.describing import describe, reduced_frames
+from ar3d_keras.videos.descriptor import MOST_STEPS, SIDE, STEP, Describer, Descriptor, moves
+from ar3d_keras.videos.duplicates import find_pairs
+from ar3d_keras.videos.reader import timed_frames
 
 
 def encode(file, frames, rate=25, codec="libx264", options=None):

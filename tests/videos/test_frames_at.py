@@ -1,15 +1,21 @@
 """Clips whose frames are 1/fps seconds apart, whatever the frame rate of the file."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ar3d_keras.inference.classifier import Classifier
+from ar3d_keras.inference.predictor import predict_videos
 from ar3d_keras.inference.timeline import clips_of, small_windows
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.pack_index import PackSettings, clock_of
 from ar3d_keras.videos.packing import make_pack
+from ar3d_keras.videos.parts import Part
+from ar3d_keras.videos.reader import load_cv2
 from ar3d_keras.videos.sampling import ClipShape, frames_at, full_span, protocol, stride_for
 from ar3d_keras.videos.scan import scan
 from ar3d_keras.videos.sources import PackSource, RandomSampler, UniformSampler, VideoSource
@@ -126,31 +132,84 @@ def test_packs_give_the_same_clips(motion, tmp_path):
     assert pack.scan(catalog.videos).frames == scan(catalog, workers=1).frames
 
 
+@pytest.mark.parametrize("flow", ["dis", None])  # of the pack
+def test_flow_between_the_frames_of_a_clip(tmp_path, flow):
+    """From videos and from a pack, whatever flow that holds; 25 frames a second move by a pixel each."""
+    still = np.random.default_rng(0).integers(0, 256, (40, 80, 3), np.uint8)
+    still = load_cv2().GaussianBlur(still, (0, 0), 2)
+    for folder in (tmp_path / "videos" / label / "a" for label in "xy"):
+        folder.mkdir(parents=True)
+        for number in range(20):
+            picture = still[:, number : number + 56]
+            load_cv2().imwrite(str(folder / f"{number}.png"), picture)
+    shape = ClipShape(**vars(SHAPE) | {"flow": "dis", "fps": 12.5, "frames": 4})
+    catalog = open_catalog(tmp_path / "videos")
+    settings = PackSettings("raw", 40, 56, flow=flow)
+    pack = make_pack(catalog, tmp_path / "pack", settings, workers=2, reporter=Reporter())
+    pack.require(shape)
+    source = source_of(catalog, RandomSampler(seed=0, flip=True), shape)
+    packed = PackSource(
+        pack, catalog.videos, source._frames, catalog.class_names, shape,
+        RandomSampler(seed=0, flip=True), numbers=pack.scan(catalog.videos, fps=shape.fps).numbers,
+    )  # fmt: skip
+    for epoch in range(4):
+        spec, clip = source.clip_spec(0, epoch), packed[0, epoch]
+        assert np.array_equal(source[0, epoch], clip)
+        middle = clip[:, 10:-10, 10:-10, 3].astype(float)
+        pixels = (middle - 128) * 20 / 127
+        assert np.median(pixels) == pytest.approx(2 if spec.flip else -2, abs=0.3)  # 25 / 12.5
+    assert {source.clip_spec(0, epoch).flip for epoch in range(4)} == {True, False}
+
+
 def test_segments_in_time(motion, frame_numbers, tmp_path):
+    """Training, packs and prediction see the same motion in segments of files of all rates."""
     for file in (motion / "x").iterdir():
         (tmp_path / file.name).symlink_to(file)
     rows = [
-        f"{file.name},{label},{start},{start + 1.2}"
+        f"{file.name},{label},{start},{start + length}"
         for file in sorted((motion / "x").iterdir())
-        for label, start in (("x", 1), ("y", 2.4))
+        for label, start, length in (("x", 1, 1.2), ("y", 2.4, 1.5))
     ]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,start,end", *rows]))
     catalog = open_catalog(tmp_path)
-    source = source_of(catalog, UniformSampler())
-    shown = [frame_numbers(source[index, 0]) for index in range(10)]
-    assert shown == shown[:2] * 5
-    assert shown[0] == [15, 17, 19, 21, 23, 25, 27, 29]
     pack = make_pack(
         catalog, tmp_path / "pack", PackSettings("raw", 40, 56), workers=1, reporter=Reporter()
     )
     scanned = pack.scan(catalog.videos, fps=SHAPE.fps)
+    for sampler in (UniformSampler(), RandomSampler(seed=1, flip=False)):
+        source = source_of(catalog, sampler)
+        packed = PackSource(
+            pack, catalog.videos, scanned.frames, catalog.class_names, SHAPE, sampler,
+            numbers=scanned.numbers,
+        )  # fmt: skip
+        for place in range(2):
+            spec = source.clip_spec(place, 3)
+            clips = [source.cut(index, spec) for index in range(place, 10, 2)]
+            shown = [frame_numbers(clip) for clip in clips]
+            assert shown == [shown[0]] * 5
+            for index, clip in zip(range(place, 10, 2), clips, strict=True):
+                assert np.array_equal(packed.cut(index, spec), clip)
     assert scanned.frames == source._frames
+    assert shown[0][0] >= 36  # of the last segment, from 2.4 s on
+
+    class Network:
+        clips: ClassVar = []
+
+        def predict_on_batch(self, clips):
+            self.clips += list(np.array(clips))
+            return np.full((len(clips), 2), 0.5, np.float32)
+
+    classifier = Classifier(Network(), catalog.class_names, SHAPE, "fake", batch_size=1)
+    predict_videos(classifier, catalog, workers=1)
+    shown = [frame_numbers(clip) for clip in Network.clips]
+    assert shown == shown[:2] * 5
+    assert shown[0] == [15, 17, 19, 21, 23, 25, 27, 29]
 
 
 def test_windows_of_all_rates(motion, frame_numbers):
     shown = []
     for file in sorted((motion / "x").iterdir()):
-        windows = small_windows(file, SHAPE, seconds=1.2, hop=0.8)
+        windows = small_windows(Part(file), SHAPE, seconds=1.2, hop=0.8)
         shown.append([])
         for window in windows:
             frames = [window.frames[place] for place in window.sampled(SHAPE.fps)]

@@ -155,3 +155,46 @@ def test_an_empty_rule_is_refused(tmp_path):
     make(tmp_path, "a/1.mp4", "b/1.mp4")
     with pytest.raises(UserError, match="`group_by`"):
         open_data(tmp_path, "")
+
+
+def segments_of(*rows):
+    """Segments of one file: label, start, end."""
+    return Catalog(
+        Path("/d"), tuple(Video("a.mp4", c, "a.mp4", start=s, end=e) for c, s, e in rows)
+    )
+
+
+def test_blocks_of_time_group_the_segments_of_a_long_file():
+    rows = ("x", 0, 5), ("y", 58, 63), ("y", 60.5, 70), ("x", 119.9999, 125), ("x", 200, None)
+    assert groups(group_videos(segments_of(*rows), "block:60")) == [
+        "a.mp4#t=0,60",
+        "a.mp4#t=0,60",
+        "a.mp4#t=0,60",  # it overlaps the one before, so they have frames in common
+        "a.mp4#t=120,180",
+        "a.mp4#t=180,240",
+    ]
+    assert groups(group_videos(segments_of(*rows), "block:1:00")) == groups(
+        group_videos(segments_of(*rows), "block:60")
+    )
+
+
+@pytest.mark.parametrize("rule", ["block:", "block:0", "block:-5", "block:1,5", "block:x"])
+def test_a_block_needs_a_length(rule):
+    with pytest.raises(UserError, match="`group_by`"):
+        group_videos(segments_of(("x", 0, 5), ("y", 60, 65)), rule)
+
+
+def test_blocks_need_segments():
+    with pytest.raises(UserError, match="`group_by`"):
+        group_videos(catalog_of(*PATHS), "block:60")
+
+
+def test_a_file_in_several_splits_is_in_the_leak_report():
+    rows = [("xy"[n % 2], 10 * n, 10 * n + 5) for n in range(20)]
+    catalog = group_videos(segments_of(*rows), "block:20")
+    leak = make_split(catalog, "group").leak
+    assert leak.divided_files == 1
+    assert not leak.has_leakage
+    assert "1 files" in leak.sentences()[0]
+    with pytest.raises(UserError, match="block:"):  # the error of one group names the way out
+        make_split(segments_of(*rows), "group")

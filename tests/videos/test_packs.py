@@ -114,11 +114,12 @@ def test_labels_groups_splits_and_columns_of_a_csv_are_kept(ucf_set, tmp_path):
     width=st.integers(1, 56),
     flip=st.booleans(),
     grid=st.booleans(),
+    sampling=st.sampled_from(["stride", "uniform"]),
 )
 def test_raw_clips_are_those_of_the_videos_bit_for_bit(
-    odd_set, odd_packs, seed, epoch, frames, stride, height, width, flip, grid
+    odd_set, odd_packs, seed, epoch, frames, stride, height, width, flip, grid, sampling
 ):
-    shape = ClipShape(frames, height, width, 40, 56, stride)
+    shape = ClipShape(frames, height, width, 40, 56, stride, sampling=sampling)
     views = UniformSampler(2, 3) if grid else RandomSampler(seed, flip)
     decoded, packed = sources(odd_set, odd_packs["raw"], shape, views)
     assert len(decoded) == len(packed)
@@ -300,9 +301,14 @@ def test_an_unfinished_pack_that_cannot_be_continued(ucf_set, tmp_path, user_err
 
 
 def test_a_finished_pack_is_left_as_it_is(ucf_set, ucf_pack):
-    before = {file: file.stat() for file in ucf_pack.root.iterdir() if file.name != packing.LOCK}
+    names = files(ucf_pack.root)
+    before = {name: (ucf_pack.root / name).stat() for name in names}
     pack_of(ucf_set, ucf_pack.root)
-    assert {file: file.stat() for file in before} == before
+    for name, was in before.items():  # it was read, and not written
+        now = (ucf_pack.root / name).stat()
+        assert (now.st_ino, now.st_mtime_ns, now.st_ctime_ns) == (
+            was.st_ino, was.st_mtime_ns, was.st_ctime_ns
+        )  # fmt: skip
 
 
 def test_an_unfinished_pack_can_be_closed_used_and_continued(
@@ -356,6 +362,47 @@ def test_a_failure_that_was_mended_is_packed(odd_set, write_video, tmp_path):
     pack_of(root, tmp_path / "pack")
     write_video(root / "b/none.avi", 5)
     assert all(packed.frames for packed in pack_of(root, tmp_path / "pack").videos)
+
+
+def flip_a_bit(file, place):
+    content = bytearray(file.read_bytes())
+    content[place] ^= 4
+    file.write_bytes(content)
+
+
+DAMAGE = {
+    "bit": lambda shard: flip_a_bit(shard, 100_000),
+    "bits": lambda shard: [flip_a_bit(shard, place) for place in range(0, 400_000, 30_000)],
+    "table": lambda shard: flip_a_bit(shard, -3),
+    "cut": lambda shard: shard.write_bytes(shard.read_bytes()[:-1000]),
+    "empty": lambda shard: shard.write_bytes(b""),
+    "missing": lambda shard: shard.unlink(),
+    "longer": lambda shard: shard.write_bytes(shard.read_bytes() + b"more"),
+    "index": lambda shard: flip_a_bit(shard.with_name(INDEX), 200),
+    "no index": lambda shard: shard.with_name(INDEX).write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_damaged_pack_is_mended_in_place(ucf_set, ucf_pack, damage, number):
+    before = files(ucf_pack.root)
+    DAMAGE[damage](ucf_pack.root / f"shard-{number:05d}.bin")
+    assert files(ucf_pack.root) != before
+    told = Listener()
+    pack_of(ucf_set, ucf_pack.root, reporter=told, shard_bytes=500_000)
+    assert files(ucf_pack.root) == before, told.lines
+
+
+def test_a_damaged_video_that_is_gone_is_named(ucf_set, tmp_path):
+    root = shutil.copytree(ucf_set, tmp_path / "data")
+    pack = pack_of(root, tmp_path / "pack")
+    gone = next(packed for packed in pack.videos if packed.offset == 0)
+    flip_a_bit(tmp_path / "pack/shard-00000.bin", 10)
+    (root / gone.video.path).write_bytes(b"")
+    again = {p.video.path: p for p in pack_of(root, tmp_path / "pack").videos}
+    assert again[gone.video.path].reason and not again[gone.video.path].frames
+    assert sum(packed.frames > 0 for packed in again.values()) == len(pack.videos) - 1
 
 
 # What is refused

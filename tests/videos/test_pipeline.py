@@ -394,8 +394,9 @@ def fit_with_keras_batches(source, size, epochs, workers):
 
 
 @pytest.mark.multi_backend
-@pytest.mark.parametrize("workers", [1, 4])
-@pytest.mark.parametrize("epochs", [range(4), range(2, 4)], ids=["whole", "resumed"])
+@pytest.mark.parametrize(
+    ("epochs", "workers"), [(range(4), 4), (range(2, 4), 1)], ids=["whole", "resumed"]
+)
 def test_fit_trains_on_the_clips_of_the_epoch_it_is_in(source, epochs, workers):
     asked = Asked(source)
     found = fit_with_keras_batches(asked, 4, epochs, workers)

@@ -11,6 +11,7 @@ from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.pack_index import PackSettings
 from ar3d_keras.videos.packing import make_pack
+from ar3d_keras.videos.parts import Part
 from ar3d_keras.videos.reader import load_cv2, read_frames
 from ar3d_keras.videos.region import cut_region, parse_region
 from ar3d_keras.videos.sampling import ClipShape, protocol
@@ -63,7 +64,7 @@ def test_a_region_of_all_videos(ucf_set, tmp_path, user_error):
     for index in range(4):
         assert np.array_equal(source[index, 0], packed[index, 0])
     path = catalog.root / catalog.videos[0].path
-    [window] = small_windows(path, shape, seconds=60, hop=60)
+    [window] = small_windows(Part(path), shape, seconds=60, hop=60)
     for place, clip in enumerate(clips_of(window.frames, shape, clips=2)):
         assert np.array_equal(clip, source[place, 0])
     assert "32 8 64 40" in protocol(shape, clips=1, crops=1)

@@ -1,11 +1,16 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ar3d_keras.config import DataConfig
+from ar3d_keras.errors import UserError
 from ar3d_keras.videos.sampling import (
     ClipShape,
     epoch_order,
+    full_span,
     last_start,
     protocol,
     random_clip,
@@ -255,3 +260,50 @@ def test_the_protocol_says_what_was_looked_at():
     assert protocol(PAPER, clips=10, crops=3).startswith("10 clip(s) x 3 crop(s) a video")
     for text in ("stride 4", "resized to 171x128", "cropped to 112x112", "float32"):
         assert text in protocol(PAPER, clips=1, crops=1)
+
+
+UNIFORM = dataclasses.replace(PAPER, sampling="uniform")
+
+
+@pytest.mark.parametrize("available", [1, 5, 16, 17, 100, 164, 12345])
+def test_uniform_sampling_takes_one_frame_from_each_part(available):
+    borders = np.linspace(0, available, 17)
+    for epoch in range(20):
+        frames = random_clip(available, UNIFORM, flip=False, seed=1, epoch=epoch, index=3).window
+        assert ((borders[:-1].astype(int) <= frames) & (frames < borders[1:])).all()
+        assert frames.max() < available
+    center = uniform_clip(available, UNIFORM, clips=1, crops=1, index=0).window
+    assert center.tolist() == [(2 * part + 1) * available // 32 for part in range(16)]
+
+
+def test_uniform_sampling_draws_other_frames_in_each_epoch_and_the_same_crop_as_a_stride():
+    drawn = [
+        random_clip(164, UNIFORM, flip=True, seed=1, epoch=epoch, index=5) for epoch in range(4)
+    ]
+    assert len({tuple(spec.window) for spec in drawn}) == 4
+    again = random_clip(164, UNIFORM, flip=True, seed=1, epoch=2, index=5)
+    assert same(again, drawn[2])
+    stride = random_clip(164, PAPER, flip=True, seed=1, epoch=2, index=5)
+    assert (again.top, again.left, again.flip) == (stride.top, stride.left, stride.flip)
+    gaps = np.diff(np.concatenate([spec.window for spec in drawn]))
+    assert gaps.std() > 1  # every part draws its own position
+
+
+def test_the_clips_of_uniform_sampling_share_no_frame():
+    windows = [
+        uniform_clip(160, UNIFORM, clips=5, crops=1, index=index).window for index in range(5)
+    ]
+    assert len({frame for window in windows for frame in window.tolist()}) == 80
+    parts = [window // 10 for window in windows]
+    assert all((part == np.arange(16)).all() for part in parts)
+
+
+def test_a_clip_of_uniform_sampling_has_no_span():
+    with pytest.raises(UserError) as error:
+        full_span(UNIFORM)
+    assert error.value.parameter == "window_seconds"
+    assert protocol(UNIFORM, clips=1, crops=1) != protocol(PAPER, clips=1, crops=1)
+    with pytest.raises(UserError):
+        DataConfig(sampling="uniform", stride_jitter=2).validate()
+    with pytest.raises(UserError):
+        DataConfig(sampling="uniform", clip_seconds=2.0).validate()

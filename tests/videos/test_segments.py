@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,11 +13,13 @@ from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.dataset import open_dataset
 from ar3d_keras.videos.pack_index import PackSettings
 from ar3d_keras.videos.packing import make_pack
+from ar3d_keras.videos.reader import frame_index
 from ar3d_keras.videos.sampling import ClipShape
 from ar3d_keras.videos.scan import scan
-from ar3d_keras.videos.segments import ends, frames_of, parse_time, starts
+from ar3d_keras.videos.segments import ends, frames_of, starts
 from ar3d_keras.videos.sources import PackSource, UniformSampler, VideoSource
 from ar3d_keras.videos.splits import Split, make_split
+from ar3d_keras.videos.times import parse_stretch, parse_time
 from ar3d_keras.videos.video import Video
 
 SHAPE = ClipShape(frames=4, height=32, width=40, resize_height=40, resize_width=56, stride=2)
@@ -87,18 +91,26 @@ def test_a_row_is_a_stretch_of_a_file(catalog):
         ("83.5", 83.5),
         ("1:23.5", 83.5),
         ("01:01:23.500", 3683.5),
-        (" ", None),
         (".5", 0.5),
+        ("1e-3", 0.001),
     ],
 )
 def test_times(text, seconds):
     assert parse_time(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["-1", "1,5", "nan", "inf", "1:75", "1e3", "a", "1:2:3:4", "٣"])
+@pytest.mark.parametrize(
+    "text", ["-1", "1,5", "nan", "inf", "1:75", "1e999", "a", "1:2:3:4", "٣", " "]
+)
 def test_what_is_no_time(text):
     with pytest.raises(UserError):
         parse_time(text)
+
+
+def test_empty_cells():
+    assert parse_stretch(" ", "") == (None, None)
+    assert parse_stretch("", "2") == (0, 2)
+    assert parse_stretch("1:00", "") == (60, None)
 
 
 def test_frames_are_those_of_their_time_stamps(catalog, frame_numbers):
@@ -215,9 +227,59 @@ def test_a_segment_of_an_unreadable_file_is_named(tmp_path, recordings):
     assert len(scanned.frames) == len(ROWS)
 
 
+def test_a_segment_that_is_shorter_than_a_clip_starts_over(tmp_path, recordings, frame_numbers):
+    rows = "a.mp4,run,1,1.08", "b.mkv,walk,1,2"
+    source = source_of(open_catalog(csv_of(tmp_path / "d", recordings, *rows)), clips=1)
+    assert frame_numbers(source[0, 0]) == [25, 26, 25, 26]
+
+
+def test_a_file_with_a_time_base_of_zero(tmp_path, write_timed):
+    """FFmpeg assumes one where the file has none; a file that it gets wrong is named."""
+    times = np.arange(60) / 20
+    for name in ("a.mp4", "b.mp4", "c.avi"):
+        write_timed(tmp_path / name, times, codec="mpeg4" if name == "c.avi" else "libx264")
+    data = bytearray((tmp_path / "b.mp4").read_bytes())
+    place = data.index(b"mdhd") + 16  # version and flags, two dates, then the time scale
+    data[place : place + 4] = bytes(4)
+    (tmp_path / "b.mp4").write_bytes(data)
+    data = bytearray((tmp_path / "c.avi").read_bytes())
+    place = data.index(b"strh") + 8 + 20  # dwScale
+    data[place : place + 4] = bytes(4)
+    (tmp_path / "c.avi").write_bytes(data)
+    rows = "a.mp4,x,1,2", "a.mp4,y,2,2.5", "b.mp4,x,1,2", "c.avi,y,1,2"
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label,start,end", *rows]))
+    scanned = scan(open_catalog(tmp_path), workers=1)
+    assert set(scanned.unreadable) == {"b.mp4#t=1,2"}
+    assert scanned.frames["a.mp4#t=1,2"] == 20
+    assert scanned.frames["c.avi#t=1,2"] > 0
+
+
+def test_time_stamps_that_go_back(tmp_path, write_timed, frame_numbers):
+    """Two recordings in one transport stream: the second one begins at 0 again."""
+    parts = [
+        write_timed(tmp_path / f"{first}.ts", np.arange(40) / 20, range(first, first + 40))
+        for first in (0, 40)
+    ]
+    (tmp_path / "a.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    rows = "a.ts,x,1,1.5", "a.ts,y,2.5,3"
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label,start,end", *rows]))
+    catalog = open_catalog(tmp_path)
+    index = frame_index(tmp_path / "a.ts")
+    assert np.all(np.diff(index.times) > 0)
+    assert len(index.times) == 80 and not len(index.keyframes)  # decoded from the front
+    assert index.end == pytest.approx(4, abs=0.3)
+    source = source_of(catalog, clips=1)
+    for place in range(2):
+        numbers = source._numbers[catalog.videos[place].key]
+        window = source.clip_spec(place, 0).window
+        assert frame_numbers(source[place, 0]) == [numbers[n] for n in window]
+    assert frame_numbers(source[1, 0])[0] > 40
+
+
 def test_a_class_with_segments_of_one_file_is_noted(tmp_path, recordings):
     rows = "a.mp4,run,1,2", "b.mkv,run,1,2", "a.mp4,wave,3,4", "a.mp4,wave,5,6"
     notes = open_catalog(csv_of(tmp_path / "d", recordings, *rows)).notes
+    notes = [note for note in notes if note.startswith("class")]  # the files are links
     assert len(notes) == 1
     assert "'wave'" in notes[0]
 
@@ -271,6 +333,21 @@ def test_background(catalog):
         for s in range(2, 6)
     )
     assert len(scan(found, workers=1).frames) == len(found)  # none is beyond its file
+
+
+def test_background_has_the_group_and_the_columns_of_the_segment_before_it(catalog):
+    """A file may have several groups (blocks of time), and columns such as a date."""
+    videos = tuple(
+        dataclasses.replace(v, group=f"g{n}", extra={"day": str(n)})
+        for n, v in enumerate(catalog.videos)
+    )
+    known = dataclasses.replace(catalog, videos=videos)
+    found = with_background(known, "none", SHAPE, seed=1, workers=1)
+    for video in found.videos:
+        if video.label == "none":
+            rows = [v for v in videos if v.path == video.path]
+            before = [v for v in rows if (v.start or 0) <= video.start] or rows[:1]
+            assert (video.group, video.extra) == (before[-1].group, before[-1].extra)
 
 
 def test_background_that_cannot_be(catalog, ucf_set, user_error):

@@ -1,5 +1,6 @@
 """The result of a trial: one file in its folder, and how trials are ranked."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -102,3 +103,14 @@ def read_results(folder: Path) -> list[Result]:
 def ranked(results: Iterable[Result]) -> list[Result]:
     """The results of the trials that did not fail, the best first."""
     return sorted((r for r in results if not r.failed), key=lambda r: r.rank, reverse=True)
+
+
+def count_trials(runs_dir: Path, fingerprint: str) -> int:
+    """The number of finished trials of all searches in a folder on the same data."""
+    count = 0
+    for file in runs_dir.glob("*/search.json"):
+        # A damaged search must not end an evaluation.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            if json.loads(file.read_text(encoding="utf-8")).get("fingerprint") == fingerprint:
+                count += len(list(file.parent.glob("trial_*/result.json")))
+    return count

@@ -1,7 +1,7 @@
 """A search: trials that are trained by the package's own trainer and evaluated on val only.
 
-A trial is a run folder, `trial_N`, so it resumes as a run does. A killed trial continues after its
-last complete epoch. A trial that Hyperband promotes continues from the state of the earlier trial,
+A trial is a run folder, `trial_N`, so it resumes as a run does. A killed trial continues where
+its last state was saved. A trial that Hyperband promotes continues from the state of the earlier trial,
 bit for bit as if it had never stopped. The test split is not opened.
 """
 
@@ -32,7 +32,7 @@ from ar3d_keras.experiments.tuning.record import check_same_search, is_over
 from ar3d_keras.experiments.tuning.results import Result, ranked, read_result, read_results
 from ar3d_keras.experiments.tuning.space import Parameter, shown, with_values
 from ar3d_keras.progress import Reporter, Update
-from ar3d_keras.runs import Run, read_history
+from ar3d_keras.runs import RunFolder, read_history
 from ar3d_keras.training.trainer import train
 from ar3d_keras.videos.dataset import Dataset, clip_shape
 
@@ -49,6 +49,7 @@ class Search:
         trials: the largest number of trials.
         record: the content of search.json, and of each trial's run.json besides its configuration.
         callbacks: further Keras callbacks, for every trial.
+        checkpoint_minutes: as for `train`.
     """
 
     folder: Path
@@ -58,6 +59,7 @@ class Search:
     trials: int
     record: Mapping[str, Any]
     callbacks: Sequence[keras.callbacks.Callback] = ()
+    checkpoint_minutes: float = 10.0
 
     def oracle(self, *, chief: bool) -> Oracle:
         """The oracle of the search, with the state of a stopped search."""
@@ -72,9 +74,9 @@ class Search:
         oracle.resume(chief=chief)
         return oracle
 
-    def run(self, trial: Trial) -> Run:
+    def run(self, trial: Trial) -> RunFolder:
         """The run folder of a trial."""
-        return Run(self.folder / f"trial_{trial.trial_id}")
+        return RunFolder(self.folder / f"trial_{trial.trial_id}")
 
 
 def search(
@@ -168,7 +170,7 @@ def run_trial(
         run.write_record({**what.record, "config": to_json(config)})
         log.log_to(run.log_file)
         if earlier and not run.state.exists():
-            _continue_from(Run(what.folder / f"trial_{earlier}"), run)
+            _continue_from(RunFolder(what.folder / f"trial_{earlier}"), run)
         train(
             run,
             config,
@@ -178,6 +180,7 @@ def run_trial(
             splits=("val",),
             until=epochs,
             precision=what.record["precision"],
+            checkpoint_minutes=what.checkpoint_minutes,
             callbacks=[*what.callbacks, _EpochCounter(trial.trial_id, epochs, on_epoch)],
         )
         best = _kept(read_history(run.history), config.recipe)
@@ -225,7 +228,7 @@ def drop_state(trial: Path) -> None:
     shutil.rmtree(trial / "checkpoints", ignore_errors=True)
 
 
-def _continue_from(earlier: Run, run: Run) -> None:
+def _continue_from(earlier: RunFolder, run: RunFolder) -> None:
     """Copies history and state of an earlier trial, the state last, because a resume needs both.
 
     If the state was removed when a search finished, the training starts over.

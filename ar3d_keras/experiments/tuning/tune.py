@@ -47,6 +47,7 @@ def tune(
     name: str | None = None,
     runs_dir: str | os.PathLike[str] = "runs",
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    checkpoint_minutes: float = 10.0,
     reporter: Reporter | None = None,
     command: str | None = None,
     fixed: Collection[str] = (),
@@ -67,6 +68,7 @@ def tune(
         name: the search's folder is `runs_dir`/`name`. Default: tune-NETWORK.
         runs_dir: the folder of all runs.
         callbacks: as for `train`; used for every trial.
+        checkpoint_minutes: as for `train`.
         reporter: receives progress and log lines. Default: prints them.
         command: the command to record.
         fixed: names of options that are not searched, besides those in `options`.
@@ -80,8 +82,9 @@ def tune(
             succeeded.
         KeyboardInterrupt: the same call continues.
     """
-    configured = configure(config, preset=preset, **options)
+    configured = configure(config, preset=preset, reporter=reporter, **options)
     Range(1).check("trials", trials)
+    Range(0).check("checkpoint_minutes", checkpoint_minutes)
     check_choice("tuner", tuner, Tuner)
     _require_keras_tuner()
     # These modules import keras-tuner.
@@ -97,7 +100,9 @@ def tune(
     splits = ("val",) if role.is_chief else ("train", "val")
     resolved, dataset = setup.prepare(configured, reporter, splits)
     source = configured.recipe.init_from
-    start = find_warm_start(source, Path(runs_dir)) if source else None
+    start = None
+    if source:
+        start = find_warm_start(source, Path(runs_dir), configured.model.model, reporter)
     # A search stays the same with other threads, and after its videos were moved.
     place_free = dataclasses.replace(configured.data, data=None, workers=None)
     command = command or f"ar3d_keras.tune(name={folder.name!r})"
@@ -119,6 +124,7 @@ def tune(
         trials=trials,
         record=record,
         callbacks=callbacks,
+        checkpoint_minutes=checkpoint_minutes,
     )
     if role.is_worker:
         search(plan, dataset, role, workers=threads, reporter=reporter)

@@ -1,0 +1,91 @@
+"""`preset` auto: reads the data, starts from a preset and says what it chose, and why."""
+
+import functools
+import statistics
+from pathlib import Path
+from typing import Any
+
+from ar3d_keras.errors import UserError
+from ar3d_keras.presets import Choice
+from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.dataset import open_data
+from ar3d_keras.videos.demo import is_demo
+from ar3d_keras.videos.mirroring import mirrored_classes
+from ar3d_keras.videos.pack_index import is_pack
+from ar3d_keras.videos.packs import is_demo_pack, open_pack
+from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, rate_of, read_header, timed_frames
+
+LOOKED_AT = 40  # videos whose length and size are read
+FEW = 2000  # videos; the recipe for few videos was measured on 60 to 181
+LONG = 10.0  # seconds; in a longer video an action is a part of it
+LONG_RATE = 8.0  # frames a second of clips of long videos
+
+
+@functools.lru_cache(maxsize=1)  # the command line parses its arguments twice
+def choose_preset(data: Path | None, group_by: str | None = None) -> Choice:
+    """Chooses by the number, length and size of the videos, and by the class names.
+
+    Args:
+        data: as for training; None: the demo set.
+        group_by: see `open_data`.
+
+    Raises:
+        UserError: the data cannot be opened, or none of the videos looked at can be read.
+    """
+    if data is None or is_demo(data) or is_demo_pack(data):
+        return Choice("demo", {}, ("the demo set has a preset of its own: demo",))
+    catalog = open_data(data, group_by)
+    videos, classes = len(catalog), len(catalog.class_names)
+    what = f"{videos} videos of {classes} classes, {videos / classes:.0f} a class"
+    if videos > FEW:
+        return Choice("paper", {}, (f"{what}: more than {FEW}, so preset paper",))
+    reasons = [f"{what}: preset small-data, whose network has few weights"]
+    sections: dict[str, dict[str, Any]] = {"data": {}}
+    seconds, (height, width), packed = _look(catalog)
+    if packed:
+        size, reason = (height, width), "the pack has this size"
+    else:
+        size = (128, 96) if height > width else (96, 128)
+        reason = "portrait" if height > width else "landscape"
+    sections["data"] |= {"height": size[0], "width": size[1], "resize": size}
+    reasons.append(f"frames of {width}x{height}: clips of {size[1]}x{size[0]}, {reason}")
+    if seconds > LONG:
+        sections["data"] |= {"sampling": "stride", "fps": LONG_RATE}
+        reasons.append(
+            f"{seconds:.1f} seconds a video: windows of {LONG_RATE:g} frames a second, because an "
+            "action is a part of so long a video; evaluate with several clips"
+        )
+    else:
+        reasons.append(f"{seconds:.1f} seconds a video: a clip spans the whole video")
+    if pair := mirrored_classes(catalog.class_names):
+        reasons.append(f"classes {pair[0]!r} and {pair[1]!r}: no clip is mirrored")
+    return Choice("small-data", sections, tuple(reasons))
+
+
+def _look(catalog: Catalog) -> tuple[float, tuple[int, int], bool]:
+    """The median seconds of the videos, the median height and width, whether it is a pack."""
+    step = max(1, len(catalog) // LOOKED_AT)
+    videos = catalog.videos[::step]
+    if is_pack(catalog.root):
+        pack = open_pack(catalog.root)
+        frames = [packed.frames for packed in pack.videos if packed.frames]
+        if not frames:
+            raise UserError(f"no video of {catalog.root} can be decoded")
+        size = pack.settings.height, pack.settings.width
+        return statistics.median(frames) / ASSUMED_RATE, size, True
+    seconds, sizes = [], []
+    for video in videos:
+        path = catalog.root / video.path
+        try:
+            _, frame = next(iter(timed_frames(path)))
+            length = read_header(path).frames / rate_of(path)
+        except ReadError:  # named when the videos are scanned
+            continue
+        if video.is_segment:
+            length = (video.end or length) - (video.start or 0.0)
+        seconds.append(length)
+        sizes.append(frame.shape[:2])
+    if not sizes:
+        raise UserError(f"none of {len(videos)} videos of {catalog.root} can be decoded")
+    height, width = (int(statistics.median(side)) for side in zip(*sizes, strict=True))
+    return statistics.median(seconds), (height, width), False

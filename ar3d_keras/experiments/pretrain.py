@@ -1,0 +1,180 @@
+"""Training without labels: a network whose weights `init_from` takes."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from ar3d_keras.config import Preset, Pretext, TrainConfig, check_choice
+from ar3d_keras.console import Console
+from ar3d_keras.errors import UserError
+from ar3d_keras.experiments.configure import configure
+from ar3d_keras.experiments.crossval import check_same_run
+from ar3d_keras.experiments.record import make_record
+from ar3d_keras.experiments.run import Run
+from ar3d_keras.models import network
+from ar3d_keras.progress import Reporter
+from ar3d_keras.runs import check_disk_space, check_plain_name, create_run, read_history
+from ar3d_keras.training.precision import choose_precision
+from ar3d_keras.training.trainer import build_network
+from ar3d_keras.training.trainer import train as train_network
+from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.dataset import clip_shape, open_dataset
+from ar3d_keras.videos.pretext import PretextDataset, check_task
+from ar3d_keras.videos.reader import decoding_threads
+from ar3d_keras.videos.splits import Split
+from ar3d_keras.videos.unlabelled import find_videos
+
+HELD_OUT = 10  # every tenth video is val, but for the task `instance`
+# Options that need labels.
+LABELED = (
+    *("split_scheme", "group_by", "split_by", "split_lists", "fold", "folds", "train_share"),
+    *(
+        "background",
+        "balance",
+        "monitor",
+        "reject_error",
+        "fine_tune",
+        "head_epochs",
+        "layer_decay",
+    ),
+)
+
+
+def pretrain(
+    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    config: TrainConfig | None = None,
+    *,
+    task: Pretext = "instance",
+    preset: Preset | None = None,
+    name: str = "pretrained",
+    runs_dir: str | os.PathLike[str] = "runs",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    reporter: Reporter | None = None,
+    command: str | None = None,
+    **options: Any,
+) -> Run:
+    """Trains a network on videos without labels.
+
+    The same call continues a stopped pretraining. Then `train(init_from=name, ...)` starts a training
+    from its weights; the head is new.
+
+    Args:
+        data: a folder of videos at any depth, a file, or several. Labels are not used.
+        config: a TrainConfig, taken as it is; its `data.data` is not used.
+        task: what the network learns; see `videos.pretext.PretextDataset`.
+        preset: as for `train`.
+        name: the run's folder is `runs_dir`/`name`.
+        runs_dir: the folder of all runs.
+        callbacks: as for `train`.
+        reporter: receives progress and log lines. Default: prints them.
+        command: the command to record.
+        options: as for `train`, without those that need labels.
+
+    Raises:
+        UserError: as `train`; there is no video that can be decoded; the videos are too short for
+            the task; the folder holds another run.
+        KeyboardInterrupt: the same call continues.
+    """
+    check_choice("task", task, Pretext)
+    for option in LABELED:
+        if option in options:
+            raise UserError(f"`{option}` needs labels: leave it out, or use `ar3d train`")
+    reporter = reporter or Console()
+    check_plain_name(name)
+    places = [data] if isinstance(data, str | os.PathLike) else list(data)
+    preset = preset or (None if config else "paper")
+    configured = configure(config, preset=preset, reporter=reporter, **options)
+    configured = dataclasses.replace(
+        configured,
+        data=dataclasses.replace(configured.data, data=Path(places[0])),
+        recipe=dataclasses.replace(configured.recipe, keep="last"),
+    )
+    if network(configured.model.model).needs_flow:
+        raise UserError(f"`model` {configured.model.model} needs optical flow: choose another")
+    workers = decoding_threads(configured.data.workers)
+    split = _split(find_videos(places), task, configured.recipe.seed)
+    dataset = open_dataset(
+        split,
+        clip_shape(configured.data),
+        workers=workers,
+        reporter=reporter,
+        splits=[part for part in ("train", "val") if split.sizes[part]],
+    )
+    pretext = PretextDataset(**vars(dataset), task=task)
+    check_task(pretext)
+    run = _open_run(Path(runs_dir), name, configured, pretext, command, reporter)
+    if run.record().get("finished_epochs") != configured.recipe.epochs:
+        train_network(
+            run,
+            configured,
+            pretext,
+            precision=run.record()["precision"],
+            workers=workers,
+            reporter=reporter,
+            callbacks=callbacks,
+            splits=("val",),
+        )
+        run.update_record(finished_epochs=configured.recipe.epochs)
+    last = read_history(run.history)[-1]
+    reporter.log(
+        f"task {task}: accuracy {last['val_accuracy']:.3f} on val, chance "
+        f"{1 / len(pretext.class_names):.3f}; train from it with `--init-from {run.folder}`"
+    )
+    return run
+
+
+def _split(catalog: Catalog, task: Pretext, seed: int) -> Split:
+    """Training videos, and for tasks that hold for any video some that are held out."""
+    assigned: list[str | None] = ["train"] * len(catalog)
+    if task != "instance" and len(catalog) > 1:
+        order = np.random.default_rng(seed).permutation(len(catalog))
+        for place in order[: max(1, len(catalog) // HELD_OUT)]:
+            assigned[place] = "val"
+    return Split(catalog, f"pretraining ({task})", tuple(assigned))
+
+
+def _open_run(
+    runs_dir: Path,
+    name: str,
+    config: TrainConfig,
+    dataset: PretextDataset,
+    command: str | None,
+    reporter: Reporter,
+) -> Run:
+    """The run of this pretraining: a new one, or one that was stopped."""
+    folder = runs_dir / name
+    if (folder / "run.json").is_file():
+        run = Run(folder)
+        check_same_run(run, config, dataset.fingerprint)
+        if run.record().get("pretext") != dataset.task:
+            raise UserError(f"{folder} holds another run: choose another `name`")
+        reporter.log_to(run.log_file)
+        return run
+    precision, reason = choose_precision(config)
+    built = build_network(config, dataset.class_names, precision)
+    check_disk_space(runs_dir, built.count_params())
+    run = Run(create_run(runs_dir, name, config.model.full_name).folder)
+    reporter.log_to(run.log_file)
+    run.write_split(dataset.split)
+    command = command or f"ar3d_keras.pretrain({str(config.data.data)!r}, task={dataset.task!r})"
+    run.write_record(
+        {
+            **make_record(config, command, dataset, precision),
+            "precision_reason": reason,
+            "pretext": dataset.task,
+            "class_names": list(dataset.class_names),
+            "parameters": built.count_params(),
+            "sizes": built.sizes,
+            "init_from": None,
+        }
+    )
+    reporter.log(
+        f"{config.model.full_name}: {built.count_params():,} parameters; "
+        f"{len(dataset.split.videos('train'))} videos without labels; run {run.folder}"
+    )
+    return run

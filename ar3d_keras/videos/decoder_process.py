@@ -1,0 +1,132 @@
+"""The other end of `isolation`: answers requests on its standard input until that is closed."""
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+from ar3d_keras.videos import decoders
+from ar3d_keras.videos.isolation import (
+    CRASHED,
+    IDLE_SECONDS,
+    TOO_LARGE,
+    UNREADABLE,
+    receive,
+    send,
+)
+from ar3d_keras.videos.opencv import load_cv2
+from ar3d_keras.videos.video import ReadError
+
+_BEAT_SECONDS = 0.5  # between two signs of life
+_GRACE_SECONDS = 30.0
+
+
+def main() -> None:
+    """Answers (function, path, arguments, seconds, gigabytes) by (kind, value); None: still alive."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    requests = os.fdopen(os.dup(0), "rb", buffering=0)
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    # What libraries print must not be taken for an answer.
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1):
+        os.dup2(null, standard)
+    with contextlib.suppress(ImportError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    load_cv2()
+    import av  # noqa: F401  (before memory is limited)
+
+    send(answers, None)  # ready
+    life = _Life(answers)
+    decoders.heartbeat = life.beat
+    while True:
+        idle = threading.Timer(IDLE_SECONDS, os._exit, (0,))
+        idle.daemon = True
+        idle.start()
+        try:
+            function, path, arguments, seconds, life.gigabytes = receive(requests)
+        except (EOFError, OSError):
+            os._exit(0)
+        idle.cancel()
+        # The parent looks at the clock, unless it was killed. This needs no lock of Python's.
+        faulthandler.dump_traceback_later(seconds + _GRACE_SECONDS, exit=True, file=null)
+        with _memory_limit(life.gigabytes):
+            answer = _answer(function, path, arguments)
+        faulthandler.cancel_dump_traceback_later()
+        try:
+            send(answers, answer)
+        except OSError:
+            os._exit(0)
+
+
+def _answer(function, path, arguments) -> tuple[str, Any]:
+    try:
+        return "result", function(path, **arguments)
+    except (decoders.TooLargeError, MemoryError):
+        return TOO_LARGE, None
+    except ReadError as error:
+        return UNREADABLE, str(error)
+    except Exception as error:  # of a library that did not expect such a file, or a bug of ours
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119
+        return CRASHED, f"its decoder fails ({type(error).__name__}: {error}; {where})"
+
+
+class _Life:
+    """Tells the parent from time to time that packets are being decoded."""
+
+    def __init__(self, answers):
+        self._answers, self._last = answers, 0.0
+        self.gigabytes = 0.0
+
+    def beat(self) -> None:
+        now = time.monotonic()
+        if now - self._last < _BEAT_SECONDS:
+            return
+        self._last = now
+        if sys.platform == "darwin" and _peak_bytes() > self.gigabytes * 1e9:
+            raise MemoryError  # macOS does not keep to RLIMIT_AS
+        try:
+            send(self._answers, None)
+        except OSError:
+            os._exit(0)  # the parent is gone
+
+
+def _peak_bytes() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+@contextlib.contextmanager
+def _memory_limit(gigabytes: float) -> Iterator[None]:
+    """Limits the memory of this process, where the system can."""
+    try:
+        import resource
+
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
+            there = int(file.read().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError):
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = there + int(gigabytes * 1e9)
+    for other in (soft, hard):
+        if other != resource.RLIM_INFINITY:
+            limit = min(limit, other)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+if __name__ == "__main__":
+    main()

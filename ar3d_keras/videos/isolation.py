@@ -1,0 +1,324 @@
+"""Calls functions that decode videos in processes of their own, with bounds on time and memory.
+
+A decoder that crashes, hangs or needs too much memory ends its process and not ours. The processes
+are started once and used for many files; they end a few seconds after the last one. They are new
+interpreters and no forks: a fork of a process with the threads of TensorFlow may never return.
+
+It is isolation of faults and no sandbox: a process has the rights of the user.
+"""
+
+import atexit
+import json
+import math
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from ar3d_keras.errors import UserError
+from ar3d_keras.videos.video import ReadError
+
+CRASHED, TIMED_OUT, TOO_LARGE = "crashed", "timed out", "too large"
+UNREADABLE = "unreadable"  # the kind of every other ReadError
+# A whole file may take this many times as long as a decoder may take without a sign of life, and a
+# second more for so many bytes of the file.
+WHOLE, BYTES_A_SECOND = 30, 20_000
+START_SECONDS = 120.0  # that a new process may take to import what it needs
+IDLE_SECONDS = 10.0  # after which a process that nobody asks ends
+_CHECK_SECONDS = 0.2  # between two looks at the clock
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from ar3d_keras.videos.decoder_process import main; main()"
+)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the decoding of one file may take.
+
+    Attributes:
+        seconds: without a new packet of the video; the whole file may take WHOLE times as long.
+        gigabytes: of memory, in 10^9 bytes, beyond what Python and the libraries take.
+    """
+
+    seconds: float = 60.0
+    gigabytes: float = 4.0
+
+    def __post_init__(self) -> None:
+        for option, value in (("decode_seconds", self.seconds), ("decode_memory", self.gigabytes)):
+            if not 0 < value < float("inf"):
+                raise UserError(f"`{option}` must be above 0 and finite, not {value}")
+
+
+class DecoderError(ReadError):
+    """A decoder that crashed, hung or needed too much memory.
+
+    Attributes:
+        kind: CRASHED, TIMED_OUT or TOO_LARGE.
+    """
+
+    def __init__(self, kind: str, reason: str):
+        super().__init__(reason)
+        self.kind = kind
+
+
+def kind_of(error: ReadError) -> str:
+    """CRASHED, TIMED_OUT, TOO_LARGE or UNREADABLE."""
+    return error.kind if isinstance(error, DecoderError) else UNREADABLE
+
+
+class Isolation:
+    """Calls functions in other processes, from any number of threads; a context manager.
+
+    If its block raises, the processes are killed: nobody waits for the files in their hands.
+
+    Args:
+        limits: on time and memory of each call.
+    """
+
+    def __init__(self, limits: Limits):
+        self.limits = limits
+        self._busy: set[_Process] = set()
+        self._lock, self._ended = threading.Lock(), threading.Event()
+        self._failed = False
+
+    def __enter__(self) -> "Isolation":
+        threading.Thread(target=self._watch, name="decoding limits", daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._failed = kind is not None
+        self._ended.set()
+        if self._failed:
+            with self._lock:
+                for process in self._busy:
+                    process.kill()
+
+    def call(self, function: Callable[..., Result], path: Path, **arguments: Any) -> Result:
+        """Calls `function(path, **arguments)` in another process.
+
+        A file whose decoder crashes is tried again in a new process, because the file before it
+        may be the culprit. Where the system starts no process, the function is called in this one.
+
+        Args:
+            function: at the top level of its module; its result can be pickled.
+            path: of the video.
+            arguments: of the function; they can be pickled.
+
+        Raises:
+            ReadError: raised by the function.
+            DecoderError: the process crashed or broke a limit, or the function raised anything
+                else.
+        """
+        try:
+            process = _take()
+            is_new = process.calls == 0
+            try:
+                return self._call(process, function, path, arguments)
+            except DecoderError as error:
+                if error.kind != CRASHED or is_new or process.alive or self._failed:
+                    raise
+            return self._call(_Process(), function, path, arguments)
+        except OSError:  # it cannot be started
+            if self._failed:
+                raise
+            return function(path, **arguments)
+
+    def _call(self, process: "_Process", function: Any, path: Path, arguments: Any) -> Any:
+        with self._lock:
+            self._busy.add(process)
+        try:
+            return process.call(function, path, arguments, self.limits)
+        finally:
+            with self._lock:
+                self._busy.discard(process)
+            _give_back(process)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_CHECK_SECONDS) or self._busy:
+            with self._lock:
+                for process in self._busy:
+                    process.check_time(time.monotonic())
+
+
+def _seconds(path: Path, limits: Limits) -> float:
+    """What a whole file may take."""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        size = 0
+    return WHOLE * limits.seconds + size / BYTES_A_SECOND
+
+
+class _Process:
+    """A Python that decodes; see `decoder_process`.
+
+    Attributes:
+        calls: how many it has answered.
+        user: whose rights it has.
+    """
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.user = _user()
+        self._ready = False
+        self._deadline = math.inf  # of the next sign of life, by time.monotonic
+        self._late = False
+        package = os.fspath(Path(__file__).parents[2])  # need not be installed
+        paths = json.dumps([package, *(os.path.abspath(path) for path in sys.path)])  # noqa: PTH100
+        self._popen = subprocess.Popen(
+            [sys.executable, "-c", _START, paths],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # what a library says as it crashes
+            bufsize=0,
+        )
+
+    @property
+    def alive(self) -> bool:
+        return self._popen.poll() is None
+
+    def kill(self) -> None:
+        self._popen.kill()
+
+    def call(self, function: Any, path: Path, arguments: Any, limits: Limits) -> Any:
+        """Sends a request and waits for its answer; see `Isolation.call`."""
+        assert self._popen.stdin is not None and self._popen.stdout is not None
+        self._wait_until_ready()
+        seconds = _seconds(path, limits)
+        end = time.monotonic() + seconds
+        self._deadline = min(end, time.monotonic() + limits.seconds)
+        try:
+            send(self._popen.stdin, (function, path, arguments, seconds, limits.gigabytes))
+            while (answer := receive(self._popen.stdout)) is None:  # a sign of life
+                self._deadline = min(end, time.monotonic() + limits.seconds)
+        except (OSError, EOFError):
+            raise self._failure(limits) from None
+        finally:
+            self._deadline = math.inf
+        self.calls += 1
+        kind, value = answer
+        if kind == "result":
+            return value
+        if kind == UNREADABLE:
+            raise ReadError(value)
+        if kind == TOO_LARGE:
+            self.close()  # its memory is in pieces
+            raise DecoderError(kind, _too_large(limits))
+        raise DecoderError(kind, value)
+
+    def _wait_until_ready(self) -> None:
+        """Waits for the imports of a new process, which take long on a busy machine.
+
+        Raises:
+            OSError: it does not start.
+        """
+        if not self._ready:
+            self._deadline = time.monotonic() + START_SECONDS
+            assert self._popen.stdout is not None
+            try:
+                receive(self._popen.stdout)
+            except EOFError:
+                raise OSError("a process that decodes does not start") from None
+            self._ready = True
+
+    def _failure(self, limits: Limits) -> DecoderError:
+        """Why the process has ended."""
+        code = self._popen.wait()
+        if self._late:
+            return DecoderError(
+                TIMED_OUT,
+                f"its decoder took more than {limits.seconds:g} s for a packet, or {WHOLE} times "
+                "that for the file (`decode_seconds`)",
+            )
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"exit code {code}"
+        return DecoderError(CRASHED, f"its decoder crashes ({name})")
+
+    def check_time(self, now: float) -> None:
+        """Kills the process if it is late."""
+        if now > self._deadline:
+            self._late = True
+            self.kill()
+
+    def close(self) -> None:
+        """Ends the process, which is idle."""
+        assert self._popen.stdin is not None and self._popen.stdout is not None
+        self._popen.kill()
+        self._popen.stdin.close()
+        self._popen.stdout.close()
+        self._popen.wait()
+
+
+def _too_large(limits: Limits) -> str:
+    return f"it needs more than {limits.gigabytes:g} GB of memory (`decode_memory`)"
+
+
+_lock = threading.Lock()
+_idle: list[_Process] = []
+
+
+def _take() -> _Process:
+    with _lock:
+        while _idle:
+            process = _idle.pop()
+            if process.alive and process.user == _user():
+                return process
+            process.close()
+    return _Process()
+
+
+def _give_back(process: _Process) -> None:
+    if process.alive:
+        with _lock:
+            _idle.append(process)
+    else:
+        process.close()
+
+
+def _user() -> int | None:
+    return os.geteuid() if hasattr(os, "geteuid") else None
+
+
+@atexit.register
+def _end() -> None:
+    while _idle:
+        _idle.pop().close()
+
+
+def send(stream: IO[bytes], value: Any) -> None:
+    """Writes a value to a pipe without a buffer."""
+    content = pickle.dumps(value)
+    rest = memoryview(len(content).to_bytes(8, "little") + content)
+    while rest:
+        rest = rest[stream.write(rest) :]
+
+
+def receive(stream: IO[bytes]) -> Any:
+    """Reads what `send` wrote.
+
+    Raises:
+        EOFError: the other end is closed.
+    """
+    return pickle.loads(_read(stream, int.from_bytes(_read(stream, 8), "little")))
+
+
+def _read(stream: IO[bytes], length: int) -> bytes:
+    parts = []
+    while length:
+        if not (part := stream.read(length)):
+            raise EOFError
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)

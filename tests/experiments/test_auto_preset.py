@@ -1,0 +1,86 @@
+"""`preset` auto: what is chosen from the data."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from ar3d_keras import Reporter
+from ar3d_keras.cli.options import parse_config
+from ar3d_keras.cli.train import ESSENTIAL, TrainOptions
+from ar3d_keras.experiments.auto_preset import choose_preset
+from ar3d_keras.experiments.configure import configure
+
+
+class Lines(Reporter):
+    """Keeps what is logged."""
+
+    def __init__(self):
+        self.lines = []
+
+    def log(self, line):
+        self.lines.append(line)
+
+
+def write_video(file, size, frames, rate):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), rate, size)
+    for number in range(frames):
+        picture = np.zeros((size[1], size[0], 3), np.uint8)
+        picture[4:12, number % 16 : number % 16 + 8] = 255
+        writer.write(picture)
+    writer.release()
+
+
+@pytest.fixture
+def portrait(tmp_path):
+    """Two classes that differ by the side; portrait videos of two seconds."""
+    for name in ("turn_left", "turn_right"):
+        for number in range(2):
+            write_video(tmp_path / "data" / name / f"{number}.avi", (32, 48), 20, 10)
+    choose_preset.cache_clear()
+    return tmp_path / "data"
+
+
+def test_it_reads_the_data_and_gives_its_reasons(portrait):
+    lines = Lines()
+    config = configure(data=str(portrait), preset="auto", reporter=lines)
+    assert config.model.model == "compact3d"
+    assert (config.data.height, config.data.width) == (128, 96)
+    assert config.data.resize == (128, 96)
+    assert config.data.sampling == "uniform"
+    assert len(lines.lines) == len(choose_preset(portrait).reasons) == 4
+
+
+def test_options_win_and_a_long_video_is_not_spanned(portrait):
+    for file in portrait.glob("*/*.avi"):
+        write_video(file, (48, 32), 40, 2)
+    choose_preset.cache_clear()
+    config = configure(data=str(portrait), preset="auto", epochs=3, reporter=Lines())
+    assert (config.data.sampling, config.data.fps, config.recipe.epochs) == ("stride", 8.0, 3)
+    assert (config.data.height, config.data.width) == (96, 128)
+
+
+def test_the_command_line_chooses_the_same(portrait, capsys):
+    flags = ["--data", str(portrait), "--preset", "auto", "--model", "conv3d", "--attention"]
+    typed = parse_config(TrainOptions, flags, verb="train", text="", essential=ESSENTIAL)
+    called = configure(
+        data=str(portrait), preset="auto", model="conv3d", attention=True, reporter=Lines()
+    )
+    assert (typed.data, typed.model, typed.recipe) == (called.data, called.model, called.recipe)
+    assert capsys.readouterr().out.count("preset auto") == 4
+
+
+def test_the_demo_set_has_its_own(tiny_demo):
+    choose_preset.cache_clear()
+    assert choose_preset(tiny_demo).preset == choose_preset(None).preset == "demo"
+
+
+def test_data_that_cannot_be_read_is_refused(portrait, user_error):
+    for file in portrait.glob("*/*.avi"):
+        file.write_bytes(b"no video")
+    choose_preset.cache_clear()
+    with user_error(str(portrait)):
+        configure(data=str(portrait), preset="auto", reporter=Lines())
+    shutil.rmtree(portrait)
