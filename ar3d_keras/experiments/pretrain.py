@@ -18,7 +18,7 @@ from ar3d_keras.experiments.run import Run
 from ar3d_keras.models import network
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import check_disk_space, check_plain_name, create_run, read_history
-from ar3d_keras.training import hardware
+from ar3d_keras.training.precision import choose_precision
 from ar3d_keras.training.trainer import build_network
 from ar3d_keras.training.trainer import train as train_network
 from ar3d_keras.videos.catalog import Catalog
@@ -112,6 +112,7 @@ def pretrain(
             run,
             configured,
             pretext,
+            precision=run.record()["precision"],
             workers=workers,
             reporter=reporter,
             callbacks=callbacks,
@@ -145,20 +146,24 @@ def _open_run(
     reporter: Reporter,
 ) -> Run:
     """The run of this pretraining: a new one, or one that was stopped."""
-    precision = hardware.resolve_precision(config.recipe.precision)
+    folder = runs_dir / name
+    before = Run(folder) if (folder / "run.json").is_file() else None
+    if before:
+        precision, reason = before.record()["precision"], before.record().get("precision_reason")
+    else:
+        precision, reason = choose_precision(config)
     command = command or f"ar3d_keras.pretrain({str(config.data.data)!r}, task={dataset.task!r})"
     record = {
         **make_record(config, command, dataset, precision),
         "pretext": dataset.task,
         "class_names": list(dataset.class_names),
+        "precision_reason": reason,
         "init_from": None,
     }
-    folder = runs_dir / name
-    if (folder / "run.json").is_file():
-        run = Run(folder)
-        _check_same(run, record)
-        reporter.log_to(run.log_file)
-        return run
+    if before:
+        _check_same(before, record)
+        reporter.log_to(before.log_file)
+        return before
     built = build_network(config, dataset.class_names, precision)
     check_disk_space(runs_dir, built.count_params())
     run = Run(create_run(runs_dir, name, config.model.full_name).folder)

@@ -21,7 +21,8 @@ from ar3d_keras.models.classifier import (
     seeded_dropout,
     triple,
 )
-from ar3d_keras.models.layers import PACKAGE, AttentionGate, Conv3D
+from ar3d_keras.models.convolution import Conv3D
+from ar3d_keras.models.layers import PACKAGE, AttentionGate
 from ar3d_keras.models.normalization import Normalization, normalized
 from ar3d_keras.models.preparation import log_pooled, prepared
 from ar3d_keras.models.published import Published

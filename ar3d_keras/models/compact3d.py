@@ -17,7 +17,8 @@ from ar3d_keras.models.classifier import (
     seeded_dropout,
     triple,
 )
-from ar3d_keras.models.layers import PACKAGE, AttentionGate, Brightness, Conv3D, GridPooling
+from ar3d_keras.models.convolution import Conv3D
+from ar3d_keras.models.layers import PACKAGE, AttentionGate, Brightness, GridPooling
 from ar3d_keras.models.preparation import log_pooled, prepared
 
 STRIDES = (2, 2, 2), (2, 2, 2), (1, 2, 2)

@@ -19,7 +19,8 @@ from ar3d_keras.models.classifier import (
     seeded_dropout,
     triple,
 )
-from ar3d_keras.models.layers import PACKAGE, AttentionGate, Conv3D, GridPooling
+from ar3d_keras.models.convolution import Conv3D
+from ar3d_keras.models.layers import PACKAGE, AttentionGate, GridPooling
 from ar3d_keras.models.preparation import log_pooled, prepared, prepared_shape
 
 POOL = (4, 16, 16)

@@ -19,8 +19,9 @@ from ar3d_keras.models.classifier import (
     seeded_dropout,
     triple,
 )
+from ar3d_keras.models.convolution import PACKAGE, Conv3D
 from ar3d_keras.models.frames import FrameByFrame, open_network
-from ar3d_keras.models.layers import PACKAGE, AttentionGate, Conv3D
+from ar3d_keras.models.layers import AttentionGate
 from ar3d_keras.models.preparation import log_pooled, prepared
 
 MOMENTS = 5

@@ -6,39 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from ar3d_keras.models.convolution import PACKAGE, Conv3D
 from ar3d_keras.models.gating import gated, gated_in_one_pass
-
-PACKAGE = "ar3d_keras"
-
-
-@keras.saving.register_keras_serializable(PACKAGE)
-class Conv3D(keras.layers.Conv3D):
-    """keras.layers.Conv3D, whose gradient is right in bfloat16 on a CPU too.
-
-    With padding "same" and fewer frames than the kernel has, oneDNN (TensorFlow 2.21, a CPU with
-    AVX512_BF16) uses memory that nothing has written: for two frames and a kernel of three, up to a
-    third of the gradient of the kernel is what was there before, at times NaN. Larger kernels damage
-    the heap. With zeros laid around the input the gradient is right
-    (tests/models/test_conv3d_bfloat16.py).
-    """
-
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        if not self._is_affected(inputs):
-            return super().convolution_op(inputs, kernel)
-        sides = [(size // 2, size // 2) for size in self.kernel_size]
-        inputs = ops.pad(inputs, [(0, 0), *sides, (0, 0)])
-        return ops.conv(inputs, kernel, strides=1, padding="valid", data_format=self.data_format)
-
-    def _is_affected(self, inputs: Any) -> bool:
-        return (
-            keras.backend.backend() == "tensorflow"
-            and self.compute_dtype == "bfloat16"
-            and (self.padding, self.data_format) == ("same", "channels_last")
-            and inputs.shape[1] is not None
-            and inputs.shape[1] < self.kernel_size[0]
-            and set(self.strides) == set(self.dilation_rate) == {1}
-            and all(size % 2 for size in self.kernel_size)
-        )
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from ar3d_keras.models.layers import Conv3D
+from ar3d_keras.models.convolution import Conv3D
 
 Three = tuple[int, int, int]
 

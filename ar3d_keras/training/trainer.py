@@ -119,6 +119,7 @@ def train(
     config: TrainConfig,
     dataset: Dataset,
     *,
+    precision: str,
     workers: int,
     reporter: Reporter,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -136,6 +137,7 @@ def train(
         run: the run folder.
         config: the resolved configuration of the run.
         dataset: the videos.
+        precision: the dtype policy, from `precision.choose_precision`.
         workers: the number of decoding threads.
         reporter: shows progress and receives log lines.
         callbacks: further callbacks. Their logs include the metrics of `splits`. A callback with a
@@ -151,7 +153,6 @@ def train(
     """
     recipe = config.recipe
     hardware.seed_everything(recipe.seed, deterministic=recipe.deterministic)
-    precision = hardware.resolve_precision(recipe.precision)
     start = WarmStart.of(run) if recipe.init_from else None
     model = build_network(config, dataset.class_names, precision, start)
     source = dataset.training(

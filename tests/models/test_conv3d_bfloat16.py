@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from processes import python  # tests/processes.py
 
-from ar3d_keras.models.layers import Conv3D
+from ar3d_keras.models.convolution import Conv3D
 
 # The C library fills memory that is allocated with 0xFE: as bfloat16 -1.7e38.
 GRADIENTS = """
 import sys
 import keras, numpy as np, tensorflow as tf
-from ar3d_keras.models.layers import Conv3D
+from ar3d_keras.models.convolution import Conv3D
 for kernel in (3, 3, 3), (3, 1, 1), (7, 3, 3):
     for frames in range(1, 8):
         shape = 2, frames, 3, 3, 2
