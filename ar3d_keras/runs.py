@@ -9,10 +9,10 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ar3d_keras import atomic
-from ar3d_keras.config import TrainConfig, from_json
+from ar3d_keras.config import Scheme, TrainConfig, from_json
 from ar3d_keras.errors import UserError
 from ar3d_keras.locking import LockedError, is_locked, locked
 from ar3d_keras.videos.catalog import Catalog, Video
@@ -134,11 +134,16 @@ class RunFolder:
                 f"again with `python train.py --name {self.name}` and its options"
             )
         try:
-            record = _upgraded(json.loads(file.read_text(encoding="utf-8")))
-            for key in ("begun", "config", "data", "split", "class_names"):
-                record[key]  # otherwise it is a JSON file of something else
+            where = f"{self.folder} is not a run ({file.name}"
+            content = json.loads(
+                file.read_text(encoding="utf-8"), object_pairs_hook=lambda p: _Entries(where, p)
+            )
+            record = _upgraded(content)
+            _check_types(record, _RECORD)
             return record
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except UserError:
+            raise
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{self.folder} is not a run ({file.name}: {error})") from None
 
     def config(self) -> TrainConfig:
@@ -150,7 +155,9 @@ class RunFolder:
         record = self.record()
         config = from_json(record["config"], TrainConfig(), str(self.folder / "run.json"))
         # Runs of earlier versions recorded None where a default held.
-        scheme = record["split"]["scheme"].split()[0]  # "kfold 1 of 5"
+        scheme = (record["split"]["scheme"].split() or [""])[0]  # "kfold 1 of 5"
+        if scheme not in get_args(Scheme):
+            raise UserError(f"{self.folder / 'run.json'}: there is no split scheme {scheme!r}")
         return config.resolved(
             split_scheme=scheme, needs_flow=config.data.flow not in (None, "none")
         )
@@ -229,6 +236,56 @@ def _split_row(header: Sequence[str], row: Sequence[str]) -> tuple[Video, str | 
 
 def _time(seconds: float | None) -> str:
     return "" if seconds is None else format_seconds(seconds)
+
+
+class _Entries(dict[str, Any]):
+    """An object of run.json; an entry that it lacks is an error of the file."""
+
+    def __init__(self, where: str, pairs: Sequence[tuple[str, Any]]):
+        super().__init__(pairs)
+        self._where = where
+
+    def __missing__(self, key: str) -> Any:
+        raise UserError(f"{self._where} has no {key!r})")
+
+
+# The types of entries of run.json. The entries that this package reads in every run are needed.
+_RECORD: dict[str, Any] = {
+    "begun": str,
+    "class_names": [str],
+    "config": {},
+    "data": {"root?": str, "fingerprint?": str},
+    "split": {"scheme?": str, "leak?": [str], "notes?": [str], "sizes?": {}, "has_leakage?": bool},
+    "command?": str,
+    "backend?": str,
+    "precision?": str,
+    "device?": str,
+    "versions?": {},
+    "parameters?": int,
+    "skipped?": [{"path": str}],
+    "unreadable?": [{"path": str}],
+    "export?": bool,
+    "finished_epochs?": int,
+}
+
+
+def _check_types(value: Any, expected: Any, name: str = "") -> None:
+    """Raises ValueError if a value of run.json is of another type than `expected` says."""
+    if isinstance(expected, dict):
+        kind: type = dict
+        if isinstance(value, dict):
+            for key, inner in expected.items():
+                plain = key.removesuffix("?")
+                if plain in value or plain == key:
+                    _check_types(value[plain], inner, f"{name}.{plain}".lstrip("."))
+    elif isinstance(expected, list):
+        kind = list
+        for item in value if isinstance(value, list) else ():
+            _check_types(item, expected[0], f"{name}[]")
+    else:
+        kind = expected
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"{name} is no {kind.__name__}")
 
 
 def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
@@ -409,12 +466,22 @@ def read_history(file: Path, epochs: int | None = None) -> list[dict[str, float]
     Args:
         file: written by HistoryCSV.
         epochs: no more lines than these.
+
+    Raises:
+        UserError: a line is damaged.
     """
     if not file.exists():
         return []
-    with file.open(encoding="utf-8", newline="") as lines:
-        rows = [{k: float(v or "nan") for k, v in row.items()} for row in csv.DictReader(lines)]
-    return [{**row, "epoch": int(row["epoch"])} for row in rows[:epochs]]
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            rows = [
+                {k: float(v or "nan") for k, v in row.items()}
+                for row in csv.DictReader(lines, strict=True)
+            ]
+        return [{**row, "epoch": int(row["epoch"])} for row in rows[:epochs]]
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{file} cannot be read ({reason}): the run is damaged") from None
 
 
 def columns(rows: Sequence[dict[str, float]]) -> dict[str, list[float]]:

@@ -26,7 +26,7 @@ def place(sign: str, turn: float) -> tuple[float, float, float]:
     if sign == "push":
         return 0.0, 0.0, 0.6 + 1.0 * turn
     if sign == "wave":
-        return 8 * np.sin(4 * angle), 0.0, 1.0
+        return 12 * np.sin(2 * angle), 0.0, 1.0
     way = 1 if sign == "right" else -1
     return way * 44 * (turn - 0.5), 0.0, 1.0
 

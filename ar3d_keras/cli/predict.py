@@ -2,6 +2,7 @@
 
 ar3d predict VIDEO                              with the latest run
 ar3d predict FOLDER MORE.mp4 --run NAME --json > predictions.json
+ar3d predict ARCHIVE --csv --journal done.jsonl > predictions.csv    the same command continues after a stop
 ar3d predict LONG.mp4 --window-seconds 10       a timeline
 ar3d predict LONG.mp4 --window-seconds 10 --format boris > predictions.boris    to correct in BORIS
 ar3d predict VIDEO --overlay out.mp4            shows where the network looks
@@ -46,6 +47,7 @@ EXCLUSIVE = (
     ("--format", "--csv"),
     ("--format", "--camera"),
     ("--run", "--saved-model"),
+    ("--journal", "--camera"),
 )
 
 
@@ -91,6 +93,8 @@ class PredictOptions:
     """Decoding threads. Default: one per core."""
     batch_size: int | None = None
     """Clips a step. Default: the batch size of evaluate.py; the last bits of a probability depend on it."""
+    journal: Path | None = None
+    """For many videos: keep the predictions in this file as they are made. The same command again continues after those."""
 
 
 OPTIONS = PredictOptions
@@ -149,6 +153,7 @@ def _validate(options: PredictOptions) -> None:
         "--overlay": options.overlay is not None,
         "--run": options.run is not None,
         "--saved-model": options.saved_model is not None,
+        "--journal": options.journal is not None,
     }
     for one, other in EXCLUSIVE:
         if given[one] and given[other]:
@@ -265,6 +270,7 @@ def _on_files(
         **windows,
         workers=workers,
         batch_size=options.batch_size,
+        journal=options.journal,
         reporter=notes,
     )
     if options.json or options.format == "json":

@@ -70,11 +70,12 @@ def data_curve(
     about = f"{gain:+.3f} [{low:+.3f}, {high:+.3f}] top-1"
     twice = f"twice the training videos ({2 * videos[-1]:.0f} instead of {videos[-1]:.0f})"
     if reason:
-        sentence = f"An extrapolation is not justified: {reason}. The curve's {about} for {twice} is no forecast."
+        sentence = f"An extrapolation to {twice} is not justified: {reason}."
     else:
         sentence = (
             f"If the curve continues, {twice} would bring {about}: "
-            f"{top1[-1]:.3f} would become about {top1[-1] + gain:.3f}."
+            f"{top1[-1]:.3f} would become about {top1[-1] + gain:.3f}. The interval counts the test "
+            "videos' groups, not the draw of the training videos."
         )
     return DataCurve(*known, gain, [low, high], not reason, sentence)
 

@@ -2,10 +2,11 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -190,7 +191,7 @@ def read_result(
             f"{name} evaluated videos more than once on {split}, since its folds share them: "
             "choose `split` test or val"
         )
-    tops = [f"top{k}" for k in range(1, reports[0][0]["top5_k"] + 1)]
+    tops = _tops(reports[0][0])
     return Result(
         name=name,
         runs=tuple(runs),
@@ -203,6 +204,23 @@ def read_result(
         in_top5=np.array([row["label"] in [row[top] for top in tops] for row in rows]),
         groups=tuple(row["group"] or None for row in rows),
     )
+
+
+# Entries of metrics.json, and what they may be.
+_METRICS: dict[str, Any] = {
+    **dict.fromkeys(("loss", "top1", "top5"), (int, float)),
+    "top1_interval": (list, type(None)),
+    "skipped": int,
+    **dict.fromkeys(("protocol", "dataset"), str),
+}
+
+
+def _tops(metrics: Mapping[str, Any]) -> list[str]:
+    """The columns of predictions.csv with the likeliest classes."""
+    count = metrics["top5_k"]
+    if not isinstance(count, int) or not 1 <= count <= 5:
+        raise ValueError(f"top5_k is {count!r}")
+    return [f"top{place}" for place in range(1, count + 1)]
 
 
 def _read_report(
@@ -221,11 +239,17 @@ def _read_report(
             rows = list(csv.DictReader(lines, strict=True))
         if len(rows) != metrics["videos"] or not rows:
             raise ValueError(f"{len(rows)} predictions for {metrics['videos']} videos")
-        for key in ("path", "label", "predicted", "group", f"top{metrics['top5_k']}"):
-            rows[0][key]
-        for key in ("loss", "protocol", "top1", "top1_interval", "top5", "skipped", "dataset"):
-            metrics[key]
-    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+        columns = "path", "label", "predicted", "group", *_tops(metrics)
+        if any(row.get(column) is None for row in rows for column in columns):
+            raise ValueError(f"a row lacks one of {', '.join(columns)}")
+        for key, kinds in _METRICS.items():
+            if not isinstance(metrics[key], kinds) or isinstance(metrics[key], bool):
+                raise ValueError(f"{key} is {metrics[key]!r}")
+        if (interval := metrics["top1_interval"]) is not None:
+            low, high = map(float, interval)
+            if not low <= high:
+                raise ValueError(f"top1_interval is {interval}")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
         raise UserError(
             f"the report in {folder} is damaged ({error}): make it again with "
             f"`python evaluate.py --run {run.folder} --split {split}`"

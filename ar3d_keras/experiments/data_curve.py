@@ -65,7 +65,7 @@ def data_curve(
     reporter = reporter or Console()
     if "train_share" in options:
         raise UserError("`train_share` is one share: give several as `shares`")
-    configured = with_folds(configure(config, preset=preset, **options))
+    configured = with_folds(configure(config, preset=preset, reporter=reporter, **options))
     check_plain_name(name)
     shares = _checked(shares)
     catalog = setup.open_catalog(configured, reporter)

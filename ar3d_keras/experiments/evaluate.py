@@ -21,11 +21,11 @@ from ar3d_keras.experiments.fingerprints import (
     check_same_classes,
     code_and_versions,
     predictions_digest,
-    weights_digest,
 )
 from ar3d_keras.experiments.load import load_network
 from ar3d_keras.experiments.setup import open_split
 from ar3d_keras.experiments.tuning.results import count_trials
+from ar3d_keras.inference.journal import weights_digest
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports import examples
 from ar3d_keras.reports.explanation_sheet import Explanations

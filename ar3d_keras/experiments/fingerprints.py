@@ -4,9 +4,6 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-import numpy as np
-
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.metrics import Evaluation
 from ar3d_keras.experiments.record import git_commit
@@ -15,15 +12,6 @@ from ar3d_keras.version import __version__
 
 # Changes whenever a number of a report could: sampling, resizing, averaging, or a metric.
 PROTOCOL_VERSION = 1
-
-
-def weights_digest(network: keras.Model) -> str:
-    """16 hex digits over the values of all weights."""
-    digest = hashlib.sha256()
-    for value in network.get_weights():
-        digest.update(f"{value.dtype}{value.shape}".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def predictions_digest(evaluation: Evaluation) -> str:

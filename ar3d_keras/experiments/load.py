@@ -106,6 +106,7 @@ def predict(
     hop_seconds: float | None = None,
     workers: int | None = None,
     batch_size: int | None = None,
+    journal: str | os.PathLike | None = None,
     reporter: Reporter | None = None,
 ) -> list[Prediction]:
     """Predicts the class of videos.
@@ -124,6 +125,8 @@ def predict(
         hop_seconds: from the start of one window to the next. Default: `window_seconds`.
         workers: decoding threads. Default: one per core.
         batch_size: clips per step. Default: that of the evaluation; the last bits depend on it.
+        journal: a file that keeps the predictions as they are made; the same call with it continues
+            after those.
         reporter: shows progress and logs videos that cannot be decoded. Default: shows nothing.
 
     Returns:
@@ -146,6 +149,7 @@ def predict(
             hop_seconds=hop_seconds,
             workers=workers,
             batch_size=batch_size,
+            journal=None if journal is None else Path(journal),
             reporter=reporter,
         )
 

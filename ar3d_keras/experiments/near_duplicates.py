@@ -45,7 +45,7 @@ def near_duplicates(catalog: Catalog, scanned: Scan, reporter: Reporter) -> list
         before = pairs.get((one.key, other.key))
         if before is None or before.score < match.score:
             pairs[one.key, other.key] = NearDuplicate(
-                one.key, other.key, match.kind, match.score, match.shift
+                one.key, other.key, match.kind, match.score, match.shift + 0.0
             )
     result = [pairs[key] for key in sorted(pairs)]
     still = sum(not moves(descriptor) for descriptor in descriptors)

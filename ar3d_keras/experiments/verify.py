@@ -17,10 +17,10 @@ from ar3d_keras.experiments.fingerprints import (
     PROTOCOL_VERSION,
     code_and_versions,
     predictions_digest,
-    weights_digest,
 )
 from ar3d_keras.experiments.load import load_network
 from ar3d_keras.experiments.setup import open_split
+from ar3d_keras.inference.journal import weights_digest
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import RunFolder, find_run
 from ar3d_keras.training import hardware

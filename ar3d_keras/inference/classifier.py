@@ -85,8 +85,11 @@ def read_description(version: Path) -> tuple[tuple[str, ...], ClipShape, Calibra
         content = json.loads(file.read_text(encoding="utf-8"))
         content = {OLD_KEYS.get(key, key): value for key, value in content.items()}
         class_names, shape = tuple(content["class_names"]), ClipShape(**content["clip_shape"])
-        if not class_names:
+        if not class_names or not all(isinstance(name, str) for name in class_names):
             raise ValueError("it names no classes")
+        sizes = shape.frames, shape.height, shape.width, shape.resize_height, shape.resize_width
+        if not all(type(size) is int and size > 0 for size in (*sizes, shape.stride)):
+            raise ValueError("a size of its clips is no positive integer")
         return class_names, shape, read_calibration(content.get("calibration"), class_names)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

@@ -1,8 +1,11 @@
 """Predicts the actions in any video, with the network of a run or of a SavedModel."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +14,7 @@ from ar3d_keras.inference.bouts import NOTHING, Bout, BoutOptions, find_bouts
 from ar3d_keras.inference.calibration import NONE_OF_THESE, Calibration
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.forward import check_finite, predict_clips
+from ar3d_keras.inference.journal import CHUNK, Entry, Journal
 from ar3d_keras.inference.limits import check_options
 from ar3d_keras.inference.timeline import SegmentPrediction, timeline
 from ar3d_keras.progress import Reporter
@@ -153,6 +157,7 @@ def predict_videos(
     hop_seconds: float | None = None,
     workers: int | None = None,
     batch_size: int | None = None,
+    journal: Path | None = None,
     reporter: Reporter | None = None,
 ) -> list[Prediction]:
     """Predicts every video of a catalog; see `ar3d_keras.predict`.
@@ -169,13 +174,15 @@ def predict_videos(
         hop_seconds: seconds from one window to the next; None: windows follow each other.
         workers: decoding threads; None: one per core.
         batch_size: clips a step; None: that of the classifier.
+        journal: a file that keeps the predictions as they are made; what it holds is not predicted
+            again. See `Journal`.
         reporter: shows the progress bar and logs what is wrong with a video.
 
     Returns:
         One Prediction for each video, in the order of the catalog.
 
     Raises:
-        UserError: an option is out of range, no video could be predicted, or the network's output
+        UserError: an option is out of range, the journal is of other predictions, no video could be predicted, or the network's output
             is not a number.
     """
     check_options(
@@ -191,28 +198,20 @@ def predict_videos(
         check_flow(shape.flow, (shape.resize_height, shape.resize_width))
     workers = decoding_threads(workers)
     batch_size = batch_size or classifier.batch_size
+    views: dict[str, Any] = {"clips": clips, "crops": crops, "batch_size": batch_size}
+    rest: dict[str, Any] = {**views, "workers": workers, "reporter": reporter}
+    predict: Callable[[Catalog], list[Prediction]]
     if window_seconds is None:
-        predictions = _whole(
-            classifier,
-            catalog,
-            clips=clips,
-            crops=crops,
-            workers=workers,
-            batch_size=batch_size,
-            reporter=reporter,
-        )
+        windows: dict[str, Any] = {}
+        predict = partial(_whole, classifier, **rest)
     else:
-        predictions = _windows(
-            classifier,
-            catalog,
-            seconds=window_seconds,
-            hop=hop_seconds or window_seconds,
-            clips=clips,
-            crops=crops,
-            workers=workers,
-            batch_size=batch_size,
-            reporter=reporter,
-        )
+        windows = {"seconds": window_seconds, "hop": hop_seconds or window_seconds}
+        predict = partial(_windows, classifier, **windows, **rest)
+    if journal is None:
+        predictions = predict(catalog)
+    else:
+        kept = Journal(journal, classifier, {**views, "windows": windows})
+        predictions = _with_journal(kept, classifier, catalog, predict, reporter)
     for prediction in predictions:
         if prediction.probabilities is not None:
             check_finite(prediction.probabilities, prediction.path)
@@ -224,6 +223,42 @@ def predict_videos(
     if len(failures) == len(predictions):
         raise UserError(
             f"none of the {len(failures)} videos can be predicted; the reasons are named above"
+        )
+    return predictions
+
+
+def _with_journal(
+    journal: Journal,
+    classifier: Classifier,
+    catalog: Catalog,
+    predict: Callable[[Catalog], list[Prediction]],
+    reporter: Reporter,
+) -> list[Prediction]:
+    """Predicts the videos that the journal lacks, some at a time, and adds them to it."""
+    todo = [video for video in catalog.videos if not journal.has(catalog, video)]
+    if len(todo) < len(catalog):
+        done = len(catalog) - len(todo)
+        reporter.log(f"{journal.file}: {done} of {len(catalog)} videos are predicted already")
+    for first in range(0, len(todo), CHUNK):
+        part = dataclasses.replace(catalog, videos=tuple(todo[first : first + CHUNK]), sizes=None)
+        made = [Entry(p.probabilities, p.segments, p.failure) for p in predict(part)]
+        for video, entry in zip(part.videos, made, strict=True):
+            if entry.probabilities is not None:
+                check_finite(entry.probabilities, video.key)
+        journal.add(catalog, list(zip(part.videos, made, strict=True)))
+    predictions = []
+    for video in catalog.videos:
+        found = journal.get(video)
+        calibration = None if found.failure else classifier.calibration
+        predictions.append(
+            Prediction(
+                video.key,
+                classifier.class_names,
+                found.probabilities,
+                found.segments,
+                found.failure,
+                calibration,
+            )
         )
     return predictions
 

@@ -5,6 +5,7 @@ import os
 import textwrap
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -57,16 +58,32 @@ def _check_archive(path: Path) -> str:
     """The version of Keras that saved a .keras file.
 
     Raises:
-        UserError: the file is no archive, or the checksum of a part is wrong.
+        UserError: the file is no archive, the checksum of a part is wrong, or it contains code.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-            if damaged is None:
-                return str(json.loads(archive.read("metadata.json"))["keras_version"])
-            reason = f"the checksum of {damaged} is wrong"
+            if part := archive.testzip():
+                raise ValueError(f"the checksum of {part} is wrong")
+            version = str(json.loads(archive.read("metadata.json"))["keras_version"])
+            has_code = _has_code(json.loads(archive.read("config.json")))
     except MemoryError:
         raise
     except Exception as error:  # zipfile raises almost anything for a damaged header
         reason = _first_sentence(error)
-    raise UserError(f"{path} is damaged or is no .keras file: {reason}")
+        raise UserError(f"{path} is damaged or is no .keras file: {reason}") from None
+    if has_code:
+        raise UserError(
+            f"{path} contains Python code (a Lambda layer), which could do anything: it is not "
+            "loaded; save the network with a layer of a class in place of the Lambda"
+        )
+    return version
+
+
+def _has_code(config: Any) -> bool:
+    """Whether a network's config contains a lambda, whatever Keras's safe mode says of it."""
+    if isinstance(config, dict):
+        names = config.get("class_name"), config.get("registered_name")
+        if "__lambda__" in names or "Lambda" in names:
+            return True
+        config = list(config.values())
+    return isinstance(config, list) and any(map(_has_code, config))

@@ -46,6 +46,7 @@ def data_curve(curve: DataCurve, title: str) -> Figure:
         axes.plot([x[-1], ticks[-1]], [y[-1], y[-1] + curve.gain], color=PALE, ls="--", lw=1.5)
         axes.plot([ticks[-1]] * 2, reach, color=PALE, lw=2, solid_capstyle="butt")
     axes.set_xscale("log", base=2)
+    axes.margins(x=0.12)
     axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(0, 1.02)

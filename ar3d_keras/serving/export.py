@@ -5,6 +5,7 @@ and exports it. Keras on torch cannot export a SavedModel itself.
 """
 
 import json
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,12 @@ def write(network: str | Path, folder: str | Path) -> None:
     """
     from ar3d_keras import load_model
 
+    # Dropout draws its seed as it is made. A served network does not use it; with the same seed two
+    # exports of one network hold the same variables.
+    before = random.getstate()
+    random.seed(0)
     model, folder = load_model(network), Path(folder)
+    random.setstate(before)
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     found = signatures(model, description)
     archive = keras.export.ExportArchive()

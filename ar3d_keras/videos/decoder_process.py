@@ -69,10 +69,10 @@ def main() -> None:
 def _answer(function, path, arguments) -> tuple[str, Any]:
     try:
         return "result", function(path, **arguments)
+    except (decoders.TooLargeError, MemoryError):
+        return TOO_LARGE, None
     except ReadError as error:
         return UNREADABLE, str(error)
-    except MemoryError:
-        return TOO_LARGE, None
     except Exception as error:  # of a library that did not expect such a file, or a bug of ours
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119

@@ -41,6 +41,10 @@ _STILL_FORMATS = ("tty", "image2")  # FFmpeg also opens text files, as pictures 
 _NO_TIME_STAMPS = 0x80  # AVFMT_NOTIMESTAMPS of FFmpeg's avformat.h
 
 
+class TooLargeError(ReadError):
+    """A file that needs more memory than FFmpeg gets, or than it takes at once."""
+
+
 class Frames(Protocol):
     """The frames of a video, forward, each converted only on demand."""
 
@@ -304,9 +308,9 @@ class _Converter:
 
 
 def _check_memory(error: Exception) -> None:
-    """Raises MemoryError if FFmpeg could not allocate memory; the packet may be sound."""
+    """Raises TooLargeError if FFmpeg could not allocate memory: the packet may be sound."""
     if isinstance(error, MemoryError):
-        raise MemoryError from None
+        raise TooLargeError("it needs more memory than there is") from None
 
 
 def _reason(error: Exception) -> str:

@@ -123,7 +123,8 @@ class PackedVideo:
 
     def to_json(self) -> dict[str, Any]:
         """Flat; `from_json` is its inverse."""
-        video = {k: v for k, v in vars(self.video).items() if k != "row"}
+        names = (name for name in Video.__dataclass_fields__ if name != "row")
+        video = {name: getattr(self.video, name) for name in names}
         return {**video, **{k: v for k, v in vars(self).items() if k != "video"}}
 
     @classmethod
@@ -227,15 +228,67 @@ def read_index(folder: Path, *, shards: bool = True) -> dict[str, Any]:
         )
     if content.get("sha256") != digest(content):
         raise DamagedIndexError(f"{folder / INDEX} is damaged: its checksum is another; {MEND}")
-    for number, size in enumerate(content["shards"] if shards else ()):
+    try:
+        read = _parsed(content)
+    except (ValueError, TypeError, KeyError, AttributeError, zlib.error) as error:
+        raise DamagedIndexError(f"{folder / INDEX} is damaged ({error}); {MEND}") from None
+    for number, size in enumerate(read["shards"] if shards else ()):
         file = folder / shard_name(number)
         there = stamp(file)[0]
         if there != size:
             what = "is missing" if there < 0 else f"has {there} bytes instead of {size}"
             raise UserError(f"{file} {what}: copy the pack again from where it is whole, or {MEND}")
+    return read
+
+
+def _parsed(content: dict[str, Any]) -> dict[str, Any]:
+    """Raises ValueError, TypeError, KeyError or AttributeError for what no pack has."""
+    settings, shards = PackSettings(**content["settings"]), content["shards"]
+    sizes = settings.height, settings.width, *shards
+    if settings.codec not in ("raw", "jpeg") or not all(_is_count(size) for size in sizes):
+        raise ValueError("its settings or shards are none")
+    videos = tuple(PackedVideo.from_json(values) for values in content["videos"])
+    for packed in videos:
+        _check_video(packed, settings, shards)
+    if not isinstance(content["demo"], bool) or "\0" in content["source"]:
+        raise ValueError("its source is none")
     return {
-        **content,
-        "source": Path(content["source"]),
-        "settings": PackSettings(**content["settings"]),
-        "videos": tuple(PackedVideo.from_json(values) for values in content["videos"]),
-    }
+        **content, "source": Path(content["source"]), "settings": settings, "videos": videos
+    }  # fmt: skip
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _check_video(packed: PackedVideo, settings: PackSettings, shards: Sequence[int]) -> None:
+    video = packed.video
+    texts = (
+        *((video.path, False), (video.label, False)),
+        *((text, True) for text in (video.group, video.split, packed.reason, packed.damage)),
+        *((text, True) for text in (packed.hash, packed.clock)),
+    )
+    for text, may_be_none in texts:
+        if not (isinstance(text, str) and "\0" not in text) and not (may_be_none and text is None):
+            raise ValueError(f"{text!r} is no text")
+    numbers = packed.frames, packed.offset, packed.length, packed.crc
+    if not all(_is_count(number) for number in numbers) or not isinstance(video.extra, dict):
+        raise ValueError(f"{video.path}: a number is none")
+    times = [time for time in (video.start, video.end, *(video.roi or ())) if time is not None]
+    if not all(isinstance(time, int | float) for time in times):
+        raise ValueError(f"{video.path}: a time or a region is none")
+    if (packed.reason is None) != (packed.frames > 0):
+        raise ValueError(f"{video.path}: neither frames nor a reason")
+    if packed.frames:
+        end = packed.offset + packed.length
+        least = 8 * settings.parts * packed.frames
+        if settings.codec == "raw":
+            least += packed.frames * settings.height * settings.width * 3
+        if not (_is_count(packed.shard) and packed.shard < len(shards)):
+            raise ValueError(f"{video.path}: there is no shard {packed.shard}")
+        if end > shards[packed.shard] or packed.length < least:
+            raise ValueError(f"{video.path}: it has no room")
+    if packed.clock is not None and packed.frames:
+        stamps, duration = packed.times()
+        if len(stamps) != packed.frames or not duration >= stamps[-1]:
+            raise ValueError(f"{video.path}: its times are none")

@@ -100,6 +100,18 @@ def test_an_overlay_of_each_video_of_a_folder(trained, tiny_demo, tmp_path, caps
     assert f" -> {out}/clip.mp4" in capsys.readouterr().err
 
 
+def test_segments_with_windows_and_an_overlay_each(trained, tiny_demo, tmp_path, capsysbinary):
+    shutil.copy(tiny_demo / "Grow/v_Grow_g01_c01.avi", tmp_path / "clip.avi")
+    keys = [f"{tmp_path}/clip.avi#t=0,0.4", f"{tmp_path}/clip.avi#t=0.4,0.8&roi=0,0,0.5,1"]
+    flags = ["--window-seconds", "0.2", "--overlay", str(tmp_path / "drawn"), "--csv"]
+    assert main(["predict", *keys, "--run", str(trained), *flags]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsysbinary.readouterr().out.decode())))
+    found = [(row["path"], float(row["start"])) for row in rows if row["rank"] == "1"]
+    assert found == [(keys[0], 0.0), (keys[0], 0.2), (keys[1], 0.4), (keys[1], 0.6)]
+    for name in ("clip-0.mp4", "clip-0.4.mp4"):
+        assert count_frames(tmp_path / "drawn" / name) == 10
+
+
 def test_an_overlay_that_cannot_be_written_does_not_end_the_folder(
     trained, tiny_demo, tmp_path, monkeypatch, capsys
 ):

@@ -279,6 +279,7 @@ def test_time_stamps_that_go_back(tmp_path, write_timed, frame_numbers):
 def test_a_class_with_segments_of_one_file_is_noted(tmp_path, recordings):
     rows = "a.mp4,run,1,2", "b.mkv,run,1,2", "a.mp4,wave,3,4", "a.mp4,wave,5,6"
     notes = open_catalog(csv_of(tmp_path / "d", recordings, *rows)).notes
+    notes = [note for note in notes if note.startswith("class")]  # the files are links
     assert len(notes) == 1
     assert "'wave'" in notes[0]
 
