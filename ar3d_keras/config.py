@@ -175,9 +175,9 @@ class DataConfig(AugmentConfig):
     allow_outside: bool = False
     """A CSV may name videos outside its folder."""
     decode_seconds: Annotated[float, Range(0, exclude=(0, math.inf))] = 60.0
-    """Seconds that a decoder may take without a sign of life when files are checked before training; the whole file may take 30 times as long."""
+    """When files are checked before training: the seconds after which a decoder without progress is stopped. The limit for a whole file is 30 times as long."""
     decode_memory: Annotated[float, Range(0, exclude=(0, math.inf))] = 4.0
-    """Gigabytes of memory that the decoding of one file may take then (Linux and macOS)."""
+    """When files are checked before training: the gigabytes of memory for the decoding of one file (Linux and macOS)."""
     workers: Count | None = None
     """Decoding threads. Default: one per CPU core."""
 

@@ -90,7 +90,8 @@ def with_preset(
 ) -> Config:
     """`base` with a network and the values of a preset, those for this network included.
 
-    Published weights change the clips to those that they were trained with.
+    Published weights change the clips to those that they were trained with: windows of whole
+    frames in color. A preset's motion crop and frame differences do not hold for them.
 
     Imports the network, and so Keras; `with_shared_preset` does not.
 
@@ -114,5 +115,9 @@ def with_preset(
             for option, value in kind.published.data.items()
             if not set(given) & EXCLUDED_BY.get(option, set())
         }
-        base = from_json({"data": clips}, base, f"weights of {base.model.model}")
+        sections = {
+            "data": {"sampling": "stride", **clips},
+            "model": {"motion_crop": None, "differences": False},
+        }
+        base = from_json(sections, base, f"weights of {base.model.model}")
     return base

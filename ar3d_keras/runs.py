@@ -136,10 +136,15 @@ class RunFolder:
         """The options of the run, with every default of its data section filled in.
 
         Raises:
-            UserError: run.json is missing or damaged.
+            UserError: run.json is missing or damaged, or the run is a pretraining.
         """
         record = self.record()
-        config = from_json(record["config"], TrainConfig(), str(self.folder / "run.json"))
+        if "pretext" in record:
+            raise UserError(
+                f"{self.folder} is a pretraining, which predicts no classes: start a training from "
+                "its weights with `init_from`"
+            )
+        config = self.recorded_config()
         # Runs of earlier versions recorded None where a default held.
         scheme = (record["split"]["scheme"].split() or [""])[0]  # "kfold 1 of 5"
         if scheme not in get_args(Scheme):
@@ -147,6 +152,14 @@ class RunFolder:
         return config.resolved(
             split_scheme=scheme, needs_flow=config.data.flow not in (None, "none")
         )
+
+    def recorded_config(self) -> TrainConfig:
+        """The options in run.json, as they are written there.
+
+        Raises:
+            UserError: run.json is missing or damaged.
+        """
+        return from_json(self.record()["config"], TrainConfig(), str(self.folder / "run.json"))
 
     def data_root(self, moved: Path | None) -> Path:
         """The folder of the run's videos.

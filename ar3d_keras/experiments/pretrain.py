@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ar3d_keras.config import Preset, Pretext, TrainConfig, check_choice
+from ar3d_keras.config import Preset, Pretext, Range, TrainConfig, check_choice
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.configure import configure
@@ -24,25 +24,20 @@ from ar3d_keras.training.trainer import build_network
 from ar3d_keras.training.trainer import train as train_network
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.dataset import clip_shape, open_dataset
+from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.pretext import PretextDataset, check_task
 from ar3d_keras.videos.reader import decoding_threads
 from ar3d_keras.videos.splits import Split
 from ar3d_keras.videos.unlabelled import find_videos
 
 HELD_OUT = 10  # every tenth video is val, but for the task `instance`
-# Options that need labels.
-LABELED = (
+# Options of `train` that need labels, a choice on val, or other weights.
+NOT_TAKEN = (
     *("split_scheme", "group_by", "split_by", "split_lists", "fold", "folds", "train_share"),
-    *(
-        "background",
-        "balance",
-        "monitor",
-        "reject_error",
-        "fine_tune",
-        "head_epochs",
-        "layer_decay",
-    ),
+    *("background", "skip", "allow_outside", "balance", "monitor", "keep", "reject_error"),
+    *("init_from", "fine_tune", "head_epochs", "layer_decay"),
 )
+WHY = "pretrain has no labels and starts from random weights"
 
 
 def pretrain(
@@ -54,6 +49,7 @@ def pretrain(
     name: str = "pretrained",
     runs_dir: str | os.PathLike[str] = "runs",
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    checkpoint_minutes: float = 10.0,
     reporter: Reporter | None = None,
     command: str | None = None,
     **options: Any,
@@ -71,9 +67,10 @@ def pretrain(
         name: the run's folder is `runs_dir`/`name`.
         runs_dir: the folder of all runs.
         callbacks: as for `train`.
+        checkpoint_minutes: as for `train`.
         reporter: receives progress and log lines. Default: prints them.
         command: the command to record.
-        options: as for `train`, without those that need labels.
+        options: as for `train`, without NOT_TAKEN.
 
     Raises:
         UserError: as `train`; there is no video that can be decoded; the videos are too short for
@@ -81,9 +78,10 @@ def pretrain(
         KeyboardInterrupt: the same call continues.
     """
     check_choice("task", task, Pretext)
-    for option in LABELED:
+    Range(0).check("checkpoint_minutes", checkpoint_minutes)
+    for option in NOT_TAKEN:
         if option in options:
-            raise UserError(f"`{option}` needs labels: leave it out, or use `ar3d train`")
+            raise UserError(f"`{option}`: {WHY}: leave it out, or use `ar3d train`")
     reporter = reporter or Console()
     check_plain_name(name)
     places = [data] if isinstance(data, str | os.PathLike) else list(data)
@@ -94,6 +92,10 @@ def pretrain(
         data=dataclasses.replace(configured.data, data=Path(places[0])),
         recipe=dataclasses.replace(configured.recipe, keep="last"),
     )
+    if configured.recipe.init_from:
+        raise UserError(f"`init_from`: {WHY}: leave it out")
+    if task == "speed" and configured.data.sampling == "uniform":
+        raise UserError("`task` speed needs `sampling` stride: uniform clips have no speed")
     if network(configured.model.model).needs_flow:
         raise UserError(f"`model` {configured.model.model} needs optical flow: choose another")
     workers = decoding_threads(configured.data.workers)
@@ -104,21 +106,26 @@ def pretrain(
         workers=workers,
         reporter=reporter,
         splits=[part for part in ("train", "val") if split.sizes[part]],
+        clip_segments=configured.data.segments == "clip",
+        limits=Limits(configured.data.decode_seconds, configured.data.decode_memory),
+        strict=configured.data.strict,
     )
     pretext = PretextDataset(**vars(dataset), task=task)
     check_task(pretext)
     run = _open_run(Path(runs_dir), name, configured, pretext, command, reporter)
     if run.record().get("finished_epochs") != configured.recipe.epochs:
-        train_network(
-            run,
-            configured,
-            pretext,
-            workers=workers,
-            reporter=reporter,
-            callbacks=callbacks,
-            splits=("val",),
-        )
-        run.update_record(finished_epochs=configured.recipe.epochs)
+        with run.locked():
+            train_network(
+                run,
+                configured,
+                pretext,
+                workers=workers,
+                reporter=reporter,
+                callbacks=callbacks,
+                splits=("val",),
+                checkpoint_minutes=checkpoint_minutes,
+            )
+            run.update_record(finished_epochs=configured.recipe.epochs)
     last = read_history(run.history)[-1]
     reporter.log(
         f"task {task}: accuracy {last['val_accuracy']:.3f} on val, chance "
@@ -149,7 +156,7 @@ def _open_run(
     folder = runs_dir / name
     if (folder / "run.json").is_file():
         run = Run(folder)
-        check_same_run(run, config, dataset.fingerprint)
+        check_same_run(run, run.recorded_config(), config, dataset.fingerprint)
         if run.record().get("pretext") != dataset.task:
             raise UserError(f"{folder} holds another run: choose another `name`")
         reporter.log_to(run.log_file)

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ar3d_keras import atomic
+from ar3d_keras.videos.cache import cache_folder
 from ar3d_keras.videos.catalog import Catalog
-from ar3d_keras.videos.content import cache_folder, load_descriptors, store_descriptors
+from ar3d_keras.videos.content import load_descriptors, store_descriptors
 from ar3d_keras.videos.descriptor import Descriptor
 from ar3d_keras.videos.examination import examine
 from ar3d_keras.videos.frame_folder import frame_files, is_folder
