@@ -22,6 +22,7 @@ from .inference.predictor import Prediction as Prediction
 from .labels.read import import_labels as import_labels
 from .models.c3d import C3D as C3D
 from .models.classifier import VideoClassifier as VideoClassifier
+from .models.compact3d import Compact3D as Compact3D
 from .models.conv3d import Conv3DClassifier as Conv3DClassifier
 from .models.fused3d import Fused3D as Fused3D
 from .models.i3d import I3D as I3D

@@ -13,13 +13,11 @@ its resident memory (ru_maxrss), which includes the pages of files that it reads
 import argparse
 import csv
 import json
-import multiprocessing
 import os
 import re
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +30,7 @@ RATE, WIDTH, HEIGHT = 15, 96, 72
 ACTIONS = ("Grow", "MoveLeft", "MoveRight", "Shrink")
 NETWORK = (
     "--preset small-data --frames 16 --fps 7.5 --height 48 --width 64 --resize 54 72 --no-flip "
-    "--epochs 10"
+    "--epochs 3"
 ).split()
 WINDOWS = ["--window-seconds", "2.4", "--hop-seconds", "0.6"]
 # The frames of a clip in the last minute, three times with the index in the cache, and from the front.
@@ -56,6 +54,19 @@ keyframes._known.clear()
 begun = time.perf_counter()
 front = read_frames(path, numbers, (54, 72))
 print(json.dumps([indexed, sorted(times)[1], time.perf_counter() - begun, bool((clip == front).all())]))
+"""
+
+
+# The peak of a child begins with the memory of the process that starts it, and this process holds
+# Keras. The launcher is therefore a small process. It prints seconds, those of CPU, and MB.
+LAUNCHER = """
+import json, os, subprocess, sys, time
+begun = time.perf_counter()
+child = subprocess.Popen(sys.argv[1:])
+_, status, usage = os.wait4(child.pid, 0)
+cpu = usage.ru_utime + usage.ru_stime
+print(json.dumps([time.perf_counter() - begun, cpu, usage.ru_maxrss / 1024]), file=sys.stderr)
+sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
@@ -87,31 +98,16 @@ def write_recording(folder: Path, minutes: float, segments: int, seed: int = 0) 
             writer.writerow(["hour.mp4", label, f"{first / RATE:.3f}", f"{last / RATE:.3f}"])
 
 
-def run(
-    arguments: list[str], folder: Path, *, quiet: bool = False
-) -> tuple[float, float, float, str]:
-    """Seconds, those of CPU, peak resident memory in MB, and the output of a Python process.
-
-    It is started from this process, which is small: a child's peak begins with its parent's.
-    """
+def run(arguments: list[str], folder: Path) -> tuple[float, float, float, str]:
+    """Seconds, those of CPU, peak resident memory in MB, and the output of a Python process."""
     environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "NO_COLOR": "1"}
-    log = folder / "output.txt"
-    begun = time.perf_counter()
-    with log.open("w+b") as output:
-        child = subprocess.Popen(
-            [sys.executable, *arguments],
-            env=environment,
-            stdout=output,
-            stderr=None if quiet else subprocess.STDOUT,
-        )
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - begun
-    text = log.read_text(encoding="utf-8", errors="replace")
-    print(f"{seconds:.1f} s: {' '.join(arguments[:4])}", file=sys.stderr)
-    if child.returncode:
-        sys.exit(f"{' '.join(arguments)}\n{text}")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCHER, sys.executable, *arguments],
+        env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        sys.exit(f"{' '.join(arguments)}\n{done.stdout}{done.stderr}")
+    return *json.loads(done.stderr.splitlines()[-1]), done.stdout
 
 
 def steps(folder: Path, blocks: int) -> dict[str, list[str]]:
@@ -167,12 +163,7 @@ def main() -> None:
 def measure(options: argparse.Namespace, folder: Path) -> None:
     """The measurement in a folder."""
     if not (folder / "labels.csv").exists():
-        # In a process of its own, so that this one stays small.
-        job = multiprocessing.get_context("spawn").Process(
-            target=write_recording, args=(folder, options.minutes, options.segments)
-        )
-        job.start()
-        job.join()
+        write_recording(folder, options.minutes, options.segments)
     size = (folder / "hour.mp4").stat().st_size / 1e6
     rows, seconds = [], {}
     for name, command in steps(folder, options.block).items():
@@ -183,7 +174,7 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
         numbers = f"{taken:.0f}", f"{cpu:.0f}", f"{peak:.0f}"
         rows.append([name, f"`{shown}`", *numbers, result(name, text, folder)])
         print(rows[-1], file=sys.stderr)
-    text = run(["-c", READ, str(folder / "hour.mp4"), "7.5"], folder, quiet=True)[-1]
+    text = run(["-c", READ, str(folder / "hour.mp4"), "7.5"], folder)[-1]
     indexed, clip, front, equal = json.loads(text)
     text = bench.table(["step", "command", "seconds", "CPU s", "peak MB", "result"], rows)
     text += (
