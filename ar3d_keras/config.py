@@ -159,7 +159,7 @@ class DataConfig(AugmentConfig):
     stride: Count = 4
     """Largest step between the frames of a clip: the largest of S, S-1, ..., 1 for which the video is longer than the clip."""
     fps: Annotated[float, Range(0, exclude=(0, math.inf))] | None = None
-    """Frames per second of a clip, whatever the frame rate of the video: frames are chosen by their time stamps, and `stride` is not used. Default: the frames of the video, at a stride."""
+    """Frames per second of a clip, whatever the frame rate of the video: frames are chosen by their time stamps. Not with `stride`. Default: the frames of the video, at a stride."""
     clip_seconds: Annotated[float, Range(0, exclude=(0, math.inf))] | None = None
     """Seconds that a clip spans: another way to give `fps`, which is `frames` divided by it."""
     roi: tuple[float, float, float, float] | None = None

@@ -17,7 +17,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "data": {"height": 48, "width": 48, "flip": False},
         "recipe": {"epochs": 8, "batch_size": 8, "learning_rate": 1e-3},
     },
-    # Up to a few hundred videos of single actions; docs/results.md says how it was found.
+    # Up to a few hundred videos of single actions; See docs/results.md.
     "small-data": {
         "data": {
             "height": 96, "width": 128, "resize": (96, 128), "sampling": "uniform",

@@ -269,7 +269,7 @@ _RECORD: dict[str, Any] = {
 
 
 def _check_types(value: Any, expected: Any, name: str = "") -> None:
-    """Raises ValueError if a value of run.json is of another type than `expected` says."""
+    """Raises ValueError if a value of run.json does not have the type in `expected`."""
     if isinstance(expected, dict):
         kind: type = dict
         if isinstance(value, dict):

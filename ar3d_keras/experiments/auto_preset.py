@@ -1,4 +1,4 @@
-"""`preset` auto: reads the data, starts from a preset and says what it chose, and why."""
+"""`preset` auto: reads the data, starts from a preset and gives the reasons of each choice."""
 
 import statistics
 from typing import Any
@@ -24,7 +24,7 @@ def choose_preset(data: DataConfig) -> Choice:
     """Chooses by the number, length and size of the videos, and by the class names.
 
     Args:
-        data: says which videos are used; without `data` the demo set is.
+        data: which videos are used; without `data` the demo set.
 
     Raises:
         UserError: the data cannot be opened, or none of the videos that are read can be decoded.

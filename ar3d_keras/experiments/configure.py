@@ -126,7 +126,7 @@ def preset_for(preset: str | None, data: DataConfig) -> Choice:
 
     Args:
         preset: a key of PRESETS, `auto` or None.
-        data: says which videos are used.
+        data: which videos are used.
     """
     if preset == "auto":
         from ar3d_keras.experiments.auto_preset import choose_preset  # it reads videos

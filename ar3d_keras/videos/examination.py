@@ -1,4 +1,4 @@
-"""What the scan finds out about one file; `isolation` runs it in a process of its own."""
+"""The scan of one file; `isolation` runs it in a process of its own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class Examination:
 
     Attributes:
         facts: its frames and its damage.
-        index: the times of its frames; None: not asked for, or a folder of frames.
+        index: the times of its frames; None: not wanted, or a folder of frames.
         descriptors: `Video.key` -> descriptor, of the videos that were to be described.
         outside: key -> reason, where the frames do not contain the region of the video.
     """

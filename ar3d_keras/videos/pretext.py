@@ -31,7 +31,7 @@ class PretextDataset(Dataset):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """What the network tells apart."""
+        """The classes of the task."""
         if self.task == "order":
             return ("forward", "backward")
         if self.task == "speed":

@@ -44,7 +44,7 @@ class Scan:
         numbers: key -> which frames of its file a video consists of, where that is a segment or
             sampled in time; a video that is not in here consists of all of them.
         properties: path of a file -> sizes, rates and codecs; complete after a scan with descriptors.
-        descriptors: key -> what `duplicates.find_pairs` compares, where they were asked for.
+        descriptors: key -> what `duplicates.find_pairs` compares; empty without `descriptors`.
     """
 
     frames: dict[str, int]
