@@ -94,8 +94,6 @@ def pretrain(
     )
     if configured.recipe.init_from:
         raise UserError(f"`init_from`: {WHY}: leave it out")
-    if task == "speed" and configured.data.sampling == "uniform":
-        raise UserError("`task` speed needs `sampling` stride: uniform clips have no speed")
     if network(configured.model.model).needs_flow:
         raise UserError(f"`model` {configured.model.model} needs optical flow: choose another")
     workers = decoding_threads(configured.data.workers)

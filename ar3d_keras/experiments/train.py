@@ -163,8 +163,8 @@ def resume(
         command: as for `train`.
 
     Raises:
-        UserError: there is no such run, another process trains it, or it would continue under other conditions (data,
-            backend, precision), which would make it irreproducible.
+        UserError: there is no such run, another process trains it, or it would continue under other
+            conditions (data, backend, precision), which would make it irreproducible.
     """
     reporter = reporter or Console()
     Range(0).check("checkpoint_minutes", checkpoint_minutes)

@@ -133,10 +133,8 @@ def scan(
     threads = max(1, workers // max(1, len(todo)))
 
     def look(path: str) -> _Entry | ReadError:
-        video, timed_file = (
-            catalog.root / path,
-            path in timed and not is_folder(catalog.root / path),
-        )
+        video = catalog.root / path
+        timed_file = path in timed and not is_folder(video)
         try:
             indexed = timed_file and cached_index(video, stamps[path])
             if path in entries and (indexed or not timed_file):

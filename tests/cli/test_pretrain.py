@@ -62,7 +62,6 @@ def test_a_stopped_pretraining_continues_and_gives_its_weights(tiny_demo, tmp_pa
         (["--data", "DATA", "--init-from", "run"], "--init-from"),
         (["--data", "DATA", "--skip", "skip.csv"], "--skip"),
         (["--data", "DATA", "--keep", "best"], "--keep"),
-        (["--data", "DATA", "--task", "speed", "--sampling", "uniform"], "--sampling"),
         (["--data", "DATA", "--model", "two_stream"], "--model"),
         (["--data", "DATA", "--task", "speed", "--frames", 64], "--task"),
         ([], "--data"),
