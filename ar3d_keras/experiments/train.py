@@ -199,7 +199,7 @@ def resume(
         reporter.log_to(found.log_file)
         reporter.log(f"resuming {found.folder}")
         split = found.split(root, record["split"]["scheme"])
-        dataset = setup.open_split(config, split, reporter)
+        dataset = without_skipped(setup.open_split(config, split, reporter), record)
         _check_same_conditions(record, dataset, hardware.resolve_precision(recipe.precision))
         portable = dataclasses.replace(config, data=dataclasses.replace(config.data, workers=None))
         record["config"], record["data"]["root"] = to_json(portable), str(root)
@@ -243,6 +243,19 @@ def _check_network(
         "sizes": network.sizes,
         "init_from": start and start.record(),
     }
+
+
+def without_skipped(dataset: Dataset, record: dict[str, Any]) -> Dataset:
+    """A scan without the videos that a run began without.
+
+    One of them may be decodable now, for example because a busy machine was the reason.
+
+    Args:
+        dataset: the videos of the run, scanned again.
+        record: the content of run.json.
+    """
+    skipped = {video["path"]: video.get("reason", "") for video in record["skipped"]}
+    return dataclasses.replace(dataset, unreadable=skipped | dataset.unreadable)
 
 
 def _check_same_conditions(record: dict[str, Any], dataset: Dataset, precision: str) -> None:
