@@ -61,10 +61,11 @@ def is_locked(file: Path) -> bool:
 
 
 def _write(handle: TextIO, text: str) -> None:
-    handle.seek(0)
-    handle.truncate()
-    handle.write(text)
-    handle.flush()
+    """Names the holder, for other processes; a full disk does not matter."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(handle.fileno(), 0)
+        os.lseek(handle.fileno(), 0, os.SEEK_SET)
+        os.write(handle.fileno(), text.encode())
 
 
 def _lock(handle: TextIO, holder: str) -> bool:

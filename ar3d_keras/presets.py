@@ -26,7 +26,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "recipe": {
             "epochs": 25, "clips_per_epoch": 480, "learning_rate": 2e-3, "weight_decay": 1e-2,
             "weight_decay_kind": "decoupled", "weight_decay_after": 0, "schedule": "cosine",
-            "warmup_epochs": 1, "clip_norm": 1.0, "label_smoothing": 0.1, "keep": "last",
+            "warmup_epochs": 1, "clip_norm": 1.0, "label_smoothing": 0.1, "keep": "last", "test_clips": 4,
             "precision": "float32",
         },
     },

@@ -72,8 +72,16 @@ class RunFolder:
         """The folder of another format: onnx, openvino, litert, litert-int8."""
         return self.folder / "export" / name
 
-    def evaluation(self, split: str, *, clips: int = 1, crops: int = 1) -> Path:
-        """The folder of the report on a split; a protocol of several clips has its own folder."""
+    def evaluation(self, split: str, *, clips: int | None = None, crops: int = 1) -> Path:
+        """The folder of the report on a split; a protocol of several clips has its own folder.
+
+        Args:
+            split: train, val or test.
+            clips: clips of each video; None: those of the report that training writes.
+            crops: crops of each clip.
+        """
+        if clips is None:
+            clips = self.test_clips if split == "test" else 1
         protocol = "" if clips * crops == 1 else f"-{clips}x{crops}"
         return self.folder / "evaluation" / f"{split}{protocol}"
 
@@ -106,6 +114,12 @@ class RunFolder:
     def update_record(self, **changes: Any) -> None:
         """Writes run.json with some entries replaced."""
         self.write_record({**self.record(), **changes})
+
+    @property
+    def test_clips(self) -> int:
+        """Clips of each video in the test report of the training; see RecipeConfig."""
+        file = self.folder / "run.json"
+        return self.record()["config"]["recipe"].get("test_clips", 1) if file.exists() else 1
 
     def record(self) -> dict[str, Any]:
         """Reads run.json.
@@ -144,7 +158,7 @@ class RunFolder:
                 f"{self.folder} is a pretraining, which predicts no classes: start a training from "
                 "its weights with `init_from`"
             )
-        config = self.recorded_config()
+        config = from_json(record["config"], TrainConfig(), str(self.folder / "run.json"))
         # Runs of earlier versions recorded None where a default held.
         scheme = (record["split"]["scheme"].split() or [""])[0]  # "kfold 1 of 5"
         if scheme not in get_args(Scheme):
@@ -152,14 +166,6 @@ class RunFolder:
         return config.resolved(
             split_scheme=scheme, needs_flow=config.data.flow not in (None, "none")
         )
-
-    def recorded_config(self) -> TrainConfig:
-        """The options in run.json, as they are written there.
-
-        Raises:
-            UserError: run.json is missing or damaged.
-        """
-        return from_json(self.record()["config"], TrainConfig(), str(self.folder / "run.json"))
 
     def data_root(self, moved: Path | None) -> Path:
         """The folder of the run's videos.

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ar3d_keras.atomic import write_json
-from ar3d_keras.training.hardware import cpu_model
+from ar3d_keras.training.hardware import cpu_flags, cpu_model
 from ar3d_keras.videos.reader import cores
 
 
@@ -95,13 +95,19 @@ def report(
         packages: the distributions whose versions are reported.
         config: the measured configuration, besides the options.
     """
-    machine = {"cpu": cpu_model(), "cores": cores(), "python": sys.version.split()[0]}
+    machine = {
+        "cpu": cpu_model(), "flags": cpu_flags(), "cores": cores(),
+        "python": sys.version.split()[0],
+    }  # fmt: skip
     versions = {name: _version(name) for name in packages}
     arguments = {k: v for k, v in vars(options).items() if k != "json"}
     config = {**arguments, **(config or {})}
     print("\n" + text + "\n")
     print(table(["ratio", "value"], [[k, _short(v)] for k, v in ratios.items()]) + "\n")
-    print(f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}; ", end="")
+    print(
+        f"{machine['cpu']}, {machine['cores']} cores ({' '.join(cpu_flags())}), Python {machine['python']}; ",
+        end="",
+    )
     print(", ".join(f"{name} {version}" for name, version in versions.items() if version) + ".")
     print("Medians (and ranges) of alternating rounds; " + json.dumps(config, default=str))
     if options.json:

@@ -6,7 +6,9 @@ Every value comes from a new process. Memory is the peak of train.py's anonymous
 Linux), from its start to the exported SavedModel, with a network so small that the data pipeline
 dominates. The pages of a memory-mapped pack belong to the page cache, which the system can free.
 Videos are MPEG-4 .avi files, written here and linked under UCF-101's names. Time is measured for
-listing the videos, splitting them, and counting their frames the first and the second time.
+listing the videos, splitting them, and counting their frames the first and the second time, and for
+the rows of a CSV without its videos.
+The memory of many trainings in one process is RssAnon as each fold of `crossval` begins to train.
 `--cold` also lists them after the kernel has dropped its caches (Linux, as root).
 """
 
@@ -18,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +42,7 @@ CASES = {
 SHORT, _, LONG, _, LARGE, FEW, MANY = CASES
 PACKED = (SHORT, LONG, FEW, MANY)  # frames of a pack have one size, so larger videos change nothing
 COUNTS = (100, 1000, 10000)
+ROWS = (100_000, 1_000_000)
 # Frames are resized to 18x24 (height x width), so that a pack of long videos is made quickly.
 NETWORK = "--frames 4 --height 16 --width 16 --filters 2 --pool 2 4 4 --dense 4 --epochs 1".split()
 
@@ -58,7 +62,7 @@ sys.exit(child.returncode)
 """
 # Everything that train.py does before its first step, except the network.
 PREPARE = """
-import json, sys, time
+import json, pathlib, sys, time
 from ar3d_keras.videos.dataset import open_data
 from ar3d_keras.videos.scan import scan
 from ar3d_keras.videos.reader import cores
@@ -72,7 +76,29 @@ catalog.fingerprint; lap()
 if sys.argv[2:]:
     scan(catalog, workers=cores()); lap()
     scan(catalog, workers=cores()); lap()
-print(json.dumps([after - before for before, after in zip(times, times[1:])]))
+steps = [after - before for before, after in zip(times, times[1:])]
+lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+print(json.dumps([steps, peak / 1024]))
+"""
+
+
+# Cross-validates in one process and prints its RssAnon in MB as each fold begins to train.
+CROSSVAL = """
+import json, pathlib, sys
+import ar3d_keras, keras
+from ar3d_keras.progress import Reporter
+class Memory(keras.callbacks.Callback):
+    def on_train_begin(self, logs=None):
+        lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+        megabytes.extend(int(l.split()[1]) / 1024 for l in lines if l.startswith("RssAnon:"))
+megabytes = []
+ar3d_keras.crossval(
+    data=sys.argv[1], runs_dir=sys.argv[2], folds=int(sys.argv[3]), split_scheme="kfold",
+    attention=True, frames=4, height=16, width=16, filters=2, pool=(2, 4, 4), dense=4, epochs=1,
+    batch_size=4, callbacks=[Memory()], reporter=Reporter(),
+)
+print(json.dumps(megabytes))
 """
 
 
@@ -134,24 +160,37 @@ def drop_caches() -> None:
     Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
-def prepare(data: Path, folder: Path, *, count: bool) -> list[float]:
-    """The seconds for catalog, split, fingerprint and, with `count`, both counts."""
+def prepare(data: Path, folder: Path, *, count: bool) -> tuple[list[float], float]:
+    """The seconds for catalog, split, fingerprint and, with `count`, both counts; the peak in MB."""
     with tempfile.TemporaryDirectory(dir=folder) as cache:
-        return json.loads(python("-c", PREPARE, data, *["x"] * count, cache=Path(cache)))
+        steps, peak = json.loads(python("-c", PREPARE, data, *["x"] * count, cache=Path(cache)))
+    return steps, peak
 
 
 def main() -> None:
     """Prints Markdown tables."""
     parser = bench.parser(__doc__, repeats=1)
     parser.add_argument("--cold", action="store_true", help="drop the kernel's caches (root)")
+    parser.add_argument("--folds", type=int, default=10, help="folds of the cross-validation")
+    parser.add_argument("--rows", type=int, nargs="*", default=ROWS, help="rows of a CSV")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        folds = measure_folds(Path(folder), options.folds)
         peaks = measure_peaks(Path(folder), options.repeats)
         times = measure_times(Path(folder), options)
+        csv = measure_csv(Path(folder), options.rows)
     middle = {name: statistics.median(values) for name, values in peaks.items()}
     tables = [
         bench.table(["train.py from", "peak MB"], [[k, bench.spread(v)] for k, v in peaks.items()]),
         bench.table(["videos, seconds for", *STEPS], times),
+        bench.table(
+            ["rows of a CSV, seconds for", *STEPS[:3], "sum", "peak MB"],
+            [[*line[:-1], f"{line[-1]:.0f}"] for line in csv],
+        ),
+        bench.table(
+            ["fold of a cross-validation", *range(1, len(folds) + 1)],
+            [["MB as it begins", *map(round, folds)]],
+        ),
     ]
     ratios = {
         "memory.longer_videos": middle[LONG] / middle[SHORT],
@@ -163,6 +202,10 @@ def main() -> None:
             float(row[1]) + float(row[2]) for row in times if row[0].startswith("10,000")
         ),
     }
+    ratios |= {f"memory.csv_{name}_s": float(line[-2]) for name, *line in csv}
+    ratios |= {f"memory.csv_{name}_mb": line[-1] for name, *line in csv}
+    if len(folds) > 2:
+        ratios["memory.last_fold_vs_third"] = folds[-1] / folds[2]
     packages = ["tensorflow", "keras", "opencv-python", "numpy", "scikit-learn"]
     config = {"network": " ".join(NETWORK)}
     bench.report(options, "\n\n".join(tables), ratios, packages=packages, config=config)
@@ -182,6 +225,29 @@ def measure_peaks(folder: Path, repeats: int) -> dict[str, list[float]]:
         python("-m", "ar3d_keras", *pack, cache=folder / "cache")
     contenders = {name: lambda at=at: peak(at, folder) for name, at in data.items()}
     return bench.take_turns(contenders, repeats)
+
+
+def measure_folds(folder: Path, folds: int) -> list[float]:
+    """The memory of one process in MB as each fold of a cross-validation begins."""
+    file = folder / "fold.avi"
+    write_video(file, *CASES[FEW][1:])
+    data = make_catalog(folder / "folds", file, 48, classes=2)
+    printed = python("-c", CROSSVAL, data, folder / "folds runs", folds, cache=folder / "cache")
+    return json.loads(printed.splitlines()[-1])
+
+
+def measure_csv(folder: Path, rows: Sequence[int]) -> list[list[object]]:
+    """For each number of rows: seconds for catalog, split and fingerprint, and the peak in MB."""
+    lines = []
+    for count in rows:
+        file = folder / f"{count}.csv"
+        with file.open("w", encoding="utf-8") as text:
+            text.write("path,label,group\n")
+            for row in range(count):
+                text.write(f"video_{row:07d}.mp4,class{row % 50:02d},recording{row // 10:06d}\n")
+        steps, peak = prepare(file, folder, count=False)
+        lines.append([f"{count:,}", *(f"{step:.2f}" for step in steps), f"{sum(steps):.2f}", peak])
+    return lines
 
 
 STEPS = ("catalog", "split", "fingerprint", "first count", "second count")
@@ -205,7 +271,7 @@ def measure_times(folder: Path, options: argparse.Namespace) -> list[list[str]]:
         for _ in range(options.repeats):
             if before:
                 before()
-            rounds.append(prepare(at, folder, count=at is not plain))
+            rounds.append(prepare(at, folder, count=at is not plain)[0])
         medians = [statistics.median(step) for step in zip(*rounds, strict=True)]
         medians += [None] * (len(STEPS) - len(medians))
         rows.append([name, *("" if m is None else f"{m:.3f}" for m in medians)])

@@ -93,12 +93,12 @@ class Row:
 
     @property
     def seconds(self) -> float:
-        """Of a fold, from its split to its test report: the median."""
+        """Of a fold, from its split to its val report: the median."""
         times = []
         for result in self.results.values():
             for run in result.runs:
                 begin = (run.folder / "split.csv").stat().st_mtime
-                end = (run.evaluation("test") / "metrics.json").stat().st_mtime
+                end = (run.evaluation("val") / "metrics.json").stat().st_mtime
                 times.append(end - begin)
         return float(np.median(times))
 
@@ -106,11 +106,11 @@ class Row:
         return self.results[seed].runs[0].folder.parent
 
 
-def read_rows(folder: Path) -> list[Row]:
+def read_rows(folder: Path, clips: int | None) -> list[Row]:
     """The rows of all finished cross-validations in a folder, sorted."""
     found: dict[tuple[str, str, str], dict[int, Result]] = defaultdict(dict)
     for summary in sorted(folder.glob(f"*/{SUMMARY}")):
-        result = find_result(summary.parent.name, folder, "test")
+        result = find_result(summary.parent.name, folder, "test", clips)
         config = result.records[0]["config"]
         seed = config["recipe"]["seed"]
         data = re.sub(r"[-_]pack$", "", Path(config["data"]["data"]).name)
@@ -241,8 +241,13 @@ def main() -> None:
     )
     options.add_argument("--runs", type=Path, required=True, help="the folder of all runs")
     options.add_argument("--page", type=Path, help="the page to change; without it, print")
+    options.add_argument(
+        "--clips",
+        type=int,
+        help="read the reports with so many clips a video (evaluate.py --clips)",
+    )
     given = options.parse_args()
-    rows = read_rows(given.runs)
+    rows = read_rows(given.runs, given.clips)
     if not rows:
         raise SystemExit(f"{given.runs} holds no finished cross-validation")
     if given.page:

@@ -14,8 +14,10 @@ from collections.abc import Callable
 import numpy as np
 
 from ar3d_keras import Conv3DClassifier
+from ar3d_keras.config import ModelConfig, TrainConfig
 from ar3d_keras.models.costs import gflops
 from ar3d_keras.training import hardware
+from ar3d_keras.training.precision import choose_precision
 
 CLASSES = 101
 BASE = {"attention": True}
@@ -40,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    precision = hardware.resolve_precision("auto")
+    precision = choose_precision(TrainConfig(model=ModelConfig(attention=True))).precision
     cases = {name: (sizes, 4) for name, sizes in ROWS.items()}
     cases |= {f"batch {size}": ({}, size) for size in BATCHES if size != 4}
     steps = {name: step(sizes, batch, precision) for name, (sizes, batch) in cases.items()}

@@ -1,12 +1,13 @@
 """How long does one step of the gated network take, compared with plain PyTorch?
 
-python -m benchmarks.step [--repeats 3] [--batch 16] [--json FILE]
+python -m benchmarks.step [--repeats 3] [--batch CLIPS] [--json FILE]
 
 Measures the time per clip of a forward step and of a training step (loss, gradients, Adam), for the
 paper's network with the default sizes and clips in memory. The contenders are this package with its
 default precision on TensorFlow, JAX and torch, and the same network in plain PyTorch: float32 or
 bfloat16 autocast, with or without channels_last_3d, compiled or not. Each contender has its own
-process, which is warm and idle until its turn. A contender that takes more than twice as long as
+process, which is warm and idle until its turn. Without --batch the first contender's speed decides:
+16 clips, or 8 or 4 where a training step of 16 would take more than 4 seconds. A contender that takes more than twice as long as
 the fastest is measured only once.
 """
 
@@ -22,8 +23,9 @@ import numpy as np
 from benchmarks import bench, plain_torch
 
 CLASSES = 101
-# Backend -> the largest batch to time: JAX and torch take seconds per clip on a CPU.
-OURS = {"tensorflow": 64, "jax": 1, "torch": 4}
+# Backend -> the largest batch to time: JAX and torch are slower and take more memory on a CPU.
+OURS = {"tensorflow": 64, "jax": 4, "torch": 4}
+STEP_SECONDS = 4.0
 # name -> (autocast to bfloat16, channels_last_3d, torch.compile)
 PLAIN = {
     "PyTorch": (False, False, False),
@@ -37,7 +39,7 @@ KINDS = ("forward", "train")
 def main() -> None:
     """Prints a Markdown table."""
     parser = bench.parser(__doc__, repeats=3)
-    parser.add_argument("--batch", type=int, default=16, help="clips per step")
+    parser.add_argument("--batch", type=int, help="clips per step; default: 4 to 16")
     parser.add_argument("--only", nargs="*", help="names of contenders; default: all")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -46,6 +48,7 @@ def main() -> None:
         return
     names = [f"ar3d_keras, {backend}" for backend in OURS] + list(PLAIN)
     names = [name for name in names if not options.only or name in options.only]
+    options.batch = options.batch or batch_for_this_machine(names[0])
     processes = {name: Contender(name, options.batch) for name in names}  # they start in parallel
     for process in processes.values():
         process.warm_up()
@@ -78,6 +81,15 @@ def main() -> None:
         packages=("keras", "tensorflow", "jax", "torch", "numpy"),
         config={"clip": [16, 112, 112, 3], "classes": CLASSES, "attention": True},
     )
+
+
+def batch_for_this_machine(name: str) -> int:
+    """The largest of 16, 8 and 4 clips whose training step takes up to STEP_SECONDS."""
+    process = Contender(name, 4)
+    process.warm_up()
+    seconds = process.measure("train")
+    process.close()
+    return next((batch for batch in (16, 8) if batch * seconds <= STEP_SECONDS), 4)
 
 
 def measure(processes: dict[str, "Contender"], kind: str, repeats: int) -> dict[str, list[float]]:
@@ -153,11 +165,12 @@ def ours(name: str, clips: np.ndarray, labels: np.ndarray) -> tuple[str, Callabl
     """The network as `train.py --attention` builds and compiles it."""
     from ar3d_keras.config import ModelConfig, TrainConfig
     from ar3d_keras.training import hardware
+    from ar3d_keras.training.precision import choose_precision
     from ar3d_keras.training.trainer import build_network, compile_network
 
     hardware.seed_everything(0, deterministic=False)
     config = TrainConfig(model=ModelConfig(attention=True))
-    precision = hardware.resolve_precision("auto")
+    precision = choose_precision(config).precision
     model = build_network(config, [str(number) for number in range(CLASSES)], precision)
     compile_network(model, config.recipe, steps=100, precision=precision)
     weights = np.ones(len(labels), np.float32)

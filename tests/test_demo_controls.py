@@ -83,7 +83,8 @@ def top1(network, data):
 
 def trained(folder, config, alter, runs):
     run = create_run(runs, alter.__name__, "conv3d")
-    train(run, config, dataset(folder, config, alter), workers=2, reporter=Reporter())
+    data = dataset(folder, config, alter)
+    train(run, config, data, precision="float32", workers=2, reporter=Reporter())
     return load_model(run.best)
 
 

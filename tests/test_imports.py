@@ -16,6 +16,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 MAY_IMPORT_BACKENDS = (
     "explanation/grad_cam.py",
     "inference/saved_model.py",
+    "models/convolution.py",
     "models/gating.py",
     "serving/",
     "training/hardware.py",

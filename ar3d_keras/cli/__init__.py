@@ -37,6 +37,7 @@ VERBS = {
 }
 # What the operating system says no to, and the user can correct.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+BROKEN = (errno.EIO, errno.ESTALE, errno.ENODEV) if hasattr(errno, "ESTALE") else (errno.EIO,)
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
 
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno not in (*NO_ROOM, *NO_ACCESS):
+        if error.errno not in (*NO_ROOM, *NO_ACCESS, *BROKEN):
             raise
         return _fail(_sentence(error), names)
     return 0
@@ -92,6 +93,11 @@ def _sentence(error: OSError) -> str:
         return (
             f"{file} could not be written ({error.strerror}); files that were written before are "
             "complete: make room and try again (`python train.py --resume` continues a training)"
+        )
+    if error.errno in BROKEN:
+        return (
+            f"{file} could not be read or written ({error.strerror}): check the disk or the mount "
+            "that it is on; files that were written before are complete"
         )
     return f"{file} cannot be accessed ({error.strerror}): check its permissions and its name"
 

@@ -138,8 +138,14 @@ class Result:
         )
 
 
-def find_result(name: str, runs_dir: Path, split: str) -> Result:
+def find_result(name: str, runs_dir: Path, split: str, clips: int | None = None) -> Result:
     """Finds the result of a run or a cross-validation: a path, or a name under `runs_dir`.
+
+    Args:
+        name: of the run or cross-validation.
+        runs_dir: the folder of all runs.
+        split: val or test.
+        clips: clips of each video in the report that is read; None: those of the training's report.
 
     Raises:
         UserError: There is no such run, or it has no report on the split.
@@ -151,20 +157,22 @@ def find_result(name: str, runs_dir: Path, split: str) -> Result:
                 runs = [RunFolder(folder / fold["run"]) for fold in summary["folds"]]
             except (OSError, ValueError, TypeError, KeyError) as error:
                 raise UserError(f"{folder / SUMMARY} cannot be read ({error})") from None
-            return read_result(folder.resolve().name, runs, split)
+            return read_result(folder.resolve().name, runs, split, clips)
     run = find_run(name, runs_dir)
-    return read_result(run.folder.resolve().name, [run], split)
+    return read_result(run.folder.resolve().name, [run], split, clips)
 
 
-def read_result(name: str, runs: Sequence[RunFolder], split: str) -> Result:
-    """Reads the reports of `runs` on `split` and joins them.
+def read_result(
+    name: str, runs: Sequence[RunFolder], split: str, clips: int | None = None
+) -> Result:
+    """Reads the reports of `runs` on `split` and joins them; `clips` as for `find_result`.
 
     Raises:
         UserError: A report is missing or damaged, the reports do not match (different data or
             protocol), or a video is in two of them.
     """
     records = [run.record() for run in runs]
-    reports = [_read_report(run, split) for run in runs]
+    reports = [_read_report(run, split, clips) for run in runs]
     for what, values in (
         ("data", [record["data"]["fingerprint"] for record in records]),
         ("protocol", [metrics["protocol"] for metrics, _ in reports]),
@@ -215,13 +223,15 @@ def _tops(metrics: Mapping[str, Any]) -> list[str]:
     return [f"top{place}" for place in range(1, count + 1)]
 
 
-def _read_report(run: RunFolder, split: str) -> tuple[dict, list[dict[str, str]]]:
+def _read_report(
+    run: RunFolder, split: str, clips: int | None
+) -> tuple[dict, list[dict[str, str]]]:
     """Returns metrics.json and the rows of predictions.csv."""
-    folder = run.evaluation(split)
+    folder = run.evaluation(split, clips=clips)
     if not (folder / "metrics.json").is_file():
         raise UserError(
             f"{run.folder} has no report on {split}: make it with "
-            f"`python evaluate.py --run {run.folder} --split {split}`"
+            f"`python evaluate.py --run {run.folder} --split {split}{_flag(folder, split)}`"
         )
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -245,3 +255,9 @@ def _read_report(run: RunFolder, split: str) -> tuple[dict, list[dict[str, str]]
             f"`python evaluate.py --run {run.folder} --split {split}`"
         ) from None
     return metrics, rows
+
+
+def _flag(folder: Path, split: str) -> str:
+    """The flag of evaluate.py for a folder of several clips; empty for one."""
+    clips = folder.name.removeprefix(split).strip("-").partition("x")[0]
+    return f" --clips {clips}" if clips else ""

@@ -147,8 +147,7 @@ def _check_folder(folder: Path, folds: dict[str, TrainConfig], fingerprint: str)
     """Checks that the folds in a folder, if any, are folds of this cross-validation."""
     for name, config in folds.items():
         if (folder / name / "run.json").is_file():
-            run = RunFolder(folder / name)
-            check_same_run(run, run.config(), config, fingerprint)
+            _check_same_run(RunFolder(folder / name), config, fingerprint)
     if strangers := {path.name for path in folder.glob("fold-*")} - folds.keys():
         raise UserError(
             f"{folder} holds {min(strangers)}, but there are {len(folds)} folds: repeat the "
@@ -156,20 +155,9 @@ def _check_folder(folder: Path, folds: dict[str, TrainConfig], fingerprint: str)
         )
 
 
-def check_same_run(
-    run: RunFolder, before: TrainConfig, config: TrainConfig, fingerprint: str
-) -> None:
-    """Checks that a run began with these options and data.
-
-    Args:
-        run: the run.
-        before: its options.
-        config: the options of now.
-        fingerprint: of the data of now.
-
-    Raises:
-        UserError: it did not, and cannot be continued or summed up with them.
-    """
+def _check_same_run(run: RunFolder, config: TrainConfig, fingerprint: str) -> None:
+    """Folds with other options or data cannot be summed up with these."""
+    before = run.config()
     # Where the data is and how many threads decode it changes no metric.
     data = dataclasses.replace(before.data, data=config.data.data, workers=config.data.workers)
     for what, same in (

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,12 @@ from ar3d_keras.config import Preset, Pretext, Range, TrainConfig, check_choice
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.configure import configure
-from ar3d_keras.experiments.crossval import check_same_run
 from ar3d_keras.experiments.record import make_record
 from ar3d_keras.experiments.run import Run
 from ar3d_keras.models import network
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import check_disk_space, check_plain_name, create_run, read_history
-from ar3d_keras.training import hardware
+from ar3d_keras.training.precision import choose_precision
 from ar3d_keras.training.trainer import build_network
 from ar3d_keras.training.trainer import train as train_network
 from ar3d_keras.videos.catalog import Catalog
@@ -35,6 +34,7 @@ HELD_OUT = 10  # every tenth video is val, but for the task `instance`
 NOT_TAKEN = (
     *("split_scheme", "group_by", "split_by", "split_lists", "fold", "folds", "train_share"),
     *("background", "skip", "allow_outside", "balance", "monitor", "keep", "reject_error"),
+    "test_clips",
     *("init_from", "fine_tune", "head_epochs", "layer_decay"),
 )
 WHY = "pretrain has no labels and starts from random weights"
@@ -117,6 +117,7 @@ def pretrain(
                 run,
                 configured,
                 pretext,
+                precision=run.record()["precision"],
                 workers=workers,
                 reporter=reporter,
                 callbacks=callbacks,
@@ -152,32 +153,57 @@ def _open_run(
 ) -> Run:
     """The run of this pretraining: a new one, or one that was stopped."""
     folder = runs_dir / name
-    if (folder / "run.json").is_file():
-        run = Run(folder)
-        check_same_run(run, run.recorded_config(), config, dataset.fingerprint)
-        if run.record().get("pretext") != dataset.task:
-            raise UserError(f"{folder} holds another run: choose another `name`")
-        reporter.log_to(run.log_file)
-        return run
-    precision = hardware.resolve_precision(config.recipe.precision)
+    before = Run(folder) if (folder / "run.json").is_file() else None
+    if before:
+        precision, reason = before.record()["precision"], before.record().get("precision_reason")
+    else:
+        precision, reason = choose_precision(config)
+    command = command or f"ar3d_keras.pretrain({str(config.data.data)!r}, task={dataset.task!r})"
+    record = {
+        **make_record(config, command, dataset, precision),
+        "pretext": dataset.task,
+        "class_names": list(dataset.class_names),
+        "precision_reason": reason,
+        "init_from": None,
+    }
+    if before:
+        _check_same(before, record)
+        reporter.log_to(before.log_file)
+        return before
     built = build_network(config, dataset.class_names, precision)
     check_disk_space(runs_dir, built.count_params())
     run = Run(create_run(runs_dir, name, config.model.full_name).folder)
     reporter.log_to(run.log_file)
     run.write_split(dataset.split)
-    command = command or f"ar3d_keras.pretrain({str(config.data.data)!r}, task={dataset.task!r})"
-    run.write_record(
-        {
-            **make_record(config, command, dataset, precision),
-            "pretext": dataset.task,
-            "class_names": list(dataset.class_names),
-            "parameters": built.count_params(),
-            "sizes": built.sizes,
-            "init_from": None,
-        }
-    )
+    run.write_record({**record, "parameters": built.count_params(), "sizes": built.sizes})
     reporter.log(
         f"{config.model.full_name}: {built.count_params():,} parameters; "
         f"{len(dataset.split.videos('train'))} videos without labels; run {run.folder}"
     )
     return run
+
+
+def _check_same(run: Run, record: Mapping[str, Any]) -> None:
+    """Checks that a run is the pretraining that a record describes."""
+    before = run.record()
+    for what, old, new in (
+        ("task", before.get("pretext"), record["pretext"]),
+        ("options", _options(before), _options(record)),
+        ("videos", before["data"]["fingerprint"], record["data"]["fingerprint"]),
+        ("undecodable videos", _skipped(before), _skipped(record)),
+    ):
+        if old != new:
+            raise UserError(
+                f"{run.folder} began with other {what}: repeat the command as it was, or choose "
+                "another `name`"
+            )
+
+
+def _skipped(record: Mapping[str, Any]) -> list[str]:
+    return [video["path"] for video in record["skipped"]]
+
+
+def _options(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a record, but for where the videos are."""
+    config = record["config"]
+    return {**config, "data": {**config["data"], "data": None}}

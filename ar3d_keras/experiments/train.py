@@ -33,6 +33,7 @@ from ar3d_keras.serving.tensorflow_process import ExporterNotInstalled
 from ar3d_keras.serving.versions import free_version
 from ar3d_keras.training import hardware
 from ar3d_keras.training.fine_tuning import freeze, phases
+from ar3d_keras.training.precision import choose_precision
 from ar3d_keras.training.profiling import ProfileSteps
 from ar3d_keras.training.trainer import build_network
 from ar3d_keras.training.trainer import train as train_network
@@ -98,7 +99,7 @@ def train(
     decoding_threads(configured.data.workers)
     catalog = setup.open_catalog(configured, reporter)
     configured = setup.resolve(configured, catalog)
-    precision = hardware.resolve_precision(configured.recipe.precision)
+    precision, reason = choose_precision(configured)
     facts = _check_network(configured, catalog.class_names, precision, folder, reporter)
     check_disk_space(folder, facts["parameters"])
     split = setup.split_videos(configured, catalog)
@@ -111,16 +112,18 @@ def train(
         reporter.log_to(run.log_file)
         run.write_split(split)
         record = make_record(configured, command, dataset, precision)
-        run.write_record({**record, **facts, "export": export})
+        record = {**record, **facts, "precision_reason": reason, "export": export}
+        run.write_record(record)
         reporter.log(
-            f"{network_name}: {facts['parameters']:,} parameters, {precision}, "
-            f"{hardware.backend()}, {hardware.device_name()}; run {run.folder}"
+            f"{network_name}: {facts['parameters']:,} parameters, {precision}"
+            f"{f' ({reason})' if reason else ''}, {hardware.backend()}, {hardware.device_name()}; run {run.folder}"
         )
         observers = _observers(run, reporter, tensorboard=tensorboard, profile=profile)
         _complete(
             run,
             configured,
             dataset,
+            precision,
             [*callbacks, *observers],
             command,
             reporter,
@@ -164,7 +167,7 @@ def resume(
 
     Raises:
         UserError: there is no such run, another process trains it, or it would continue under other
-            conditions (data, backend, precision), which would make it irreproducible.
+            conditions (data, backend), which would make it irreproducible.
     """
     reporter = reporter or Console()
     Range(0).check("checkpoint_minutes", checkpoint_minutes)
@@ -200,7 +203,9 @@ def resume(
         reporter.log(f"resuming {found.folder}")
         split = found.split(root, record["split"]["scheme"])
         dataset = without_skipped(setup.open_split(config, split, reporter), record)
-        _check_same_conditions(record, dataset, hardware.resolve_precision(recipe.precision))
+        precision = record["precision"]  # what `auto` chose when the run began
+        hardware.check_precision(precision)
+        _check_same_conditions(record, dataset)
         portable = dataclasses.replace(config, data=dataclasses.replace(config.data, workers=None))
         record["config"], record["data"]["root"] = to_json(portable), str(root)
         record.pop("calibration", None)  # of the epochs before
@@ -210,6 +215,7 @@ def resume(
             found,
             config,
             dataset,
+            precision,
             [*callbacks, *observers],
             command,
             reporter,
@@ -258,12 +264,11 @@ def without_skipped(dataset: Dataset, record: dict[str, Any]) -> Dataset:
     return dataclasses.replace(dataset, unreadable=skipped | dataset.unreadable)
 
 
-def _check_same_conditions(record: dict[str, Any], dataset: Dataset, precision: str) -> None:
+def _check_same_conditions(record: dict[str, Any], dataset: Dataset) -> None:
     """Resuming under different conditions would make the run irreproducible."""
     skipped = [path for name in dataset.split.sizes for path, _ in dataset.skipped(name)]
     for what, then, now in (
         ("backend", record["backend"], hardware.backend()),
-        ("precision", record["precision"], precision),
         ("data fingerprint", record["data"]["fingerprint"], dataset.fingerprint),
         ("undecodable videos", [skip["path"] for skip in record["skipped"]], skipped),
     ):
@@ -278,6 +283,7 @@ def _complete(
     run: Run,
     config: TrainConfig,
     dataset: Dataset,
+    precision: str,
     callbacks: Sequence[keras.callbacks.Callback],
     command: str,
     reporter: Reporter,
@@ -292,6 +298,7 @@ def _complete(
             workers=decoding_threads(config.data.workers),
             reporter=reporter,
             callbacks=callbacks,
+            precision=precision,
             checkpoint_minutes=checkpoint_minutes,
         )
         for split in ("val", "test"):
@@ -299,6 +306,8 @@ def _complete(
                 run,
                 dataset,
                 split,
+                # One clip on val, because the calibration that is fitted there is for predictions.
+                clips=config.recipe.test_clips if split == "test" else 1,
                 workers=decoding_threads(config.data.workers),
                 command=command,
                 reporter=reporter,

@@ -21,6 +21,7 @@ from ar3d_keras.models.classifier import (
     seeded_dropout,
     triple,
 )
+from ar3d_keras.models.convolution import Conv3D
 from ar3d_keras.models.layers import PACKAGE, AttentionGate
 from ar3d_keras.models.normalization import Normalization, normalized
 from ar3d_keras.models.preparation import log_pooled, prepared
@@ -129,7 +130,7 @@ class C3D(VideoClassifier):
         poolings = itertools.count(1)
         for name, channels, pool in CONVOLUTIONS:
             filters = scaled(channels, width_multiplier)
-            x = layers.Conv3D(filters, 3, **relu, **layer, name=name)(x)
+            x = Conv3D(filters, 3, **relu, **layer, name=name)(x)
             if attention and name == "conv5b":
                 x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
             if pool:

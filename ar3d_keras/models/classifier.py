@@ -47,6 +47,7 @@ class VideoClassifier(keras.Model):
     `keras.config`) change nothing.
 
     Attributes:
+        trains_in_bfloat16: whether `precision` auto may choose mixed_bfloat16.
         needs_flow: whether a clip has five channels (red, green, blue, and the optical flow dx and
             dy) instead of three. Flow is quantized like color: 128 is no motion, 128 + 127 d / 20
             is a motion of d pixels.
@@ -72,6 +73,7 @@ class VideoClassifier(keras.Model):
         UserError: `class_names`, `clip_shape` or `calibration` does not fit the network.
     """
 
+    trains_in_bfloat16: ClassVar[bool] = True
     needs_flow: ClassVar[bool] = False
     search_space: ClassVar[dict[str, dict[str, Any]]] = {}
     presets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {}

@@ -17,6 +17,7 @@ from ar3d_keras.models.classifier import (
     seeded_dropout,
     triple,
 )
+from ar3d_keras.models.convolution import Conv3D
 from ar3d_keras.models.layers import PACKAGE, AttentionGate, Brightness, GridPooling
 from ar3d_keras.models.preparation import log_pooled, prepared
 
@@ -85,7 +86,7 @@ class Compact3D(VideoClassifier):
         clip = clip_input(frames, height, width)
         x = prepared(Brightness(name="brightness")(clip), sizes)
         for number, strides in enumerate(STRIDES, start=1):
-            x = layers.Conv3D(
+            x = Conv3D(
                 filters * 2 ** (number - 1),
                 3,
                 strides=strides,

@@ -19,6 +19,7 @@ from ar3d_keras.models.classifier import (
     seeded_dropout,
     triple,
 )
+from ar3d_keras.models.convolution import Conv3D
 from ar3d_keras.models.layers import PACKAGE, AttentionGate, GridPooling
 from ar3d_keras.models.preparation import log_pooled, prepared, prepared_shape
 
@@ -116,7 +117,7 @@ class Conv3DClassifier(VideoClassifier):
         clip = clip_input(frames, height, width)
         x = layers.Rescaling(1 / 255, dtype="float32", name="rescaling")(clip)
         x = prepared(x, sizes)
-        x = layers.Conv3D(
+        x = Conv3D(
             filters,
             kernel,
             padding="same",

@@ -19,8 +19,9 @@ from ar3d_keras.models.classifier import (
     seeded_dropout,
     triple,
 )
+from ar3d_keras.models.convolution import PACKAGE, Conv3D
 from ar3d_keras.models.frames import FrameByFrame, open_network
-from ar3d_keras.models.layers import PACKAGE, AttentionGate
+from ar3d_keras.models.layers import AttentionGate
 from ar3d_keras.models.preparation import log_pooled, prepared
 
 MOMENTS = 5
@@ -120,7 +121,7 @@ class Fused3D(VideoClassifier):
         streams = [stream(color, "rgb"), stream(flow, "motion")]
         x = layers.Concatenate(axis=-1, dtype=dtype, name="both")(streams)
         layer = {"padding": "same", "data_format": "channels_last", "dtype": dtype}
-        x = layers.Conv3D(filters, 3, activation="relu", **layer, name="fusion")(x)
+        x = Conv3D(filters, 3, activation="relu", **layer, name="fusion")(x)
         if attention:
             x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
         x = layers.MaxPooling3D(3, **layer, name="pool")(x)

@@ -74,6 +74,10 @@ def _on_tensorflow() -> Callable[[Any, Any, Any], Any]:
 
         return product(features, logits, bias), backward
 
+    # TensorFlow registers the gradient of every call of custom_gradient in a graph for good, and
+    # with it the graph of the whole training step. A function is traced once for each shape and
+    # type, so a process can train many networks without growing.
+    traced = tf.function(with_gradients, autograph=False)
     # In eager mode a variable as an argument makes custom_gradient expect a gradient for variables;
     # the identity turns the bias into a tensor.
-    return lambda features, logits, bias: with_gradients(features, logits, tf.identity(bias))
+    return lambda features, logits, bias: traced(features, logits, tf.identity(bias))

@@ -6,9 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from ar3d_keras.models.convolution import PACKAGE, Conv3D
 from ar3d_keras.models.gating import gated, gated_in_one_pass
-
-PACKAGE = "ar3d_keras"
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -29,7 +28,7 @@ class AttentionGate(keras.layers.Layer):
         self.kernel_size = kernel_size
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        self.convolution = keras.layers.Conv3D(
+        self.convolution = Conv3D(
             filters=input_shape[-1],
             kernel_size=self.kernel_size,
             padding="same",

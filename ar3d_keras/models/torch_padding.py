@@ -9,6 +9,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from ar3d_keras.models.convolution import Conv3D
+
 Three = tuple[int, int, int]
 
 
@@ -17,7 +19,7 @@ def convolution(x: Any, channels: int, kernel: Three, strides: Three, name: str,
     same = strides == (1, 1, 1)
     if not same:
         x = _padded(x, kernel, name, dtype)
-    return layers.Conv3D(
+    return Conv3D(
         channels,
         kernel,
         strides=strides,

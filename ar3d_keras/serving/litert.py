@@ -12,6 +12,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from ar3d_keras.models.convolution import conv_by_frames
 from ar3d_keras.models.gating import gated
 from ar3d_keras.models.layers import AttentionGate
 
@@ -34,7 +35,7 @@ def _replaced(layer: layers.Layer) -> layers.Layer:
 
 
 class Convolution(layers.Layer):
-    """A Conv3D as one Conv2D: the frames under its kernel are stacked in the channels.
+    """A Conv3D as one Conv2D, see `models/convolution.py`.
 
     Input: float (batch, time, height, width, channels). Output: that of the convolution.
 
@@ -48,19 +49,8 @@ class Convolution(layers.Layer):
 
     def call(self, clips: Any) -> Any:
         layer = self.convolution
-        window, *size = layer.kernel_size
-        stride, *strides = layer.strides
-        time, height, width, channels = clips.shape[1:]
-        segments = -(-(time if layer.padding == "same" else time - window + 1) // stride)
-        last = (segments - 1) * stride + 1  # one past the first frame of the last window
-        missing = max(last - 1 + window - time, 0)
-        clips = ops.pad(clips, [(0, 0), (missing // 2, missing - missing // 2), *[(0, 0)] * 3])
-        seen = [clips[:, step : step + last : stride] for step in range(window)]
-        frames = ops.reshape(ops.concatenate(seen, -1), (-1, height, width, window * channels))
-        kernel = ops.reshape(ops.moveaxis(layer.kernel, 0, 2), (*size, window * channels, -1))
-        features = ops.conv(frames, kernel, strides, layer.padding, "channels_last")
-        features = layer.activation(features + layer.bias if layer.use_bias else features)
-        return ops.reshape(features, (-1, segments, *features.shape[1:]))
+        features = conv_by_frames(clips, layer.kernel, layer.strides, layer.padding)
+        return layer.activation(features + layer.bias if layer.use_bias else features)
 
 
 class Gate(layers.Layer):

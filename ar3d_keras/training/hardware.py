@@ -1,4 +1,4 @@
-"""The devices of the machine, the precision that suits them, seeds and determinism."""
+"""The devices of the machine, what they can compute, seeds and determinism."""
 
 import contextlib
 import importlib
@@ -51,29 +51,13 @@ def cpu_model() -> str:
         return platform.processor() or platform.machine()
 
 
-def resolve_precision(precision: str) -> str:
-    """Returns the dtype policy; "auto" becomes the fastest one that trains equally well.
-
-    That is mixed_bfloat16 on a GPU with bfloat16 units and, with TensorFlow, on a CPU with AMX,
-    where the gated network trains 2.9 times as fast as in float32 (docs/paper.md, "Precision").
-
-    Args:
-        precision: auto, float32, mixed_bfloat16 or mixed_float16.
-
-    Raises:
-        UserError: the backend cannot compute in this precision.
-    """
-    on_cpu = gpu_name() is None
-    if precision == "auto":
-        fast = (backend() == "tensorflow" and _has_amx()) if on_cpu else _gpu_has_bfloat16()
-        return "mixed_bfloat16" if fast else "float32"
-    lacking = _NO_CPU_POOLING.get(backend(), ())
-    if on_cpu and precision in lacking:
+def check_precision(precision: str) -> None:
+    """Raises UserError if the backend cannot compute in a dtype policy on this device."""
+    if gpu_name() is None and precision in _NO_CPU_POOLING.get(backend(), ()):
         raise UserError(
             f"`precision` {precision} does not work with {backend()} on a CPU, which has no 3D "
             "average pooling in it: use float32 or auto"
         )
-    return precision
 
 
 # Precisions in which a backend has no 3D average pooling on the CPU.
@@ -83,14 +67,29 @@ _NO_CPU_POOLING = {
 }
 
 
-def _has_amx() -> bool:
+def bfloat16_units() -> tuple[str, ...]:
+    """What this CPU computes bfloat16 with: amx_bf16, avx512_bf16 (x86-64), bf16 (arm64)."""
+    return tuple(flag for flag in cpu_flags() if flag in ("amx_bf16", "avx512_bf16", "bf16"))
+
+
+def cpu_flags() -> tuple[str, ...]:
+    """The vector units of this CPU that matter for the speed of a network; empty if unknown."""
     try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return False
+        return ()
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "").split()
+    return tuple(flag for flag in _VECTOR_UNITS if flag in flags)
 
 
-def _gpu_has_bfloat16() -> bool:
+_VECTOR_UNITS = (
+    "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16",
+    "asimd", "asimdhp", "sve", "i8mm", "bf16",
+)  # fmt: skip
+
+
+def gpu_has_bfloat16() -> bool:
+    """Whether the first GPU has bfloat16 units; there must be one."""
     if backend() == "tensorflow":
         import tensorflow as tf
 
@@ -104,6 +103,15 @@ def _gpu_has_bfloat16() -> bool:
     import jax
 
     return float(getattr(jax.devices()[0], "compute_capability", 0)) >= 8
+
+
+def num_replicas() -> int:
+    """How many devices TensorFlow's current strategy trains on together; 1 on other backends."""
+    if backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def seed_everything(seed: int, *, deterministic: bool) -> None:

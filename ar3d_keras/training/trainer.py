@@ -119,6 +119,7 @@ def train(
     config: TrainConfig,
     dataset: Dataset,
     *,
+    precision: str,
     workers: int,
     reporter: Reporter,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -136,6 +137,7 @@ def train(
         run: the run folder.
         config: the resolved configuration of the run.
         dataset: the videos.
+        precision: the dtype policy, from `precision.choose_precision`.
         workers: the number of decoding threads.
         reporter: shows progress and receives log lines.
         callbacks: further callbacks. Their logs include the metrics of `splits`. A callback with a
@@ -151,7 +153,6 @@ def train(
     """
     recipe = config.recipe
     hardware.seed_everything(recipe.seed, deterministic=recipe.deterministic)
-    precision = hardware.resolve_precision(recipe.precision)
     start = WarmStart.of(run) if recipe.init_from else None
     model = build_network(config, dataset.class_names, precision, start)
     source = dataset.training(
@@ -160,6 +161,7 @@ def train(
         augment=config.data,
         at_least=recipe.clips_per_epoch,
     )
+    _check_labels(source, dataset.class_names)
     mixing = Mixing(config.data, num_classes=len(dataset.class_names), seed=recipe.seed)
     steps = steps_per_epoch(source, recipe.batch_size)
 
@@ -255,6 +257,15 @@ def train(
         except KeyboardInterrupt:
             state.save_unsaved()
             raise
+
+
+def _check_labels(source: ClipSource, class_names: Sequence[str]) -> None:
+    """Raises UserError for a training video whose label is not one of the classes."""
+    for video, label in zip(source.videos, source.labels, strict=True):
+        if not 0 <= label < len(class_names):
+            raise UserError(
+                f"{video.key!r} is for training and has no label of the {len(class_names)} classes"
+            )
 
 
 def _log_resume(

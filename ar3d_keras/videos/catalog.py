@@ -59,7 +59,8 @@ class Catalog:
     def fingerprint(self) -> str:
         """16 hex digits over path, stretch, label, group and size in bytes of every video."""
         digest = hashlib.sha256()
-        sizes = self.sizes or (stamp(self.root / video.path)[0] for video in self.videos)
+        root = f"{self.root}{os.sep}"
+        sizes = self.sizes or (stamp(root + video.path)[0] for video in self.videos)
         for video, size in zip(self.videos, sizes, strict=True):
             digest.update(repr((video.key, video.label, video.group, size)).encode())
         return digest.hexdigest()[:16]
@@ -183,13 +184,13 @@ def links_outside(root: Path, paths: Iterable[str]) -> Iterator[str]:
             yield path
 
 
-def stamp(path: Path) -> tuple[int, int]:
+def stamp(path: str | os.PathLike) -> tuple[int, int]:
     """Size in bytes and modification time in nanoseconds, both -1 if there is nothing.
 
     A folder of frames changes when a frame is added or removed.
     """
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116, a Path takes longer than the call
     except OSError:
         return -1, -1
     return status.st_size, status.st_mtime_ns

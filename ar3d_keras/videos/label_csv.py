@@ -1,10 +1,10 @@
 """A CSV as labels: path,label[,group][,split][,start,end] and any further columns."""
 
 import csv
-import dataclasses
 import difflib
 import os
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 
 from ar3d_keras.errors import UserError
@@ -12,7 +12,7 @@ from ar3d_keras.videos.region import COLUMNS as REGION
 from ar3d_keras.videos.region import parse_region
 from ar3d_keras.videos.segments import with_groups, without_overlaps
 from ar3d_keras.videos.times import parse_stretch
-from ar3d_keras.videos.video import SPLITS, Video, labelled_video, split_name
+from ar3d_keras.videos.video import SPLITS, Video, named_group, split_name
 
 COLUMNS = ("path", "label", "group", "split", "start", "end", *REGION)
 _NEEDED = "its first line must name path,label and optionally group,split"
@@ -44,17 +44,19 @@ def read_label_csv(
             used, or two rows contradict each other; it names the row as a text editor counts lines.
     """
     rows = _read_rows(file)
-    if len(rows) < 2:
-        raise UserError(f"{file} lists no videos: {_NEEDED}, and each further line is one video")
-    header = _read_header(file, rows[0][1], labels)
+    _, names = next(rows, (0, []))
+    header = _read_header(file, names, labels) if names else []
     videos: dict[str, Video] = {}
-    for number, cells in rows[1:]:
+    for number, cells in rows:
         where = f"{file} row {number}"
         row = _named_cells(where, header, cells)
-        video = _read_video(file, where, row, labels, allow_outside)
-        if video.key in videos:
-            raise UserError(f"{where}: {video.key} is listed twice: remove one of the two rows")
-        videos[video.key] = dataclasses.replace(video, row=number)
+        video = _read_video(file, where, row, labels, allow_outside, number)
+        key = video.key
+        if key in videos:
+            raise UserError(f"{where}: {key} is listed twice: remove one of the two rows")
+        videos[key] = video
+    if not videos:
+        raise UserError(f"{file} lists no videos: {_NEEDED}, and each further line is one video")
 
     def row_of(video: Video) -> str:
         return f"{file} row {video.row}"
@@ -63,9 +65,8 @@ def read_label_csv(
     return grouped if keep_overlaps else without_overlaps(grouped, row_of, clip=clip_segments)
 
 
-def _read_rows(file: Path) -> list[tuple[int, list[str]]]:
-    """(number of its first line, cells) of each row that is not empty."""
-    rows: list[tuple[int, list[str]]] = []
+def _read_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """(number of its first line, cells) of each row that is not empty, one after another."""
     try:
         # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name.
         with file.open(encoding="utf-8-sig", newline="") as lines:
@@ -75,11 +76,10 @@ def _read_rows(file: Path) -> list[tuple[int, list[str]]]:
             for cells in reader:
                 is_separator = line == 0 and "".join(cells) in ("sep=", f"sep={delimiter}")
                 if any(cell.strip() for cell in cells) and not is_separator:
-                    rows.append((line + 1, cells))
+                    yield line + 1, cells
                 line = reader.line_num
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file} cannot be read as a CSV in UTF-8: {error}") from None
-    return rows
 
 
 def _delimiter(first_line: str) -> str:
@@ -128,6 +128,8 @@ def _plain(name: str) -> str:
 
 def _named_cells(where: str, header: list[str], cells: list[str]) -> dict[str, str]:
     """The cells by column; cells without a column must be empty, as spreadsheets add them."""
+    if len(cells) == len(header) and all(map(str.strip, header)):
+        return dict(zip(header, cells, strict=True))
     for place, cell in enumerate(cells):
         if cell.strip() and (place >= len(header) or not header[place].strip()):
             raise UserError(
@@ -139,7 +141,7 @@ def _named_cells(where: str, header: list[str], cells: list[str]) -> dict[str, s
 
 
 def _read_video(
-    file: Path, where: str, row: dict[str, str], labels: bool, allow_outside: bool
+    file: Path, where: str, row: dict[str, str], labels: bool, allow_outside: bool, number: int
 ) -> Video:
     path = row.pop("path")
     label, group, split = (row.pop(name, "").strip() for name in ("label", "group", "split"))
@@ -158,11 +160,12 @@ def _read_video(
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     if start is not None:  # the name of its file tells no group: see `segments.with_groups`
-        return Video(path, label or None, group or None, split_name(split), row, start, end, roi)
+        rest = split_name(split), row, start, end, roi, number
+        return Video(path, label or None, group or None, *rest)
     if not labels:
-        return Video(path, None, roi=roi)
-    video = labelled_video(path, label, group, split_name(split), row)
-    return dataclasses.replace(video, roi=roi)
+        return Video(path, None, roi=roi, row=number)
+    named = group or named_group(path, label)
+    return Video(path, label, named, split_name(split), row, roi=roi, row=number)
 
 
 def _relative(file: Path, where: str, path: str, allow_outside: bool, *, hint: bool) -> str:
@@ -171,11 +174,17 @@ def _relative(file: Path, where: str, path: str, allow_outside: bool, *, hint: b
     A path as Windows writes it, or with blanks around it, is meant without them if only that file
     exists.
     """
-    folder = file.parent
     other = path.strip().replace("\\", "/")
+    # A Path takes longer than the rest of a row.
+    absolute = os.path.isabs(path)  # noqa: PTH117
+    normal = os.path.normpath(path)
+    if path == other and ":" not in path and not absolute and not normal.startswith("."):
+        return normal
+    folder = file.parent
     if other != path and not (folder / path).exists() and (folder / other).exists():
         path = other
-    if Path(path).is_absolute():
+    absolute = Path(path).is_absolute()  # `path` may be another one now
+    if absolute:
         pairs = (folder.absolute(), Path(path)), (folder.resolve(), Path(path).resolve())
         for root, whole in pairs:
             inside = Path(os.path.normpath(whole))

@@ -123,7 +123,8 @@ class PackedVideo:
 
     def to_json(self) -> dict[str, Any]:
         """Flat; `from_json` is its inverse."""
-        video = {k: v for k, v in vars(self.video).items() if k != "row"}
+        names = (name for name in Video.__dataclass_fields__ if name != "row")
+        video = {name: getattr(self.video, name) for name in names}
         return {**video, **{k: v for k, v in vars(self).items() if k != "video"}}
 
     @classmethod

@@ -28,6 +28,7 @@ from typing import IO, Any
 import numpy as np
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.locking import LockedError, locked
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
 from ar3d_keras.videos.demo import is_demo
@@ -135,28 +136,36 @@ def close_pack(catalog: Catalog, folder: Path, *, reporter: Reporter) -> Pack:
 def _only_one(folder: Path, reporter: Reporter) -> Iterator[None]:
     """Makes the folder and keeps other processes out of it; they wait for their turn.
 
-    The lock is the kernel's: it goes with the process, however that ends.
+    The lock goes with the process, however that ends.
     """
-    import fcntl
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
         names = {file.name for file in folder.iterdir()}
-        if names and not names & {LOCK, INDEX, JOURNAL}:
-            raise UserError(
-                f"{folder} holds other files ({min(names)}): give `out` a folder that is new, "
-                "empty or a pack"
-            )
-        lock = (folder / LOCK).open("w")
     except OSError as error:
-        raise UserError(f"{folder} cannot be made or written ({error.strerror})") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            reporter.log(f"another process is packing into {folder}: waiting until it ends")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        raise _not_writable(folder, error) from None
+    if names and not names & {LOCK, INDEX, JOURNAL}:
+        raise UserError(
+            f"{folder} holds other files ({min(names)}): give `out` a folder that is new, empty or "
+            "a pack"
+        )
+    with contextlib.ExitStack() as stack:
+        waiting = False
+        while True:
+            try:
+                stack.enter_context(locked(folder / LOCK))
+                break
+            except OSError as error:
+                raise _not_writable(folder, error) from None
+            except LockedError as other:
+                if not waiting:
+                    reporter.log(f"{other} is packing into {folder}: waiting until it ends")
+                waiting = True
+                time.sleep(0.2)
         yield
+
+
+def _not_writable(folder: Path, error: OSError) -> UserError:
+    return UserError(f"{folder} cannot be made or written ({error.strerror})")
 
 
 class _Packing:

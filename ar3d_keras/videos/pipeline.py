@@ -77,7 +77,7 @@ class ClipStream:
         first: the first step of the first epoch, where a training goes on within an epoch.
 
     Attributes:
-        dataset: the tf.data.Dataset.
+        dataset: the tf.data.Dataset; None after `close`.
         ready: (epoch, step) -> when that batch lay ready, by time.perf_counter.
     """
 
@@ -99,7 +99,7 @@ class ClipStream:
         self._finish = _Finish(source, mixing, balance)
         self._reader, self._calls = _BatchReader(source, batch_size, workers), _Calls()
         self.ready: dict[tuple[int, int], float] = {}
-        self.dataset = self._build(epochs)
+        self.dataset: Any = self._build(epochs)
 
     @property
     def allocations(self) -> int:
@@ -115,6 +115,8 @@ class ClipStream:
         self._reader.stop()
         self._calls.wait_until_quiet()
         self._reader.close()
+        # TensorFlow holds `_read`, and so this object, until Keras's session is cleared.
+        self.dataset = None
 
     def _read(self, epoch, step) -> Batch:
         with self._calls:
@@ -332,6 +334,7 @@ class _BatchReader:
         """Ends the threads; what is not begun is not read."""
         self.stop()
         self.pool.shutdown(cancel_futures=True)
+        self.memory.clear()
 
 
 class _Filling:
@@ -398,6 +401,10 @@ class _Memory:
         array = np.frombuffer(memory.data, np.uint8)
         weakref.finalize(array, self._free.append, memory).atexit = False
         return array
+
+    def clear(self) -> None:
+        """Frees the memory of all arrays that nobody holds, now or later."""
+        self._free = []
 
     def _allocate(self) -> np.ndarray:
         self.allocations += 1

@@ -34,6 +34,7 @@ from ar3d_keras.videos.folds import (
     num_folds,
     one_fold_a_group,
     quietly,
+    stratified_group_folds,
     untrained,
 )
 from ar3d_keras.videos.hmdb import hmdb_lists
@@ -363,7 +364,7 @@ def _group(catalog: Catalog, seed: int) -> list[str | None]:
 
 
 def _draw_groups(catalog: Catalog, seed: int) -> list[str | None]:
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+    from sklearn.model_selection import StratifiedKFold
 
     labels, groups = labels_and_groups(catalog)
     for name, count in zip(catalog.class_names, group_counts(labels, groups), strict=True):
@@ -377,27 +378,27 @@ def _draw_groups(catalog: Catalog, seed: int) -> list[str | None]:
     rest = np.arange(len(catalog))
 
     def leaves(fold: np.ndarray, groups_left: int) -> bool:
-        kept = np.setdiff1d(rest, fold)
+        kept = np.setdiff1d(rest, fold, assume_unique=True)
         found = group_counts(labels[kept], groups[kept])
         return len(found) == len(catalog.class_names) and min(found) >= groups_left
 
     for name, left in (("test", 2), ("val", 1)):  # groups that each class has left after it
-        folds = min(5, len(set(groups[rest])), int(np.bincount(labels[rest]).max()))
+        num_groups = int(np.count_nonzero(np.bincount(groups[rest])))
+        folds = min(5, num_groups, int(np.bincount(labels[rest]).max()))
         # If every video is its own group the two rules are the same, and keeping groups together
-        # takes seconds for ten thousand of them.
-        if len(set(groups[rest])) == len(rest):
-            splitter, kept = StratifiedKFold(folds, shuffle=True, random_state=seed), None
+        # takes longer.
+        if num_groups == len(rest):
+            splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+            found = [fold for _, fold in quietly(splitter.split(rest, labels[rest]))]
         else:
-            splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-            kept = groups[rest]
-        found = quietly(splitter.split(rest, labels[rest], kept))
-        candidates = [rest[fold] for _, fold in found]
+            found = stratified_group_folds(labels[rest], groups[rest], folds, seed)
+        candidates = [rest[fold] for fold in found]
         if not (allowed := [fold for fold in candidates if leaves(fold, left)]):
             # Few groups, some of several classes: taking a single one always leaves enough.
             allowed = [rest[groups[rest] == group] for group in np.unique(groups[rest])]
         chosen = min(allowed, key=lambda fold: _imbalance(labels, rest, fold))
         assigned[chosen] = name
-        rest = np.setdiff1d(rest, chosen)
+        rest = np.setdiff1d(rest, chosen, assume_unique=True)
     return list(assigned)
 
 

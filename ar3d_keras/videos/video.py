@@ -31,7 +31,7 @@ class ReadError(Exception):
     """A video that cannot be decoded; the message is the reason, without the path."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a data set may have a million
 class Video:
     """One video or a stretch of it, with its label if it is for training or evaluation.
 
@@ -76,13 +76,15 @@ class Video:
         `day1.mp4#t=12.5,20`, or `#t=12.5` up to the end of the file. A region of interest follows
         as `roi=left,top,right,bottom`.
         """
+        if self.start is None and self.end is None and self.roi is None:
+            return self.path
         parts = []
         if self.is_segment:
             end = "" if self.end is None else f",{format_seconds(self.end)}"
             parts.append(f"t={format_seconds(self.start or 0.0)}{end}")
         if self.roi is not None:
             parts.append("roi=" + ",".join(map(format_seconds, self.roi)))
-        return self.path + ("#" + "&".join(parts) if parts else "")
+        return self.path + "#" + "&".join(parts)
 
     @property
     def ucf_group(self) -> int | None:
@@ -104,12 +106,13 @@ def labelled_video(
     extra: dict[str, str] | None = None,
 ) -> Video:
     """A Video; without `group`, its name tells the group if it is one of a known data set."""
-    group = group or _named_group(path.rpartition("/")[2], label)
+    group = group or named_group(path, label)
     return Video(path, label, group or None, split or None, extra or {})
 
 
-def _named_group(name: str, label: str) -> str | None:
+def named_group(path: str, label: str) -> str | None:
     """The source recording that a name of UCF-101, HMDB-51 or Kinetics contains."""
+    name = path.rpartition("/")[2]
     if match := UCF_NAME.fullmatch(name):
         # A UCF-101 group is (class, gNN): g01 of two classes are two recordings.
         return f"{label}_g{int(match['group']):02d}"

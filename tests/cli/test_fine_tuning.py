@@ -24,7 +24,7 @@ class StopError(Exception):
 
 def state(folder):
     with np.load(folder / "checkpoints/state.npz") as saved:
-        return {name: saved[name] for name in saved.files}
+        return {name: saved[name] for name in saved.files if name != "counters"}  # seconds
 
 
 def weights(file):

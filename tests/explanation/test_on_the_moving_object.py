@@ -125,7 +125,7 @@ def trained_and_untrained(folder, config, runs):
     split = make_split(open_catalog(folder), "group")
     data = open_dataset(split, clip_shape(config.data), workers=2, reporter=Reporter())
     run = create_run(runs, None, "conv3d")
-    train(run, config, data, workers=2, reporter=Reporter())
+    train(run, config, data, precision="float32", workers=2, reporter=Reporter())
     network = load_model(run.best)
     keras.utils.set_random_seed(0)
     return network, type(network)(**network.get_config()), videos_of(data.evaluation("test"))

@@ -127,6 +127,7 @@ def run_overlay(folder: Path, paths: list[str], work: Path) -> dict[str, str]:
     from ar3d_keras.inference.saved_model import SavedModelNetwork
     from ar3d_keras.progress import Reporter
     from ar3d_keras.reports.overlay import write_overlay
+    from ar3d_keras.videos.parts import Part
     from ar3d_keras.videos.reader import ReadError, count_frames
     from ar3d_keras.videos.sampling import ClipShape
     from ar3d_keras.videos.unlabelled import find_videos
@@ -150,7 +151,7 @@ def run_overlay(folder: Path, paths: list[str], work: Path) -> dict[str, str]:
             outcome[name] = found.failure
             continue
         try:
-            write_overlay(classifier, found, Path(found.path), file, threads=2)
+            write_overlay(classifier, found, Part(Path(found.path)), file, threads=2)
             outcome[name] = f"{count_frames(file)} frames"
         except (ReadError, UserError) as error:
             outcome[name] = str(error)
@@ -187,7 +188,7 @@ def stage(name: str, folder: Path, paths: list[str], work: Path) -> dict:
     parts = []
     outcome: dict[str, str] = {}
     for turn in range(3):
-        part = paths[turn::3]
+        part = paths[turn * len(paths) // 3 : (turn + 1) * len(paths) // 3]
         place = work / f"{name}-{turn}"
         data = place / "data"
         for path in (*part, "a/sound.mp4", "b/sound.mp4"):

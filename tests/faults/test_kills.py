@@ -148,7 +148,7 @@ def test_a_run_killed_twice_ends_as_one_that_was_not(tiny_demo, tmp_path):
 def test_the_campaign_of_20(tiny_demo, tmp_path, capsys):
     """python -m pytest -m slow tests/faults/test_kills.py -s"""
     runs, draw = Trainings(tiny_demo, tmp_path), random.Random(SEED)
-    assert forked.run("train", "--help", log=runs.log) == 0  # the imports of the fork server
+    forked.run("--version", log=runs.log)  # the imports of the fork server
     begun = time.monotonic()
     whole = runs.finish("whole")
     length = time.monotonic() - begun

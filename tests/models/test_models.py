@@ -72,6 +72,16 @@ def test_a_preset_has_a_part_for_one_network():
     assert (c3d.recipe.epochs, c3d.model.width_multiplier) == (20, 0.25)
 
 
+def test_small_data_chooses_its_network_and_keeps_the_one_that_is_given():
+    alone = with_preset(TrainConfig(), Choice("small-data"))
+    assert (alone.model.model, alone.data.sampling) == ("compact3d", "uniform")
+    assert alone.model.motion_crop and alone.model.differences
+    assert (alone.recipe.keep, alone.recipe.test_clips) == ("last", 4)
+    single = with_preset(TrainConfig(), Choice("small-data"), "conv3d")
+    assert (single.model.model, single.model.grid) == ("conv3d", (4, 3, 4))
+    assert single.model.motion_crop == alone.model.motion_crop
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_preset_is_valid_for_every_network(preset, name):

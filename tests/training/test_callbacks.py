@@ -332,3 +332,38 @@ def test_too_many_unreadable_videos_end_the_training(tmp_path, videos, strict, s
         logger.on_train_batch_end(stops_at)
     assert len(run.record()["unreadable"]) == stops_at
     assert all(any(path in line for line in reporter.lines) for path in source.failures)
+
+
+def test_a_state_of_weights_that_are_not_numbers_is_not_written(tmp_path):
+    file, model = tmp_path / "state.npz", network()
+    model.optimizer.build(model.trainable_variables)
+    state = RunState(file)
+    state.set_model(model)
+    state.on_epoch_end(0)
+    before = file.read_bytes()
+    model.set_weights([weights * np.nan for weights in model.get_weights()])
+    for callback in (state, StopOnNaN(state.last_good)):
+        callback.set_model(model)
+        with pytest.raises(UserError) as caught:
+            callback.on_epoch_end(1)
+        assert "`learning_rate`" in str(caught.value) and str(file) in str(caught.value)
+        assert "epoch 1" in str(caught.value)
+    assert file.read_bytes() == before
+
+
+def test_a_disk_that_gives_back_something_else_keeps_the_state_before(tmp_path, monkeypatch):
+    file, model = tmp_path / "state.npz", network()
+    model.optimizer.build(model.trainable_variables)
+    state = RunState(file)
+    state.set_model(model)
+    state.on_epoch_end(0)
+    before, save = file.read_bytes(), np.savez
+
+    def damaged(target, **arrays):
+        save(target, **{**arrays, "steps": np.int64(7)})
+
+    monkeypatch.setattr("numpy.savez", damaged)
+    with pytest.raises(UserError, match="disk"):
+        state.on_epoch_end(1)
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]

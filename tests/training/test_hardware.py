@@ -10,23 +10,16 @@ from ar3d_keras.training import hardware
 pytestmark = pytest.mark.multi_backend
 
 
-def test_auto_precision_is_one_that_this_machine_trains_in():
-    precision = hardware.resolve_precision("auto")
-    assert precision in ("float32", "mixed_bfloat16")
-    if hardware.backend() != "tensorflow" and hardware.gpu_name() is None:
-        assert precision == "float32"
-
-
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_a_precision_trains_or_is_refused_at_the_door(precision):
     try:
-        policy = hardware.resolve_precision(precision)
+        hardware.check_precision(precision)
     except UserError as error:
         assert error.parameter == "precision" and precision in str(error)
         assert hardware.gpu_name() is None
         return
     model = Conv3DClassifier(
-        2, attention=True, frames=2, height=4, width=4, filters=2, pool=2, dense=3, dtype=policy
+        2, attention=True, frames=2, height=4, width=4, filters=2, pool=2, dense=3, dtype=precision
     )
     model.compile("adam", "sparse_categorical_crossentropy", **hardware.compile_options())
     loss = model.train_on_batch(np.zeros((2, 2, 4, 4, 3), np.uint8), np.array([0, 1]))

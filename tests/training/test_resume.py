@@ -41,7 +41,8 @@ def trainer(tmp_path_factory):
     def run(name, *callbacks, **options):
         found = run.run = RunFolder(folder / name)
         found.folder.mkdir(exist_ok=True)
-        train(found, config, dataset, workers=2, reporter=Reporter(), callbacks=callbacks,
+        train(found, config, dataset, precision="float32", workers=2, reporter=Reporter(),
+              callbacks=callbacks,
               splits=("val",), **options)  # fmt: skip
         return found
 

@@ -45,7 +45,7 @@ def test_videos_lost_on_the_way_are_named_counted_and_weigh_nothing(tmp_path, mo
     run, told = create_run(tmp_path, "r", "conv3d"), Told()
     record = {"begun": "2026-01-01", "config": {}, "data": {}, "split": {}, "classes": []}
     run.write_record(record)
-    train(run, config, dataset, workers=2, reporter=told)
+    train(run, config, dataset, precision="float32", workers=2, reporter=told)
     assert sum(line.startswith("unreadable (train)") for line in told.lines) == len(lost) == 8
     named = json.loads((run.folder / "run.json").read_text())["unreadable"]
     assert sorted(entry["path"] for entry in named) == sorted(lost)

@@ -3,13 +3,15 @@ import math
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedGroupKFold
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog, Video, open_catalog
-from ar3d_keras.videos.folds import num_folds
+from ar3d_keras.videos.folds import num_folds, quietly, stratified_group_folds
 from ar3d_keras.videos.leak import Leak, find_copies
 from ar3d_keras.videos.splits import SCHEMES, SPLITS, Split, default_scheme, make_split
 
@@ -248,6 +250,22 @@ def test_group_is_about_64_16_20(classes, groups, size, seed):
         found = [sum(v.label == label for v in split.videos(name)) for name in SPLITS]
         share = [count / (groups * size) for count in found]
         assert share == pytest.approx([0.64, 0.16, 0.2], abs=0.06)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 999), st.integers(1, 40), st.integers(10, 120), st.integers(2, 5))
+def test_groups_are_dealt_as_scikit_learn_deals_them(seed, classes, size, folds):
+    draw = np.random.default_rng(seed)
+    groups = draw.integers(0, draw.integers(folds, size), size)
+    labels = draw.integers(0, classes, size) if seed % 2 else groups % classes
+    if len(np.unique(groups)) < folds or np.bincount(labels).max() < folds:
+        return
+    theirs = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    expected = quietly(theirs.split(labels, labels, groups))
+    for (_, fold), ours in zip(
+        expected, stratified_group_folds(labels, groups, folds, seed), strict=True
+    ):
+        assert np.array_equal(fold, ours)
 
 
 def test_group_follows_the_seed():

@@ -179,6 +179,7 @@ def run_trial(
             reporter=log,
             splits=("val",),
             until=epochs,
+            precision=what.record["precision"],
             checkpoint_minutes=what.checkpoint_minutes,
             callbacks=[*what.callbacks, _EpochCounter(trial.trial_id, epochs, on_epoch)],
         )

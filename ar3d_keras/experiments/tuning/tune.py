@@ -27,7 +27,7 @@ from ar3d_keras.experiments.tuning.space import to_json as space_json
 from ar3d_keras.experiments.tuning.summary import about_search, write_summary
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import check_plain_name
-from ar3d_keras.training import hardware
+from ar3d_keras.training.precision import choose_precision
 from ar3d_keras.training.warm_start import find_warm_start
 from ar3d_keras.videos.reader import decoding_threads
 
@@ -106,7 +106,7 @@ def tune(
     # A search stays the same with other threads, and after its videos were moved.
     place_free = dataclasses.replace(configured.data, data=None, workers=None)
     command = command or f"ar3d_keras.tune(name={folder.name!r})"
-    precision = hardware.resolve_precision(configured.recipe.precision)
+    precision, _ = choose_precision(resolved)  # the same for all trials
     record = {
         **make_record(resolved, command, dataset, precision),
         "init_from": start and start.record(),
