@@ -47,7 +47,8 @@ class ColorNormalization(keras.layers.Layer):
         mean, deviation, order = _COLORS[self.normalization]
         scale = 1 / np.array(deviation)
         offset = np.array(mean) * scale
-        normal = color * scale.astype("float32") - offset.astype("float32")
+        scale, offset = (ops.convert_to_tensor(each, "float32") for each in (scale, offset))
+        normal = color * scale - offset
         return ops.flip(normal, axis=-1) if order == "bgr" else normal
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
