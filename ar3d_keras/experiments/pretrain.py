@@ -15,6 +15,7 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.configure import configure
 from ar3d_keras.experiments.record import make_record
 from ar3d_keras.experiments.run import Run
+from ar3d_keras.experiments.setup import limits_of
 from ar3d_keras.models import network
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import check_disk_space, check_plain_name, create_run, read_history
@@ -23,7 +24,6 @@ from ar3d_keras.training.trainer import build_network
 from ar3d_keras.training.trainer import train as train_network
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.dataset import clip_shape, open_dataset
-from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.pretext import PretextDataset, check_task
 from ar3d_keras.videos.reader import decoding_threads
 from ar3d_keras.videos.splits import Split
@@ -105,7 +105,7 @@ def pretrain(
         reporter=reporter,
         splits=[part for part in ("train", "val") if split.sizes[part]],
         clip_segments=configured.data.segments == "clip",
-        limits=Limits(configured.data.decode_seconds, configured.data.decode_memory),
+        limits=limits_of(configured.data),
         strict=configured.data.strict,
     )
     pretext = PretextDataset(**vars(dataset), task=task)

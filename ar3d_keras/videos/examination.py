@@ -68,8 +68,13 @@ def examine(
     return Examination(facts, index, viewer.descriptors, viewer.failed)
 
 
-def isolated_index(isolation: Isolation, path: Path) -> FrameIndex:
+def isolated_index(isolation: Isolation, path: Path, *, threads: int = 1) -> FrameIndex:
     """`reader.frame_index`, for which a file is decoded in another process.
+
+    Args:
+        isolation: of the process.
+        path: a video file, or a folder of frames.
+        threads: decoding threads.
 
     Raises:
         ReadError: no frame can be decoded, or the decoder crashed or broke a limit.
@@ -79,7 +84,7 @@ def isolated_index(isolation: Isolation, path: Path) -> FrameIndex:
     at = check_readable(path)
     if known_facts(path) and (index := cached_index(path, at)):
         return index
-    found = isolation.call(examine, path, indexed=True)
+    found = isolation.call(examine, path, indexed=True, threads=threads)
     assert found.index is not None
     keep_index(path, at, found.index)
     remember(path, found.facts, at)
