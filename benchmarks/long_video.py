@@ -142,7 +142,7 @@ def result(name: str, text: str, folder: Path) -> str:
         scores = " ".join(f"{iou}: {each['f1']:.3f}" for iou, each in test["iou"].items())
         return f"{test['seconds']:.0f} s of test, F1 at IoU {scores}; frame accuracy {test['frame_accuracy']:.3f}"
     if name == "predict":
-        return f"{len(re.findall(r'^ +[0-9:]+ - ', text, re.MULTILINE))} stretches"
+        return f"{len(re.findall(r'^ +[0-9:.]+ - ', text, re.MULTILINE))} stretches"
     return text.strip().splitlines()[-1].replace(str(folder) + "/", "")
 
 
