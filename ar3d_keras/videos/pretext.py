@@ -27,7 +27,7 @@ class PretextDataset(Dataset):
             arXiv:1603.08561). `speed`: its speed, 1, 2 or 4 (Benaim et al. 2020, arXiv:2004.06130).
     """
 
-    task: Pretext = "instance"
+    task: Pretext = "speed"
 
     @property
     def class_names(self) -> tuple[str, ...]:
