@@ -1,8 +1,8 @@
 """Train a network on videos without labels; train.py --init-from takes its weights.
 
-ar3d pretrain --data VIDEOS --model r3d --width-multiplier 0.25          tell the videos apart
-ar3d pretrain --data VIDEOS --task order                                 forward or backward?
-python train.py --data data/mine --init-from pretrained                  then, with labels
+ar3d pretrain --data VIDEOS --preset small-data --frames 8               at which speed?
+ar3d pretrain --data VIDEOS --preset small-data --task instance          which video is it?
+python train.py --data data/mine --preset small-data --frames 8 --init-from pretrained    then, with labels
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ ESSENTIAL = (
 class PretrainOptions(NewRun):
     """The options of train that need no labels, and the task. `data` is a folder of any videos."""
 
-    task: Pretext = "instance"
-    """What the network learns. `instance`: to tell the videos apart. `order`: forward or backward. `speed`: 1, 2 or 4."""
+    task: Pretext = "speed"
+    """What the network learns. `speed`: 1, 2 or 4; needs videos of 4 times the clip's frames. `instance`: to tell the videos apart. `order`: forward or backward."""
     name: str = "pretrained"
     """The run's folder is RUNS_DIR/NAME. The same command again continues a stopped one."""
 

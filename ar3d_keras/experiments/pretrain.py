@@ -44,7 +44,7 @@ def pretrain(
     data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     config: TrainConfig | None = None,
     *,
-    task: Pretext = "instance",
+    task: Pretext = "speed",
     preset: Preset | None = None,
     name: str = "pretrained",
     runs_dir: str | os.PathLike[str] = "runs",

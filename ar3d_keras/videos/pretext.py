@@ -28,7 +28,7 @@ class PretextDataset(Dataset):
             the clips are then windows of these strides, with any `sampling`.
     """
 
-    task: Pretext = "instance"
+    task: Pretext = "speed"
 
     @property
     def class_names(self) -> tuple[str, ...]:
