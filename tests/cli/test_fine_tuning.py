@@ -217,7 +217,7 @@ def test_an_option_without_effect_is_refused(given, parameter):
 def test_published_weights_that_are_refused(
     arguments, parts, small_c3d, tiny_demo, tmp_path, refused
 ):
-    small = ["--width-multiplier", 1 / 32] if "mc3" in arguments else []
+    small = ["--width-multiplier", 1 / 32] if "mc3" in arguments else ["--dense", 8]
     arguments = [str(small_c3d) if argument == "FILE" else argument for argument in arguments]
     error = refused(
         "train", "--data", tiny_demo, "--runs-dir", tmp_path / "runs", *arguments, *small

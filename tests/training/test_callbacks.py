@@ -92,7 +92,6 @@ def test_the_logs_reach_keras_history():
     assert len(history.history["val_top5"]) == 2
 
 
-@pytest.mark.multi_backend
 def test_the_best_network_by_val_accuracy_is_kept_in_float32(tmp_path):
     model = network()
     float32_model = network()

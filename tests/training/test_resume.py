@@ -104,17 +104,19 @@ def test_a_run_that_was_stopped_anywhere_ends_as_one_that_was_not(trainer, handl
         (Send(signal.SIGINT, 1, 0), KeyboardInterrupt, (1, 1)),
         (Send(signal.SIGTERM, 1), Terminated, (1, STEPS)),  # in the evaluation
     ]
-    for callback, error, (epochs, steps) in stops:
+    exact = keras.backend.backend() != "jax"
+    for callback, error, (epochs, steps) in (
+        stops if exact else stops[2:3]
+    ):  # JAX compiles each time
         with pytest.raises(error):
             trainer("stopped", callback)
         saved = state(trainer.run)
         assert (saved["epochs"], saved["steps"]) == (epochs, steps)
     last = Send(signal.SIGINT, 99)
     stopped = trainer("stopped", last)
-    assert last.steps == 3 * STEPS  # it saw each step once, in five trainings
+    assert last.steps == 3 * STEPS  # it saw each step once, in all trainings
     before, after = state(whole), state(stopped)
     assert before.keys() == after.keys()
-    exact = keras.backend.backend() != "jax"
     for name, value in before.items():
         if exact or name.startswith("generator"):
             np.testing.assert_array_equal(value, after[name], err_msg=name)
