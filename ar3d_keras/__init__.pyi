@@ -4,12 +4,14 @@ from .config import TrainConfig as TrainConfig
 from .errors import UserError as UserError
 from .evaluation.evaluator import evaluate as evaluate
 from .evaluation.metrics import Evaluation as Evaluation
+from .experiments.check import check as check
 from .experiments.compare import compare as compare
 from .experiments.crossval import crossval as crossval
 from .experiments.data_curve import data_curve as data_curve
 from .experiments.export import export as export
 from .experiments.label_loop import next_to_label as next_to_label
 from .experiments.load import predict as predict
+from .experiments.pack import pack as pack
 from .experiments.pretrain import pretrain as pretrain
 from .experiments.run import Run as Run
 from .experiments.run import open_run as open_run

@@ -50,7 +50,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def remove_parts(folder: Path) -> None:
-    """Removes the temporaries in a folder that killed processes left; nobody may write there now."""
+    """Removes the temporaries in a folder that killed processes left. No process may write there at the time."""
     for part in folder.glob(".*.part*"):
         if re.fullmatch(r"\..*\.\d+\.part(\..*)?", part.name):
             if part.is_dir():

@@ -159,7 +159,7 @@ class DataConfig(AugmentConfig):
     stride: Count = 4
     """Largest step between the frames of a clip: the largest of S, S-1, ..., 1 for which the video is longer than the clip."""
     fps: Annotated[float, Range(0, exclude=(0, math.inf))] | None = None
-    """Frames per second of a clip, whatever the frame rate of the video: frames are chosen by their time stamps, and `stride` is not used. Default: the frames of the video, at a stride."""
+    """Frames per second of a clip, whatever the frame rate of the video: frames are chosen by their time stamps. Not with `stride`. Default: the frames of the video, at a stride."""
     clip_seconds: Annotated[float, Range(0, exclude=(0, math.inf))] | None = None
     """Seconds that a clip spans: another way to give `fps`, which is `frames` divided by it."""
     roi: tuple[float, float, float, float] | None = None
@@ -175,9 +175,9 @@ class DataConfig(AugmentConfig):
     allow_outside: bool = False
     """A CSV may name videos outside its folder."""
     decode_seconds: Annotated[float, Range(0, exclude=(0, math.inf))] = 60.0
-    """Seconds that a decoder may take without a sign of life when files are checked before training; the whole file may take 30 times as long."""
+    """When files are checked before training: the seconds after which a decoder without progress is stopped. The limit for a whole file is 30 times as long."""
     decode_memory: Annotated[float, Range(0, exclude=(0, math.inf))] = 4.0
-    """Gigabytes of memory that the decoding of one file may take then (Linux and macOS)."""
+    """When files are checked before training: the gigabytes of memory for the decoding of one file (Linux and macOS)."""
     workers: Count | None = None
     """Decoding threads. Default: one per CPU core."""
 

@@ -99,7 +99,7 @@ def _is_alive(holder: str, file: str) -> bool:
     if len(words) != 4 or not words[1].isdecimal():  # empty: it was given back
         return False
     if words[3] != socket.gethostname():
-        return True  # nobody here can tell
+        return True  # unknown on this machine
     pid = int(words[1])
     if pid == os.getpid():  # the process before us in this container, or another part of this one
         return any(handle.name == file for handle in _held)

@@ -17,7 +17,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "data": {"height": 48, "width": 48, "flip": False},
         "recipe": {"epochs": 8, "batch_size": 8, "learning_rate": 1e-3},
     },
-    # Up to a few hundred videos of single actions; docs/results.md says how it was found.
+    # Up to a few hundred videos of single actions; See docs/results.md.
     "small-data": {
         "data": {
             "height": 96, "width": 128, "resize": (96, 128), "sampling": "uniform",
@@ -90,7 +90,8 @@ def with_preset(
 ) -> Config:
     """`base` with a network and the values of a preset, those for this network included.
 
-    Published weights change the clips to those that they were trained with.
+    Published weights change the clips to those that they were trained with: windows of whole
+    frames in color. A preset's motion crop and frame differences do not hold for them.
 
     Imports the network, and so Keras; `with_shared_preset` does not.
 
@@ -114,5 +115,9 @@ def with_preset(
             for option, value in kind.published.data.items()
             if not set(given) & EXCLUDED_BY.get(option, set())
         }
-        base = from_json({"data": clips}, base, f"weights of {base.model.model}")
+        sections = {
+            "data": {"sampling": "stride", **clips},
+            "model": {"motion_crop": None, "differences": False},
+        }
+        base = from_json(sections, base, f"weights of {base.model.model}")
     return base

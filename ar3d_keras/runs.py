@@ -150,9 +150,14 @@ class RunFolder:
         """The options of the run, with every default of its data section filled in.
 
         Raises:
-            UserError: run.json is missing or damaged.
+            UserError: run.json is missing or damaged, or the run is a pretraining.
         """
         record = self.record()
+        if "pretext" in record:
+            raise UserError(
+                f"{self.folder} is a pretraining, which predicts no classes: start a training from "
+                "its weights with `init_from`"
+            )
         config = from_json(record["config"], TrainConfig(), str(self.folder / "run.json"))
         # Runs of earlier versions recorded None where a default held.
         scheme = (record["split"]["scheme"].split() or [""])[0]  # "kfold 1 of 5"
@@ -270,7 +275,7 @@ _RECORD: dict[str, Any] = {
 
 
 def _check_types(value: Any, expected: Any, name: str = "") -> None:
-    """Raises ValueError if a value of run.json is of another type than `expected` says."""
+    """Raises ValueError if a value of run.json does not have the type in `expected`."""
     if isinstance(expected, dict):
         kind: type = dict
         if isinstance(value, dict):

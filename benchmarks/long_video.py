@@ -30,7 +30,7 @@ RATE, WIDTH, HEIGHT = 15, 96, 72
 ACTIONS = ("Grow", "MoveLeft", "MoveRight", "Shrink")
 NETWORK = (
     "--preset small-data --frames 16 --fps 7.5 --height 48 --width 64 --resize 54 72 --no-flip "
-    "--epochs 3"
+    "--epochs 3 --test-clips 1"
 ).split()
 WINDOWS = ["--window-seconds", "2.4", "--hop-seconds", "0.6"]
 # The frames of a clip in the last minute, three times with the index in the cache, and from the front.

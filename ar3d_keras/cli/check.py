@@ -51,9 +51,9 @@ class CheckOptions:
     frames: int = 16
     """Frames of a clip: a video with fewer counts as too short."""
     decode_seconds: float = 60.0
-    """Seconds that a decoder may take without a sign of life; the whole file may take 30 times as long."""
+    """Seconds after which a decoder without progress is stopped. The limit for a whole file is 30 times as long."""
     decode_memory: float = 4.0
-    """Gigabytes of memory that the decoding of one file may take (Linux and macOS)."""
+    """Gigabytes of memory for the decoding of one file (Linux and macOS)."""
     workers: int | None = None
     """Processes that decode. Default: one per CPU core."""
 

@@ -86,6 +86,7 @@ def _shares(
         config,
         name=options.name,
         runs_dir=options.runs_dir,
+        checkpoint_minutes=options.checkpoint_minutes,
         reporter=console,
         command=command("crossval", arguments),
     )

@@ -5,13 +5,13 @@ python evaluate.py --split test --run NAME --clips 10 --crops 3
 python evaluate.py --events --window-seconds 2 --stretches labels.csv    events in untrimmed videos
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ar3d_keras.cli.backend import start_backend
-from ar3d_keras.cli.options import check_run, command, parse
+from ar3d_keras.cli.options import check_run, command, parse, typed_names
 from ar3d_keras.errors import UserError
 
 
@@ -53,7 +53,7 @@ OPTIONS = EvaluateOptions
 def main(arguments: Sequence[str]) -> None:
     """Raises UserError for what the user can correct."""
     options = parse(EvaluateOptions, arguments, verb="evaluate", text=__doc__)
-    _validate(options)
+    _validate(options, typed_names(arguments))
     check_run(options.run, options.runs_dir)
     start_backend()
     if options.events:
@@ -89,13 +89,17 @@ def main(arguments: Sequence[str]) -> None:
     )
 
 
-def _validate(options: EvaluateOptions) -> None:
+def _validate(options: EvaluateOptions, typed: Collection[str]) -> None:
     """Raises if the options of events contradict each other or are out of range."""
     from ar3d_keras.inference.limits import check_options
 
     if options.events:
         if options.window_seconds is None:
             raise UserError("`events` needs `window_seconds`: the length of a window")
+        if "split" in typed:
+            raise UserError(
+                "`split` cannot be combined with `events`, which evaluates val and test"
+            )
         check_options(
             clips=options.clips,
             window_seconds=options.window_seconds,

@@ -4,7 +4,7 @@ import dataclasses
 import re
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
@@ -16,16 +16,16 @@ from ar3d_keras.cli.backend import start_backend
 from ar3d_keras.config import (
     RENAMED,
     AugmentConfig,
+    DataConfig,
     Preset,
     TrainConfig,
     from_json,
 )
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
-from ar3d_keras.experiments.configure import chosen_model, preset_for, read_config
+from ar3d_keras.experiments.configure import check_given, chosen_model, preset_for, read_config
 from ar3d_keras.networks import NETWORKS
-from ar3d_keras.presets import Choice, with_preset, with_shared_preset
-from ar3d_keras.progress import Reporter
+from ar3d_keras.presets import with_preset, with_shared_preset
 
 Options = TypeVar("Options")
 ConfigOptions = TypeVar("ConfigOptions", bound=TrainConfig)
@@ -244,39 +244,38 @@ def parse_config(
         SystemExit: as `parse`.
     """
     parts: dict[str, Any] = {"verb": verb, "text": text, "essential": essential}
-    shared = _defaults(arguments, kind(), with_shared_preset)
-    parse(kind, arguments, default=shared, **parts).validate()
-    start_backend()
-    default = _defaults(arguments, kind(), with_preset, Console())
-    return parse(kind, arguments, default=default, **parts)
-
-
-def _defaults(
-    arguments: Sequence[str],
-    base: ConfigOptions,
-    apply_preset: Callable[
-        [ConfigOptions, Choice, str | None, str | None, Collection[str]], ConfigOptions
-    ],
-    reporter: Reporter | None = None,
-) -> ConfigOptions:
-    """What holds where no flag is given: --config over the preset over `base`.
-
-    `reporter` receives the reasons of the preset `auto`.
-    """
-    given = peek(arguments, "config", "preset", "data", "model", "init-from")
+    given = peek(arguments, "config", "preset", "model", "init-from")
     sections = read_config(Path(given["config"])) if given["config"] else {}
     where = given["config"] or ""
-    configured = from_json(sections, base, where)
-    data = Path(given["data"]) if given["data"] else configured.data.data
+    configured = from_json(sections, kind(), where)
     init_from = given["init-from"] or configured.recipe.init_from
     model = chosen_model(sections, init_from, given["model"])
     if given["preset"] not in (None, *get_args(Preset)) or model not in (None, *NETWORKS):
-        return configured  # `parse` names the choices
-    choice = preset_for(given["preset"], data)
+        return parse(kind, arguments, default=configured, **parts)  # it names the choices
+    choice = preset_for(given["preset"], _data(arguments, configured.data))
+    rest = choice, model, init_from, typed_names(arguments)
+    shared = from_json(sections, with_shared_preset(kind(), *rest), where)
+    parse(kind, arguments, default=shared, **parts).validate()
+    start_backend()
     for reason in choice.reasons:
-        (reporter or Reporter()).log(f"preset auto: {reason}")
-    typed = typed_names(arguments)
-    return from_json(sections, apply_preset(base, choice, model, init_from, typed), where)
+        Console().log(f"preset auto: {reason}")
+    default = from_json(sections, with_preset(kind(), *rest), where)
+    parsed = parse(kind, arguments, default=default, **parts)
+    check_given(parsed, typed_names(arguments))
+    return parsed
+
+
+def _data(arguments: Sequence[str], base: DataConfig) -> DataConfig:
+    """`base` with the flags that say which videos are used, for the choice of a preset."""
+    given = peek(arguments, "data", "group-by", "segments", "skip")
+    return dataclasses.replace(
+        base,
+        data=Path(given["data"]) if given["data"] else base.data,
+        group_by=given["group-by"] or base.group_by,
+        segments="clip" if given["segments"] == "clip" else base.segments,
+        skip=Path(given["skip"]) if given["skip"] else base.skip,
+        allow_outside=base.allow_outside or "--allow-outside" in arguments,
+    )
 
 
 def check_not_typed(arguments: Sequence[str], allowed: Collection[str], reason: str) -> None:

@@ -38,10 +38,9 @@ def main(arguments: Sequence[str]) -> None:
     options = parse_config(
         PretrainOptions, arguments, verb="pretrain", text=__doc__, essential=ESSENTIAL
     )
-    from ar3d_keras.experiments.pretrain import LABELED, pretrain
+    from ar3d_keras.experiments.pretrain import NOT_TAKEN, WHY, pretrain
 
-    allowed = option_names(PretrainOptions) - {*LABELED, "init_from"}
-    check_not_typed(arguments, allowed, "pretrain has no labels and starts from random weights")
+    check_not_typed(arguments, option_names(PretrainOptions) - set(NOT_TAKEN), WHY)
     if options.data.data is None:
         raise UserError("`data` is missing: name a folder of videos")
     config = TrainConfig(data=options.data, model=options.model, recipe=options.recipe)
@@ -51,6 +50,7 @@ def main(arguments: Sequence[str]) -> None:
         task=options.task,
         name=options.name,
         runs_dir=options.runs_dir,
+        checkpoint_minutes=options.checkpoint_minutes,
         reporter=Console(),
         command=command("pretrain", arguments),
     )

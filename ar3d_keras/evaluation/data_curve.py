@@ -7,7 +7,7 @@ import numpy as np
 
 from ar3d_keras.evaluation.metrics import INTERVAL_SEED, RESAMPLES, top1_interval
 
-LEAST_SHARES = 3  # two points are a line, whatever they say
+LEAST_SHARES = 3  # a curve through two points cannot be checked
 LEAST_GROUPS = 5
 LEAST_WRONG = 5  # with fewer wrong videos a change of the error is chance
 NOTHING = 0.0005  # rounds to a gain of 0.000
@@ -25,7 +25,7 @@ class DataCurve:
             could be fitted.
         gain_interval: its 95 % interval over groups.
         justified: whether the points support an extrapolation.
-        sentence: what twice the videos would bring, or why nothing can be said.
+        sentence: the expected gain of twice the videos, or why it cannot be estimated.
     """
 
     videos: tuple[float, ...]

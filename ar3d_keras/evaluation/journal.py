@@ -1,7 +1,7 @@
-"""How often the choices of a run could fit val and test: a journal of evaluations beside the runs.
+"""A journal of evaluations beside the runs: how often choices could fit val and test.
 
-Every look at test costs a little of its independence, and every configuration that is compared on
-val makes the val accuracy of the best one look better than it is.
+Every evaluation on test reduces its independence. Every configuration that is compared on val makes
+the val accuracy of the best one more optimistic.
 """
 
 import csv

@@ -1,1 +1,1 @@
-"""Whole experiments: train, evaluate, cross-validate, compare, tune, export."""
+"""Whole experiments: each verb of the command line is one function here."""

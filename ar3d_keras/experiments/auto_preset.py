@@ -1,10 +1,9 @@
-"""`preset` auto: reads the data, starts from a preset and says what it chose, and why."""
+"""`preset` auto: reads the data, starts from a preset and gives the reasons of each choice."""
 
-import functools
 import statistics
-from pathlib import Path
 from typing import Any
 
+from ar3d_keras.config import DataConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.presets import Choice
 from ar3d_keras.videos.catalog import Catalog
@@ -15,33 +14,37 @@ from ar3d_keras.videos.pack_index import is_pack
 from ar3d_keras.videos.packs import is_demo_pack, open_pack
 from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, rate_of, read_header, timed_frames
 
-LOOKED_AT = 40  # videos whose length and size are read
+SAMPLED = 40  # videos whose length and size are read
 FEW = 2000  # videos; the recipe for few videos was measured on 60 to 181
 LONG = 10.0  # seconds; in a longer video an action is a part of it
 LONG_RATE = 8.0  # frames a second of clips of long videos
 
 
-@functools.lru_cache(maxsize=1)  # the command line parses its arguments twice
-def choose_preset(data: Path | None, group_by: str | None = None) -> Choice:
+def choose_preset(data: DataConfig) -> Choice:
     """Chooses by the number, length and size of the videos, and by the class names.
 
     Args:
-        data: as for training; None: the demo set.
-        group_by: see `open_data`.
+        data: which videos are used; without `data` the demo set.
 
     Raises:
-        UserError: the data cannot be opened, or none of the videos looked at can be read.
+        UserError: the data cannot be opened, or none of the videos that are read can be decoded.
     """
-    if data is None or is_demo(data) or is_demo_pack(data):
+    if data.data is None or is_demo(data.data) or is_demo_pack(data.data):
         return Choice("demo", {}, ("the demo set has a preset of its own: demo",))
-    catalog = open_data(data, group_by)
+    catalog = open_data(
+        data.data,
+        data.group_by,
+        clip_segments=data.segments == "clip",
+        allow_outside=data.allow_outside,
+        skip=data.skip,
+    )
     videos, classes = len(catalog), len(catalog.class_names)
     what = f"{videos} videos of {classes} classes, {videos / classes:.0f} a class"
     if videos > FEW:
         return Choice("paper", {}, (f"{what}: more than {FEW}, so preset paper",))
     reasons = [f"{what}: preset small-data, whose network has few weights"]
     sections: dict[str, dict[str, Any]] = {"data": {}}
-    seconds, (height, width), packed = _look(catalog)
+    seconds, (height, width), packed = _measure(catalog)
     if packed:
         size, reason = (height, width), "the pack has this size"
     else:
@@ -62,9 +65,9 @@ def choose_preset(data: Path | None, group_by: str | None = None) -> Choice:
     return Choice("small-data", sections, tuple(reasons))
 
 
-def _look(catalog: Catalog) -> tuple[float, tuple[int, int], bool]:
+def _measure(catalog: Catalog) -> tuple[float, tuple[int, int], bool]:
     """The median seconds of the videos, the median height and width, whether it is a pack."""
-    step = max(1, len(catalog) // LOOKED_AT)
+    step = max(1, len(catalog) // SAMPLED)
     videos = catalog.videos[::step]
     if is_pack(catalog.root):
         pack = open_pack(catalog.root)

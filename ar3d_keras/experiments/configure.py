@@ -9,6 +9,7 @@ from typing import Any
 
 from ar3d_keras.config import (
     DEMO,
+    DataConfig,
     Preset,
     TrainConfig,
     check_choice,
@@ -54,28 +55,50 @@ def configure(
                 f"`config` must be a TrainConfig or the path of a run.json, not {config!r}"
             )
         sections = {} if config is None else read_config(Path(config))
+        where = str(config or "")
         # Values are checked, and "data/mine" becomes a Path, before they choose the preset.
-        given = TrainConfig().replace(**options)
+        given = from_json(sections, TrainConfig(), where).replace(**options)
         configured = default_config(
             sections,
-            str(config or ""),
-            preset=preset,
-            data=given.data.data,
+            where,
+            preset_for(preset, given.data),
             model=given.model.model if "model" in options else None,
             init_from=given.recipe.init_from,
             given=options,
             reporter=reporter or Console(),
         ).replace(**options)
     configured.validate()
+    check_given(configured, options)
     return configured
+
+
+def check_given(config: TrainConfig, given: Collection[str]) -> None:
+    """Checks that no option was given that would have no effect.
+
+    Args:
+        config: all options.
+        given: the names of those that the user gave as single options.
+
+    Raises:
+        UserError: names the option.
+    """
+    data = config.data
+    timed = data.fps is not None or data.clip_seconds is not None
+    for name, unused, reason in (
+        ("stride", data.sampling == "uniform", "has no effect with `sampling` uniform"),
+        ("stride", timed, "has no effect with `fps` or `clip_seconds`"),
+        ("head_epochs", not config.recipe.fine_tune, "needs `fine_tune`"),
+        ("layer_decay", not config.recipe.fine_tune, "needs `fine_tune`"),
+    ):
+        if unused and name in given:
+            raise UserError(f"`{name}` {reason}: leave it out")
 
 
 def default_config(
     sections: Mapping[str, Any],
-    where: str = "",
+    where: str,
+    choice: Choice,
     *,
-    preset: Preset | None = None,
-    data: Path | None = None,
     model: str | None = None,
     init_from: str | None = None,
     given: Collection[str] = (),
@@ -86,29 +109,30 @@ def default_config(
     Args:
         sections: the content of a run.json's config; may be empty.
         where: the name of that file, for errors.
-        preset: see `configure`.
-        data: the videos that will be used; None: those of `sections`.
+        choice: the preset.
         model: the network that will be used; None: see `chosen_model`.
-        init_from: the weights that will be used; None: those of `sections`.
+        init_from: the weights that will be used.
         given: the single options, which may exclude those of the weights.
         reporter: receives the reasons of the preset `auto`.
     """
-    configured = from_json(sections, TrainConfig(), where)
-    choice = preset_for(preset, data or configured.data.data)
     for reason in choice.reasons:
         (reporter or Reporter()).log(f"preset auto: {reason}")
-    init_from = init_from or configured.recipe.init_from
     model = chosen_model(sections, init_from, model)
     return from_json(sections, with_preset(TrainConfig(), choice, model, init_from, given), where)
 
 
-def preset_for(preset: str | None, data: Path | None) -> Choice:
-    """The preset that holds: the one given, the one that `auto` chooses, or the default."""
+def preset_for(preset: str | None, data: DataConfig) -> Choice:
+    """The preset that holds: the one given, the one that `auto` chooses, or the default.
+
+    Args:
+        preset: a key of PRESETS, `auto` or None.
+        data: which videos are used.
+    """
     if preset == "auto":
         from ar3d_keras.experiments.auto_preset import choose_preset  # it reads videos
 
         return choose_preset(data)
-    return Choice(preset or default_preset(data))
+    return Choice(preset or default_preset(data.data))
 
 
 def chosen_model(

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from ar3d_keras.atomic import write_json
-from ar3d_keras.config import Preset, TrainConfig
+from ar3d_keras.config import Preset, Range, TrainConfig
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.data_curve import data_curve as fit
@@ -32,11 +32,12 @@ def data_curve(
     name: str = "shares",
     runs_dir: str | os.PathLike[str] = "runs",
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    checkpoint_minutes: float = 10.0,
     reporter: Reporter | None = None,
     command: str | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Cross-validates with parts of the training videos: does it pay to label more?
+    """Cross-validates with parts of the training videos, to estimate what more videos would bring.
 
     The cross-validations are `runs_dir`/`name`/share-0.25 and so on; the same call continues a
     stopped one. Writes data_curve.json and data_curve.png.
@@ -49,6 +50,7 @@ def data_curve(
         name: of the folder.
         runs_dir: the folder of all runs.
         callbacks: as for `train`; used for every fold.
+        checkpoint_minutes: as for `train`.
         reporter: receives progress and log lines. Default: prints them.
         command: the command to record.
         options: as for `crossval`.
@@ -67,6 +69,7 @@ def data_curve(
         raise UserError("`train_share` is one share: give several as `shares`")
     configured = with_folds(configure(config, preset=preset, reporter=reporter, **options))
     check_plain_name(name)
+    Range(0).check("checkpoint_minutes", checkpoint_minutes)
     shares = _checked(shares)
     catalog = setup.open_catalog(configured, reporter)
     parts = {
@@ -94,6 +97,7 @@ def data_curve(
             name=inside,
             runs_dir=folder,
             callbacks=callbacks,
+            checkpoint_minutes=checkpoint_minutes,
             reporter=reporter.fresh(),
             command=command,
         )

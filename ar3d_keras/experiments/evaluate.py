@@ -296,7 +296,7 @@ def _note(
     weights: str,
     reporter: Reporter,
 ) -> dict[str, str]:
-    """Notes the evaluation in the journal; returns what the report says about choices."""
+    """Adds the evaluation to the journal; returns the report's entries about choices."""
     where = {"data": dataset.fingerprint, "split_digest": split_digest(dataset.split)}
     try:
         note_evaluation(run, **where, split=split, protocol=sampling, weights=weights)

@@ -10,7 +10,7 @@ from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.load import WEIGHTS, describe_file, describe_run, is_network_file
 from ar3d_keras.progress import Reporter
-from ar3d_keras.reports.cards import write_cards
+from ar3d_keras.reports.cards import make_cards
 from ar3d_keras.runs import RunFolder, find_run
 from ar3d_keras.serving import warmup
 from ar3d_keras.serving.export import export_saved_model
@@ -90,7 +90,7 @@ def export(
 def _describe_run(run: RunFolder) -> tuple[dict[str, Any], dict[str, str]]:
     """The description of a run's network, and the cards of the run."""
     description = describe_run(run)
-    return description, write_cards(run, description)
+    return description, make_cards(run, description)
 
 
 def _describe_file(file: Path) -> tuple[dict[str, Any], dict[str, str]]:

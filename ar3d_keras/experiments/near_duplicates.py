@@ -16,7 +16,7 @@ from ar3d_keras.videos.video import Video
 
 
 def near_duplicates(catalog: Catalog, scanned: Scan, reporter: Reporter) -> list[NearDuplicate]:
-    """Finds the videos that overlap, or have the same bytes or content; keeps the result for later.
+    """Finds the videos that overlap, or have the same bytes or content, and caches the result.
 
     Args:
         catalog: the videos.

@@ -9,12 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from ar3d_keras.config import Preset, Pretext, TrainConfig, check_choice
+from ar3d_keras.config import Preset, Pretext, Range, TrainConfig, check_choice
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.configure import configure
 from ar3d_keras.experiments.record import make_record
 from ar3d_keras.experiments.run import Run
+from ar3d_keras.experiments.setup import limits_of
 from ar3d_keras.models import network
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import check_disk_space, check_plain_name, create_run, read_history
@@ -29,19 +30,14 @@ from ar3d_keras.videos.splits import Split
 from ar3d_keras.videos.unlabelled import find_videos
 
 HELD_OUT = 10  # every tenth video is val, but for the task `instance`
-# Options that need labels.
-LABELED = (
+# Options of `train` that need labels, a choice on val, or other weights.
+NOT_TAKEN = (
     *("split_scheme", "group_by", "split_by", "split_lists", "fold", "folds", "train_share"),
-    *(
-        "background",
-        "balance",
-        "monitor",
-        "reject_error",
-        "fine_tune",
-        "head_epochs",
-        "layer_decay",
-    ),
+    *("background", "skip", "allow_outside", "balance", "monitor", "keep", "reject_error"),
+    "test_clips",
+    *("init_from", "fine_tune", "head_epochs", "layer_decay"),
 )
+WHY = "pretrain has no labels and starts from random weights"
 
 
 def pretrain(
@@ -53,6 +49,7 @@ def pretrain(
     name: str = "pretrained",
     runs_dir: str | os.PathLike[str] = "runs",
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    checkpoint_minutes: float = 10.0,
     reporter: Reporter | None = None,
     command: str | None = None,
     **options: Any,
@@ -70,9 +67,10 @@ def pretrain(
         name: the run's folder is `runs_dir`/`name`.
         runs_dir: the folder of all runs.
         callbacks: as for `train`.
+        checkpoint_minutes: as for `train`.
         reporter: receives progress and log lines. Default: prints them.
         command: the command to record.
-        options: as for `train`, without those that need labels.
+        options: as for `train`, without NOT_TAKEN.
 
     Raises:
         UserError: as `train`; there is no video that can be decoded; the videos are too short for
@@ -80,9 +78,10 @@ def pretrain(
         KeyboardInterrupt: the same call continues.
     """
     check_choice("task", task, Pretext)
-    for option in LABELED:
+    Range(0).check("checkpoint_minutes", checkpoint_minutes)
+    for option in NOT_TAKEN:
         if option in options:
-            raise UserError(f"`{option}` needs labels: leave it out, or use `ar3d train`")
+            raise UserError(f"`{option}`: {WHY}: leave it out, or use `ar3d train`")
     reporter = reporter or Console()
     check_plain_name(name)
     places = [data] if isinstance(data, str | os.PathLike) else list(data)
@@ -93,6 +92,8 @@ def pretrain(
         data=dataclasses.replace(configured.data, data=Path(places[0])),
         recipe=dataclasses.replace(configured.recipe, keep="last"),
     )
+    if configured.recipe.init_from:
+        raise UserError(f"`init_from`: {WHY}: leave it out")
     if network(configured.model.model).needs_flow:
         raise UserError(f"`model` {configured.model.model} needs optical flow: choose another")
     workers = decoding_threads(configured.data.workers)
@@ -103,22 +104,27 @@ def pretrain(
         workers=workers,
         reporter=reporter,
         splits=[part for part in ("train", "val") if split.sizes[part]],
+        clip_segments=configured.data.segments == "clip",
+        limits=limits_of(configured.data),
+        strict=configured.data.strict,
     )
     pretext = PretextDataset(**vars(dataset), task=task)
     check_task(pretext)
     run = _open_run(Path(runs_dir), name, configured, pretext, command, reporter)
     if run.record().get("finished_epochs") != configured.recipe.epochs:
-        train_network(
-            run,
-            configured,
-            pretext,
-            precision=run.record()["precision"],
-            workers=workers,
-            reporter=reporter,
-            callbacks=callbacks,
-            splits=("val",),
-        )
-        run.update_record(finished_epochs=configured.recipe.epochs)
+        with run.locked():
+            train_network(
+                run,
+                configured,
+                pretext,
+                precision=run.record()["precision"],
+                workers=workers,
+                reporter=reporter,
+                callbacks=callbacks,
+                splits=("val",),
+                checkpoint_minutes=checkpoint_minutes,
+            )
+            run.update_record(finished_epochs=configured.recipe.epochs)
     last = read_history(run.history)[-1]
     reporter.log(
         f"task {task}: accuracy {last['val_accuracy']:.3f} on val, chance "
@@ -184,12 +190,17 @@ def _check_same(run: Run, record: Mapping[str, Any]) -> None:
         ("task", before.get("pretext"), record["pretext"]),
         ("options", _options(before), _options(record)),
         ("videos", before["data"]["fingerprint"], record["data"]["fingerprint"]),
+        ("undecodable videos", _skipped(before), _skipped(record)),
     ):
         if old != new:
             raise UserError(
                 f"{run.folder} began with other {what}: repeat the command as it was, or choose "
                 "another `name`"
             )
+
+
+def _skipped(record: Mapping[str, Any]) -> list[str]:
+    return [video["path"] for video in record["skipped"]]
 
 
 def _options(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,10 @@ class Run(RunFolder):
         window_seconds: float,
         hop_seconds: float | None = None,
         background: str | None = None,
+        clips: int = 1,
+        crops: Literal[1, 3] = 1,
+        data: str | os.PathLike[str] | None = None,
+        segments: Literal["strict", "clip"] | None = None,
         workers: int | None = None,
         reporter: Reporter | None = None,
     ) -> dict[str, Any]:
@@ -76,6 +80,11 @@ class Run(RunFolder):
             window_seconds: the length of a window.
             hop_seconds: from the start of one window to the next; None: `window_seconds`.
             background: a class that is no event.
+            clips: clips of a window.
+            crops: crops of a clip: 1 (center) or 3.
+            data: where the run's videos are now, if they were moved.
+            segments: strict refuses a stretch that ends beyond its file, clip cuts it; None: as the
+                run was trained.
             workers: decoding threads; None: one per core.
             reporter: shows progress; None: prints it.
 
@@ -91,6 +100,10 @@ class Run(RunFolder):
             window_seconds=window_seconds,
             hop_seconds=hop_seconds,
             background=background,
+            clips=clips,
+            crops=crops,
+            data=data,
+            segments=segments,
             workers=workers,
             reporter=reporter,
             command=f"run.evaluate_events({str(stretches)!r}, window_seconds={window_seconds})",

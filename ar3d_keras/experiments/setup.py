@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from ar3d_keras.config import DEMO, TrainConfig
+from ar3d_keras.config import DEMO, DataConfig, TrainConfig
 from ar3d_keras.models import network
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.background import with_background
@@ -49,8 +49,14 @@ def open_catalog(config: TrainConfig, reporter: Reporter) -> Catalog:
         clip_shape(data),
         seed=config.recipe.seed,
         workers=data.workers,
+        limits=limits_of(data),
         reporter=reporter,
     )
+
+
+def limits_of(data: DataConfig) -> Limits:
+    """The limits on the decoding of one file."""
+    return Limits(data.decode_seconds, data.decode_memory)
 
 
 def resolve(config: TrainConfig, catalog: Catalog) -> TrainConfig:
@@ -118,7 +124,7 @@ def open_split(
         reporter=reporter,
         splits=splits,
         clip_segments=config.data.segments == "clip",
-        limits=Limits(config.data.decode_seconds, config.data.decode_memory),
+        limits=limits_of(config.data),
         strict=config.data.strict,
     )
 

@@ -166,8 +166,8 @@ def resume(
         command: as for `train`.
 
     Raises:
-        UserError: there is no such run, another process trains it, or it would continue under other conditions (data,
-            backend), which would make it irreproducible.
+        UserError: there is no such run, another process trains it, or it would continue under other
+            conditions (data, backend), which would make it irreproducible.
     """
     reporter = reporter or Console()
     Range(0).check("checkpoint_minutes", checkpoint_minutes)
@@ -202,7 +202,7 @@ def resume(
         reporter.log_to(found.log_file)
         reporter.log(f"resuming {found.folder}")
         split = found.split(root, record["split"]["scheme"])
-        dataset = setup.open_split(config, split, reporter)
+        dataset = without_skipped(setup.open_split(config, split, reporter), record)
         precision = record["precision"]  # what `auto` chose when the run began
         hardware.check_precision(precision)
         _check_same_conditions(record, dataset)
@@ -249,6 +249,19 @@ def _check_network(
         "sizes": network.sizes,
         "init_from": start and start.record(),
     }
+
+
+def without_skipped(dataset: Dataset, record: dict[str, Any]) -> Dataset:
+    """A scan without the videos that a run began without.
+
+    One of them may be decodable now, for example because a busy machine was the reason.
+
+    Args:
+        dataset: the videos of the run, scanned again.
+        record: the content of run.json.
+    """
+    skipped = {video["path"]: video.get("reason", "") for video in record["skipped"]}
+    return dataclasses.replace(dataset, unreadable=skipped | dataset.unreadable)
 
 
 def _check_same_conditions(record: dict[str, Any], dataset: Dataset) -> None:

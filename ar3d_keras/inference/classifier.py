@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from ar3d_keras.config import Sampling
 from ar3d_keras.errors import UserError
 from ar3d_keras.inference.calibration import Calibration, read_calibration
 from ar3d_keras.videos.sampling import ClipShape, protocol
@@ -90,6 +91,8 @@ def read_description(version: Path) -> tuple[tuple[str, ...], ClipShape, Calibra
         sizes = shape.frames, shape.height, shape.width, shape.resize_height, shape.resize_width
         if not all(type(size) is int and size > 0 for size in (*sizes, shape.stride)):
             raise ValueError("a size of its clips is no positive integer")
+        if shape.sampling not in get_args(Sampling):
+            raise ValueError(f"unknown sampling {shape.sampling!r}")
         return class_names, shape, read_calibration(content.get("calibration"), class_names)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

@@ -182,8 +182,8 @@ def predict_videos(
         One Prediction for each video, in the order of the catalog.
 
     Raises:
-        UserError: an option is out of range, the journal is of other predictions, no video could be predicted, or the network's output
-            is not a number.
+        UserError: an option is out of range, the journal is of other predictions, no video could be
+            predicted, or the network's output is not a number.
     """
     check_options(
         clips=clips,
@@ -258,6 +258,7 @@ def _with_journal(
                 found.segments,
                 found.failure,
                 calibration,
+                file=None if found.failure else video.path,
             )
         )
     return predictions

@@ -345,11 +345,11 @@ def _check_value(name: str, value: Any, hint: Any) -> None:
 
 
 def check_min_size(what: str, least: int, height: int, width: int) -> None:
-    """Raises UserError if a frame is smaller than `least` x `least` pixels."""
+    """Raises UserError if a prepared frame is smaller than `least` x `least` pixels."""
     if min(height, width) < least:
         raise UserError(
             f"{what} needs frames of at least {least}x{least}, not {height}x{width}: "
-            "give a larger `height` and `width`"
+            "give a larger `height` and `width`, or a larger `motion_crop`"
         )
 
 

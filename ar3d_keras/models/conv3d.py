@@ -70,7 +70,7 @@ class Conv3DClassifier(VideoClassifier):
     }
     presets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {
         "demo": {"model": {"pool": (4, 8, 8), "dense": 256}},
-        # The same input as every network of the preset; docs/results.md says how it was found.
+        # The same input as every network of the preset; See docs/results.md.
         "small-data": {
             "model": {
                 "filters": 16,

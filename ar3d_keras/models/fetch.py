@@ -10,7 +10,7 @@ from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
 from ar3d_keras.networks import PUBLISHED
 from ar3d_keras.progress import Reporter
-from ar3d_keras.videos.content import cache_folder
+from ar3d_keras.videos.cache import cache_folder
 
 ADDRESS = "https://download.pytorch.org/models/"
 _PIECE = 1 << 20  # bytes
@@ -39,11 +39,13 @@ def fetch(name: str, reporter: Reporter) -> Path:
             with atomic.replacing(file) as temporary:
                 _download(address, temporary, reporter)
                 _check(temporary, begin, address)
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
+        except (
+            urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError
+        ) as error:  # fmt: skip
             reason = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else error
             raise UserError(
-                f"`init_from` {name}: {address} cannot be fetched ({reason}): fetch it on another "
-                f"machine, and give its path"
+                f"`init_from` {name}: {address} cannot be downloaded ({reason}): download it on "
+                "another machine, and give its path"
             ) from None
     return file
 

@@ -80,7 +80,7 @@ def _check_archive(path: Path) -> str:
 
 
 def _has_code(config: Any) -> bool:
-    """Whether a network's config contains a lambda, whatever Keras's safe mode says of it."""
+    """Whether a network's config contains a lambda, whatever Keras's safe mode is."""
     if isinstance(config, dict):
         names = config.get("class_name"), config.get("registered_name")
         if "__lambda__" in names or "Lambda" in names:

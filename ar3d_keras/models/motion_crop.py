@@ -32,7 +32,7 @@ class MotionCrop(keras.layers.Layer):
     In training, the box is stretched and moved at random: otherwise no augmentation of position
     and scale before this layer would have an effect.
 
-    Input: float (batch, time, H, W, channels), of which the first three channels count as motion.
+    Input: float (batch, time, H, W, channels), whose first three channels count as motion.
     Output: float32 (batch, time, height, width, channels).
 
     Args:

@@ -25,7 +25,7 @@ from ar3d_keras.models.classifier import (
 from ar3d_keras.models.inception3d import head, trunk
 from ar3d_keras.models.layers import PACKAGE, AttentionGate
 from ar3d_keras.models.normalization import Normalization, normalized
-from ar3d_keras.models.preparation import prepared
+from ar3d_keras.models.preparation import prepared, prepared_shape
 from ar3d_keras.models.published import Published
 from ar3d_keras.models.torch_padding import Three, convolution, max_pool
 
@@ -105,9 +105,11 @@ class S3D(VideoClassifier):
     ):
         gate_kernel = triple(gate_kernel)
         sizes = arguments(locals())
-        check_min_size("s3d", LEAST_SIZE, height, width)
-        if frames < LEAST_FRAMES:
-            raise UserError(f"s3d needs `frames` of at least {LEAST_FRAMES}, not {frames}")
+        seen, *size = prepared_shape(sizes)
+        check_min_size("s3d", LEAST_SIZE, *size)
+        if seen < LEAST_FRAMES:
+            least = LEAST_FRAMES + frames - seen
+            raise UserError(f"s3d needs `frames` of at least {least}, not {frames}")
         if norm_momentum >= 1:
             raise UserError(f"`norm_momentum` must be below 1, not {norm_momentum}")
         dtype = kwargs.pop("dtype", None) or "float32"

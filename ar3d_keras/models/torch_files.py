@@ -1,6 +1,6 @@
 """Reads the tensors of a PyTorch file without PyTorch, and without running any code in it.
 
-A .pth file is a pickle, which can call any function. This reader knows the few that rebuild tensors
+A .pth file is a pickle, which can call any function. This reader allows the few that rebuild tensors
 and refuses all others. It reads both formats of `torch.save`: the zip archive, and the older one (up
 to PyTorch 1.5), in which torchvision's first video weights are stored.
 Source: torch/serialization.py and torch/_utils.py of PyTorch.

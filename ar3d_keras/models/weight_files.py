@@ -1,4 +1,4 @@
-"""Reads files of weights: named arrays, whoever wrote them."""
+"""Reads files of weights of several formats as named arrays."""
 
 import json
 from collections.abc import Callable

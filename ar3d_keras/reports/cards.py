@@ -32,7 +32,7 @@ class _Evaluation:
     worst: list[dict[str, Any]]
 
 
-def write_cards(run: RunFolder, description: dict[str, Any]) -> dict[str, str]:
+def make_cards(run: RunFolder, description: dict[str, Any]) -> dict[str, str]:
     """Returns the cards by file name: model_card.md and data_card.md.
 
     Args:

@@ -42,7 +42,7 @@ def build(
         classes: their summaries.
         pairs: the near-duplicates, those across splits first.
         states: the state of every video.
-        splits: key -> split; empty: no split was asked for.
+        splits: key -> split; empty without a split.
         leak: the sentences of the leak report; empty without a split.
         has_leakage: whether they are a warning.
         about: where the numbers come from.

@@ -223,9 +223,8 @@ def _draw_map(
 ) -> None:
     """Blends the map of a frame into the crop that the network saw; uint8 (height, width, 3), BGR."""
     cv2 = load_cv2()
-    picture = cut_region(
-        picture, roi or shape.roi
-    )  # a view: what is drawn into it is in the picture
+    # A view, so what is drawn into it is in the picture.
+    picture = cut_region(picture, roi or shape.roi)
     height, width = picture.shape[:2]
     spec = uniform_clip(look.count, shape, clips=1, crops=1, index=0)
     top, bottom = (

@@ -27,10 +27,8 @@ ENCODERS = {
     "libvpx-vp9": {"crf": "30", "b": "0", "deadline": "realtime", "cpu-used": "6"},
 }
 COPIED = ("aac", "mp3", "mp3float")  # sound that browsers play in MP4
-COPIED_FROM = {
-    "mp4",
-    "matroska",
-}  # containers that hold it as MP4 does; all other sound becomes AAC
+# Containers that hold it as MP4 does. All other sound becomes AAC.
+COPIED_FROM = {"mp4", "matroska"}
 AAC_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 

@@ -44,8 +44,8 @@ def signatures(network: keras.Model, description: Mapping[str, Any]) -> dict[str
       crop).
     - `jpeg`: `jpeg_bytes` string (batch, n), JPEG or PNG, each of any size -> the same outputs, and
       `error` string (batch,): what is wrong with the row, or an empty string. A row with an error
-      has probabilities 0 and empty top_classes, is not accepted, and does not change the other rows. Empty strings
-      are not frames, so requests of different lengths fit into one batch: with
+      has probabilities 0 and empty top_classes, is not accepted, and does not change the other rows.
+      Empty strings are not frames, so requests of different lengths fit into one batch: with
       `pad_variable_length_inputs`, TF Serving pads a request with copies of its first string, so
       a request that begins with an empty string is padded with empty strings.
     - `timed_frames` and `timed_jpeg`, if the clips have a frame rate of their own (`fps`): as

@@ -13,9 +13,11 @@ import numpy as np
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.examination import isolated_index
+from ar3d_keras.videos.isolation import Isolation, Limits
 from ar3d_keras.videos.keyframes import FrameIndex
 from ar3d_keras.videos.pack_index import is_pack
-from ar3d_keras.videos.reader import ReadError, decoding_threads, frame_index
+from ar3d_keras.videos.reader import ReadError, decoding_threads
 from ar3d_keras.videos.sampling import ClipShape
 from ar3d_keras.videos.segments import by_file, stretch
 from ar3d_keras.videos.video import Video
@@ -30,6 +32,7 @@ def with_background(
     *,
     seed: int,
     workers: int | None = None,
+    limits: Limits | None = None,
     reporter: Reporter | None = None,
 ) -> Catalog:
     """Adds segments of a class of background to a catalog.
@@ -45,6 +48,7 @@ def with_background(
         shape: the geometry of the clips.
         seed: for the draw.
         workers: decoding threads; None: one per core.
+        limits: on the decoding of one file; None: the defaults.
         reporter: shows the progress of the files' inspection, and logs what was drawn.
 
     Raises:
@@ -67,7 +71,10 @@ def with_background(
             f"`background` needs segments, and {catalog.root} has none: give a CSV with the columns "
             "start and end"
         )
-    indexes = _indexes(catalog.root, list(files), decoding_threads(workers), reporter)
+    with Isolation(limits or Limits()) as isolation:
+        indexes = _indexes(
+            catalog.root, list(files), decoding_threads(workers), isolation, reporter
+        )
     rows = {path: found for path, found in files.items() if path in indexes}
     seconds: dict[str | None, float] = defaultdict(float)
     lengths = []
@@ -108,13 +115,14 @@ def with_background(
 
 
 def _indexes(
-    root: Path, paths: Sequence[str], workers: int, reporter: Reporter
+    root: Path, paths: Sequence[str], workers: int, isolation: Isolation, reporter: Reporter
 ) -> dict[str, FrameIndex]:
     """The indexes of the files that can be decoded; the scan reports the others."""
 
     def look(path: str) -> FrameIndex | None:
         try:
-            return frame_index(root / path, threads=max(1, workers // len(paths)))
+            threads = max(1, workers // len(paths))
+            return isolated_index(isolation, root / path, threads=threads)
         except ReadError:
             return None
 

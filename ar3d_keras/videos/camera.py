@@ -98,7 +98,8 @@ class Camera:
     def rate(self) -> float:
         """Frames per second by the time stamps of the first frames, for which this waits.
 
-        Without time stamps, by their arrival. Where the header tells about the same, it is the header's; 25 where neither says.
+        Without time stamps, by their arrival. If the header gives about the same rate, the header's is used;
+        25 if both are unknown.
         """
         with self._changed:
             self._changed.wait_for(

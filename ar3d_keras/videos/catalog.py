@@ -82,7 +82,7 @@ class Catalog:
         )
 
     def _link_notes(self) -> Iterator[str]:
-        """Names the videos that lie outside the root, whatever the path to them says."""
+        """Names the videos that lie outside the root, also through links."""
         if self.source is None:  # no data set, but what the user named, or what a run remembers
             return
         try:

@@ -6,7 +6,6 @@ same data quotes them afterwards.
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ar3d_keras import atomic
+from ar3d_keras.videos.cache import cache_folder
 from ar3d_keras.videos.descriptor import SIDE, Descriptor
 from ar3d_keras.videos.duplicates import VERSION
 
@@ -35,15 +35,6 @@ class NearDuplicate:
     kind: str
     score: float
     shift: float
-
-
-def cache_folder() -> Path | None:
-    """The folder of all caches; None where the user has no home folder."""
-    try:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:
-        return None
-    return home / "ar3d_keras"
 
 
 def store_near_duplicates(fingerprint: str, pairs: Sequence[NearDuplicate], compared: int) -> None:

@@ -1,4 +1,4 @@
-"""How alike two pictures or two motions are."""
+"""The similarity of two pictures or two motions."""
 
 import numpy as np
 

@@ -238,7 +238,7 @@ def open_dataset(
 
 
 def _log_slow_flow(flow: str, shape: ClipShape, reporter: Reporter) -> None:
-    """Checks that the flow can be computed, and says that this takes its time in every epoch."""
+    """Checks that the flow can be computed, and logs that this is slow in every epoch."""
     check_flow(flow, (shape.resize_height, shape.resize_width))
     once = "" if shape.fps else f": `ar3d pack --flow {flow}` computes it once"
     reporter.log(f"optical flow ({flow}) is computed as clips are read, which is slow{once}")

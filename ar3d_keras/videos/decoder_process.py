@@ -29,7 +29,7 @@ _GRACE_SECONDS = 30.0
 
 def main() -> None:
     """Answers (function, path, arguments, seconds, gigabytes) by (kind, value); None: still alive."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     requests = os.fdopen(os.dup(0), "rb", buffering=0)
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     # What libraries print must not be taken for an answer.
@@ -55,7 +55,7 @@ def main() -> None:
         except (EOFError, OSError):
             os._exit(0)
         idle.cancel()
-        # The parent looks at the clock, unless it was killed. This needs no lock of Python's.
+        # The parent enforces the limits, unless it was killed. This needs no lock of Python.
         faulthandler.dump_traceback_later(seconds + _GRACE_SECONDS, exit=True, file=null)
         with _memory_limit(life.gigabytes):
             answer = _answer(function, path, arguments)
@@ -92,7 +92,7 @@ class _Life:
             return
         self._last = now
         if sys.platform == "darwin" and _peak_bytes() > self.gigabytes * 1e9:
-            raise MemoryError  # macOS does not keep to RLIMIT_AS
+            raise MemoryError  # macOS ignores RLIMIT_AS
         try:
             send(self._answers, None)
         except OSError:

@@ -35,7 +35,7 @@ def _nothing() -> None:
     pass
 
 
-# Called for each packet; a process of `isolation` tells its parent by it that the decoder works.
+# Called for each packet. A process of `isolation` reports by it that the decoder makes progress.
 heartbeat: Callable[[], None] = _nothing
 _STILL_FORMATS = ("tty", "image2")  # FFmpeg also opens text files, as pictures of a terminal
 _NO_TIME_STAMPS = 0x80  # AVFMT_NOTIMESTAMPS of FFmpeg's avformat.h

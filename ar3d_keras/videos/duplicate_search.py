@@ -73,7 +73,7 @@ class Level:
             maps /= np.sqrt((maps**2).sum(axis=(1, 2), keepdims=True)) + 1e-6
 
     def pairs(self, own: np.ndarray, progress: Callable[[int], None]) -> Iterator[Pair]:
-        """The near-duplicates of which at least one video is among those marked in `own`."""
+        """The near-duplicates with at least one video that is marked in `own`."""
         for mirrored in (False, True):
             candidates = self._candidates(mirrored, progress)
             candidates = candidates[own[candidates].any(axis=1)]

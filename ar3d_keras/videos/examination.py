@@ -1,4 +1,4 @@
-"""What the scan finds out about one file; `isolation` runs it in a process of its own."""
+"""The scan of one file; `isolation` runs it in a process of its own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class Examination:
 
     Attributes:
         facts: its frames and its damage.
-        index: the times of its frames; None: not asked for, or a folder of frames.
+        index: the times of its frames; None: not wanted, or a folder of frames.
         descriptors: `Video.key` -> descriptor, of the videos that were to be described.
         outside: key -> reason, where the frames do not contain the region of the video.
     """
@@ -68,8 +68,13 @@ def examine(
     return Examination(facts, index, viewer.descriptors, viewer.failed)
 
 
-def isolated_index(isolation: Isolation, path: Path) -> FrameIndex:
+def isolated_index(isolation: Isolation, path: Path, *, threads: int = 1) -> FrameIndex:
     """`reader.frame_index`, for which a file is decoded in another process.
+
+    Args:
+        isolation: of the process.
+        path: a video file, or a folder of frames.
+        threads: decoding threads.
 
     Raises:
         ReadError: no frame can be decoded, or the decoder crashed or broke a limit.
@@ -79,7 +84,7 @@ def isolated_index(isolation: Isolation, path: Path) -> FrameIndex:
     at = check_readable(path)
     if known_facts(path) and (index := cached_index(path, at)):
         return index
-    found = isolation.call(examine, path, indexed=True)
+    found = isolation.call(examine, path, indexed=True, threads=threads)
     assert found.index is not None
     keep_index(path, at, found.index)
     remember(path, found.facts, at)

@@ -165,7 +165,7 @@ def check_readable(path: Path) -> str:
 
 
 def is_cut_off(damage: str) -> bool:
-    """Whether `Facts.damage` says that the end of the file is missing."""
+    """Whether the end of the file is missing, by `Facts.damage`."""
     return _ENDS_AFTER in damage
 
 
@@ -174,7 +174,7 @@ class Watcher:
 
     Args:
         frames: of the file, from the front.
-        viewer: gets every frame; None: nobody.
+        viewer: receives every frame; None: there is no viewer.
         step: seconds from frame to frame by the rate; None: by the header's.
 
     Attributes:

@@ -1,10 +1,10 @@
 """Calls functions that decode videos in processes of their own, with bounds on time and memory.
 
-A decoder that crashes, hangs or needs too much memory ends its process and not ours. The processes
-are started once and used for many files; they end a few seconds after the last one. They are new
-interpreters and no forks: a fork of a process with the threads of TensorFlow may never return.
+A decoder that crashes, hangs or needs too much memory ends its own process and not this one. The
+processes are started once and used for many files; they end a few seconds after the last one. They
+are new interpreters, not forks: a fork of a process with TensorFlow's threads may never return.
 
-It is isolation of faults and no sandbox: a process has the rights of the user.
+This isolates faults only. It is not a sandbox: a process has the rights of the user.
 """
 
 import atexit
@@ -27,12 +27,12 @@ from ar3d_keras.videos.video import ReadError
 
 CRASHED, TIMED_OUT, TOO_LARGE = "crashed", "timed out", "too large"
 UNREADABLE = "unreadable"  # the kind of every other ReadError
-# A whole file may take this many times as long as a decoder may take without a sign of life, and a
-# second more for so many bytes of the file.
+# The limit for a whole file: WHOLE times the limit without a sign of life, and a second more for each
+# BYTES_A_SECOND of the file.
 WHOLE, BYTES_A_SECOND = 30, 20_000
-START_SECONDS = 120.0  # that a new process may take to import what it needs
-IDLE_SECONDS = 10.0  # after which a process that nobody asks ends
-_CHECK_SECONDS = 0.2  # between two looks at the clock
+START_SECONDS = 120.0  # limit for the imports of a new process
+IDLE_SECONDS = 10.0  # after which a process without a request ends
+_CHECK_SECONDS = 0.2  # between two checks of the limits
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from ar3d_keras.videos.decoder_process import main; main()"
@@ -43,11 +43,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Limits:
-    """What the decoding of one file may take.
+    """The limits on the decoding of one file.
 
     Attributes:
-        seconds: without a new packet of the video; the whole file may take WHOLE times as long.
-        gigabytes: of memory, in 10^9 bytes, beyond what Python and the libraries take.
+        seconds: without a new packet of the video; see WHOLE for the limit of a whole file.
+        gigabytes: of memory, in 10^9 bytes, besides that of Python and the libraries.
     """
 
     seconds: float = 60.0
@@ -79,7 +79,7 @@ def kind_of(error: ReadError) -> str:
 class Isolation:
     """Calls functions in other processes, from any number of threads; a context manager.
 
-    If its block raises, the processes are killed: nobody waits for the files in their hands.
+    If its block raises, the processes are killed and their files are not finished.
 
     Args:
         limits: on time and memory of each call.
@@ -107,7 +107,7 @@ class Isolation:
         """Calls `function(path, **arguments)` in another process.
 
         A file whose decoder crashes is tried again in a new process, because the file before it
-        may be the culprit. Where the system starts no process, the function is called in this one.
+        may have caused the crash. If no process can be started, the function is called in this one.
 
         Args:
             function: at the top level of its module; its result can be pickled.
@@ -151,7 +151,7 @@ class Isolation:
 
 
 def _seconds(path: Path, limits: Limits) -> float:
-    """What a whole file may take."""
+    """The limit for a whole file."""
     try:
         size = path.stat().st_size
     except OSError:
@@ -164,12 +164,15 @@ class _Process:
 
     Attributes:
         calls: how many it has answered.
-        user: whose rights it has.
+        owner: the process that started it, and whose rights it has.
+        waiting: whether a request has not been answered; its answer must not be taken for that of
+            another request.
     """
 
     def __init__(self) -> None:
         self.calls = 0
-        self.user = _user()
+        self.owner = _owner()
+        self.waiting = False
         self._ready = False
         self._deadline = math.inf  # of the next sign of life, by time.monotonic
         self._late = False
@@ -179,7 +182,7 @@ class _Process:
             [sys.executable, "-c", _START, paths],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # what a library says as it crashes
+            stderr=subprocess.DEVNULL,  # messages of a library that crashes
             bufsize=0,
         )
 
@@ -197,22 +200,25 @@ class _Process:
         seconds = _seconds(path, limits)
         end = time.monotonic() + seconds
         self._deadline = min(end, time.monotonic() + limits.seconds)
+        self.waiting = True
         try:
-            send(self._popen.stdin, (function, path, arguments, seconds, limits.gigabytes))
+            # An absolute path, because the working directory may change while a process lives.
+            request = function, path.absolute(), arguments, seconds, limits.gigabytes
+            send(self._popen.stdin, request)
             while (answer := receive(self._popen.stdout)) is None:  # a sign of life
                 self._deadline = min(end, time.monotonic() + limits.seconds)
         except (OSError, EOFError):
             raise self._failure(limits) from None
         finally:
             self._deadline = math.inf
-        self.calls += 1
+        self.calls, self.waiting = self.calls + 1, False
         kind, value = answer
         if kind == "result":
             return value
         if kind == UNREADABLE:
             raise ReadError(value)
         if kind == TOO_LARGE:
-            self.close()  # its memory is in pieces
+            self.close()  # its memory is fragmented
             raise DecoderError(kind, _too_large(limits))
         raise DecoderError(kind, value)
 
@@ -273,22 +279,23 @@ def _take() -> _Process:
     with _lock:
         while _idle:
             process = _idle.pop()
-            if process.alive and process.user == _user():
+            if process.alive and process.owner == _owner():
                 return process
             process.close()
     return _Process()
 
 
 def _give_back(process: _Process) -> None:
-    if process.alive:
+    if process.alive and not process.waiting:
         with _lock:
             _idle.append(process)
     else:
         process.close()
 
 
-def _user() -> int | None:
-    return os.geteuid() if hasattr(os, "geteuid") else None
+def _owner() -> tuple[int, int | None]:
+    """This process and its user: a fork must not use the processes of its parent."""
+    return os.getpid(), os.geteuid() if hasattr(os, "geteuid") else None
 
 
 @atexit.register

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ar3d_keras import atomic
+from ar3d_keras.videos.cache import cache_folder
 from ar3d_keras.videos.decoders import PyAVFrames, ReadError
 from ar3d_keras.videos.inspection import Viewer, Watcher, check_readable, remember, stamp
 
@@ -250,12 +251,9 @@ def _checksum(frame: Any) -> int | None:
 
 def _cache_file(path: Path) -> Path | None:
     """None if the user has no home folder, as in a container with an unknown user id."""
-    try:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:
-        return None
+    folder = cache_folder()
     name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:16]
-    return home / "ar3d_keras" / f"frames-{name}.npz"
+    return folder / f"frames-{name}.npz" if folder else None
 
 
 def _load(file: Path | None, at: str) -> FrameIndex | None:

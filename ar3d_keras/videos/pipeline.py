@@ -382,7 +382,7 @@ class _Memory:
     Fresh memory of a batch costs as much as copying a third of its clips: the system clears it.
 
     TensorFlow shares the memory of an aligned array. It drops its reference after the last tensor
-    that shares it is gone, when the next batch is handed over. So a batch that somebody holds is
+    that shares it is gone, when the next batch is handed over. So a batch that is still referenced is
     never overwritten, and a training needs only a few arrays.
 
     Attributes:

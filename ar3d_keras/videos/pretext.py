@@ -1,4 +1,4 @@
-"""Tasks that a network can learn from videos without labels; they take the place of the classes."""
+"""Tasks that a network learns from videos without labels. The task defines the classes."""
 
 import dataclasses
 import math
@@ -22,16 +22,17 @@ class PretextDataset(Dataset):
 
     Attributes:
         task: `instance`: which of the videos a clip is cut from (Dosovitskiy et al. 2014,
-            arXiv:1406.6909: each video is a class, so that clips of one video come close and those
-            of others go away). `order`: whether the clip runs forward or backward (Misra et al. 2016,
-            arXiv:1603.08561). `speed`: its speed, 1, 2 or 4 (Benaim et al. 2020, arXiv:2004.06130).
+            arXiv:1406.6909: each video is a class, so that clips of one video get similar features
+            and clips of other videos different ones). `order`: whether the clip runs forward or backward (Misra et al. 2016,
+            arXiv:1603.08561). `speed`: its speed, 1, 2 or 4 (Benaim et al. 2020, arXiv:2004.06130);
+            the clips are then windows of these strides, with any `sampling`.
     """
 
     task: Pretext = "speed"
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """What the network tells apart."""
+        """The classes of the task."""
         if self.task == "order":
             return ("forward", "backward")
         if self.task == "speed":

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ar3d_keras import atomic
+from ar3d_keras.videos.cache import cache_folder
 from ar3d_keras.videos.catalog import Catalog
-from ar3d_keras.videos.content import cache_folder, load_descriptors, store_descriptors
+from ar3d_keras.videos.content import load_descriptors, store_descriptors
 from ar3d_keras.videos.descriptor import Descriptor
 from ar3d_keras.videos.examination import examine
 from ar3d_keras.videos.frame_folder import frame_files, is_folder
@@ -43,7 +44,7 @@ class Scan:
         numbers: key -> which frames of its file a video consists of, where that is a segment or
             sampled in time; a video that is not in here consists of all of them.
         properties: path of a file -> sizes, rates and codecs; complete after a scan with descriptors.
-        descriptors: key -> what `duplicates.find_pairs` compares, where they were asked for.
+        descriptors: key -> what `duplicates.find_pairs` compares; empty without `descriptors`.
     """
 
     frames: dict[str, int]
@@ -132,10 +133,8 @@ def scan(
     threads = max(1, workers // max(1, len(todo)))
 
     def look(path: str) -> _Entry | ReadError:
-        video, timed_file = (
-            catalog.root / path,
-            path in timed and not is_folder(catalog.root / path),
-        )
+        video = catalog.root / path
+        timed_file = path in timed and not is_folder(video)
         try:
             indexed = timed_file and cached_index(video, stamps[path])
             if path in entries and (indexed or not timed_file):

@@ -1,4 +1,4 @@
-"""Whether a file was cut off: containers say at their beginning how long they are.
+"""Whether a file was cut off, by the length that its container records at its beginning.
 
 AVI: the size of the RIFF chunk. Matroska and WebM: that of the segment (RFC 9559). MP4 and MOV: those
 of the outermost boxes (ISO/IEC 14496-12). GIF: the end mark.
@@ -14,7 +14,7 @@ _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
 
 
 def missing_bytes(path: Path | None) -> int:
-    """How many bytes are missing at the end of a file; 0: none, or its format does not tell."""
+    """The number of bytes that are missing at the end of a file; 0: none, or unknown in its format."""
     if path is None:  # a stream
         return 0
     try:

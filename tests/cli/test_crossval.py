@@ -91,7 +91,7 @@ def test_a_stopped_fold_can_be_repeated_alone(crossed, tmp_path):
         np.load(f / "checkpoints/state.npz") for f in (crossed / "fold-2", tmp_path / "again")
     ]
     assert states[0].files == states[1].files
-    for name in states[0].files:
+    for name in set(states[0].files) - {"counters"}:  # they hold seconds
         np.testing.assert_array_equal(states[0][name], states[1][name], err_msg=name)
 
 

@@ -8,6 +8,7 @@ from processes import TINY  # tests/processes.py
 
 import ar3d_keras
 from ar3d_keras import Reporter, TrainConfig
+from ar3d_keras.errors import UserError
 from ar3d_keras.training.trainer import build_network
 from ar3d_keras.training.warm_start import find_warm_start, weighted_layers
 
@@ -173,6 +174,33 @@ def test_options_win_over_the_clips_of_the_weights(given, expected):
     assert found == expected
     assert configure(init_from="x.h5", model="c3d").data.stride == 1
     assert configure(init_from="some-run").data.fps is None
+    # What a preset does to the clips of its own network does not suit these weights.
+    config = configure(init_from="torchvision:r3d_18", preset="small-data", epochs=30)
+    assert (config.data.sampling, config.data.fps) == ("stride", 15.0)
+    assert (config.model.motion_crop, config.model.differences) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("given", "parameter"),
+    [
+        ({"stride": 2, "sampling": "uniform"}, "stride"),
+        ({"stride": 2, "fps": 10.0}, "stride"),
+        ({"head_epochs": 2}, "head_epochs"),
+        ({"layer_decay": 0.5}, "layer_decay"),
+    ],
+)
+def test_an_option_without_effect_is_refused(given, parameter):
+    from ar3d_keras.cli.options import parse_config
+    from ar3d_keras.cli.train import ESSENTIAL, TrainOptions
+    from ar3d_keras.experiments.configure import configure
+
+    with pytest.raises(UserError) as caught:
+        configure(**given)
+    assert caught.value.parameter == parameter
+    flags = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    with pytest.raises(UserError) as caught:
+        parse_config(TrainOptions, flags, verb="train", text="", essential=ESSENTIAL)
+    assert caught.value.parameter == parameter
 
 
 @pytest.mark.parametrize(

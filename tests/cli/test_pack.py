@@ -180,7 +180,8 @@ def test_damage_is_named_by_check_and_refused_by_train(pack, tmp_path, refused, 
 @pytest.mark.parametrize(
     ("flags", "parts"),
     [
-        (["--quality", 0], ("--quality", "0")),
+        (["--codec", "jpeg", "--quality", 0], ("--quality", "0")),
+        (["--quality", 90], ("--quality", "--codec")),
         (["--stride", 0], ("--stride", "0")),
         (["--resize", 0, 5], ("--resize", "0 5")),
         (["--workers", 0], ("--workers", "0")),

@@ -34,6 +34,8 @@ def test_a_stopped_pretraining_continues_and_gives_its_weights(tiny_demo, tmp_pa
     assert record["class_names"] == ["forward", "backward"]
     assert record["split"]["sizes"] == {"train": 33, "val": 3, "test": 0}
     assert latest(tmp_path) is None  # it predicts no classes
+    for verb in (["train", "--resume", "pretrained"], ["evaluate", "--run", "pretrained"]):
+        assert "pretrained" in refused(*verb, "--runs-dir", tmp_path)
 
     network = ar3d_keras.load_model(tmp_path / "pretrained/checkpoints/best.keras")
     sizes = {**network.sizes, "num_classes": 3}
@@ -58,6 +60,8 @@ def test_a_stopped_pretraining_continues_and_gives_its_weights(tiny_demo, tmp_pa
         (["--data", "DAMAGED"], "decode"),
         (["--data", "DATA", "--split-scheme", "kfold"], "--split-scheme"),
         (["--data", "DATA", "--init-from", "run"], "--init-from"),
+        (["--data", "DATA", "--skip", "skip.csv"], "--skip"),
+        (["--data", "DATA", "--keep", "best"], "--keep"),
         (["--data", "DATA", "--model", "two_stream"], "--model"),
         (["--data", "DATA", "--task", "speed", "--frames", 64], "--task"),
         ([], "--data"),

@@ -9,6 +9,7 @@ import pytest
 from ar3d_keras import Reporter
 from ar3d_keras.cli.options import parse_config
 from ar3d_keras.cli.train import ESSENTIAL, TrainOptions
+from ar3d_keras.config import DataConfig
 from ar3d_keras.experiments.auto_preset import choose_preset
 from ar3d_keras.experiments.configure import configure
 
@@ -39,7 +40,6 @@ def portrait(tmp_path):
     for name in ("turn_left", "turn_right"):
         for number in range(2):
             write_video(tmp_path / "data" / name / f"{number}.avi", (32, 48), 20, 10)
-    choose_preset.cache_clear()
     return tmp_path / "data"
 
 
@@ -50,13 +50,12 @@ def test_it_reads_the_data_and_gives_its_reasons(portrait):
     assert (config.data.height, config.data.width) == (128, 96)
     assert config.data.resize == (128, 96)
     assert config.data.sampling == "uniform"
-    assert len(lines.lines) == len(choose_preset(portrait).reasons) == 4
+    assert len(lines.lines) == len(choose_preset(DataConfig(data=portrait)).reasons) == 4
 
 
 def test_options_win_and_a_long_video_is_not_spanned(portrait):
     for file in portrait.glob("*/*.avi"):
         write_video(file, (48, 32), 40, 2)
-    choose_preset.cache_clear()
     config = configure(data=str(portrait), preset="auto", epochs=3, reporter=Lines())
     assert (config.data.sampling, config.data.fps, config.recipe.epochs) == ("stride", 8.0, 3)
     assert (config.data.height, config.data.width) == (96, 128)
@@ -72,15 +71,27 @@ def test_the_command_line_chooses_the_same(portrait, capsys):
     assert capsys.readouterr().out.count("preset auto") == 4
 
 
+def test_it_reads_the_videos_that_the_training_uses(portrait):
+    for name in ("turn_left", "turn_right"):
+        (portrait / name / "cam").mkdir()
+        (portrait / name / "0.avi").rename(portrait / name / "cam" / "0.avi")
+    lines = Lines()
+    config = configure(data=str(portrait), preset="auto", group_by="parent", reporter=lines)
+    assert (config.data.height, config.data.width) == (128, 96)
+    assert lines.lines[0].startswith("preset auto: 4 videos")
+    flags = ["--data", str(portrait), "--preset", "auto", "--group-by", "parent"]
+    typed = parse_config(TrainOptions, flags, verb="train", text="", essential=ESSENTIAL)
+    assert (typed.data, typed.model) == (config.data, config.model)
+
+
 def test_the_demo_set_has_its_own(tiny_demo):
-    choose_preset.cache_clear()
-    assert choose_preset(tiny_demo).preset == choose_preset(None).preset == "demo"
+    for data in (tiny_demo, None):
+        assert choose_preset(DataConfig(data=data)).preset == "demo"
 
 
 def test_data_that_cannot_be_read_is_refused(portrait, user_error):
     for file in portrait.glob("*/*.avi"):
         file.write_bytes(b"no video")
-    choose_preset.cache_clear()
     with user_error(str(portrait)):
         configure(data=str(portrait), preset="auto", reporter=Lines())
     shutil.rmtree(portrait)

@@ -249,6 +249,7 @@ def test_parts_meet_between_the_segments_of_two_splits():
     "flags",
     [
         ["--events"],
+        ["--events", "--window-seconds", "1", "--split", "val"],
         ["--window-seconds", "2"],
         ["--events", "--window-seconds", "0"],
         ["--background", "x"],

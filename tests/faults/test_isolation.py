@@ -102,6 +102,22 @@ def test_processes_are_used_again(videos):
     assert isolation._idle[-1].calls >= 3
 
 
+def test_an_interrupted_call_does_not_answer_the_next_one(videos, monkeypatch):
+    shutil.copy(videos / "x/a.avi", videos / "interrupted.avi")
+    with Isolation(LIMITS) as processes:
+        processes.call(examine, videos / "x/a.avi")
+        interrupted = isolation._idle[-1]
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(isolation, "receive", _interrupt)
+            processes.call(bad_examine, videos / "interrupted.avi")
+        assert interrupted not in isolation._idle
+        assert processes.call(Path.read_bytes, videos / "labels.csv").startswith(b"path,label")
+
+
+def _interrupt(stream):
+    raise KeyboardInterrupt
+
+
 def test_where_no_process_can_be_started_this_one_decodes(videos, monkeypatch):
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     isolation._end()

@@ -63,7 +63,7 @@ def test_the_rest_is_predicted_and_every_bit_is_equal(videos, tmp_path, monkeypa
         found = predict_videos(again, videos, journal=file, **windows)
         assert bool(again.network.calls) == bool(predicted)
         for one, other in zip(whole, found, strict=True):
-            assert (one.path, one.failure) == (other.path, other.failure)
+            assert (one.path, one.file, one.failure) == (other.path, other.file, other.failure)
             if not one.failure:
                 assert one.probabilities.tobytes() == other.probabilities.tobytes()
             for part, same in zip(one.segments, other.segments, strict=True):

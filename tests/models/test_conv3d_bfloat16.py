@@ -38,7 +38,7 @@ def test_zeros_around_the_input_change_nothing(kernel, frames, monkeypatch):
     layer = Conv3D(6, kernel, padding="same", dtype="float32")
     layer.build(shape)
     plain = keras.ops.convert_to_numpy(layer(clip))
-    monkeypatch.setattr(Conv3D, "_is_affected", lambda self, inputs: True)
+    monkeypatch.setattr(Conv3D, "_has_wrong_gradient", lambda self, inputs: True)
     padded = keras.ops.convert_to_numpy(layer(clip))
     np.testing.assert_allclose(plain, padded, rtol=1e-5, atol=1e-6)
 
@@ -46,7 +46,7 @@ def test_zeros_around_the_input_change_nothing(kernel, frames, monkeypatch):
 def test_which_convolutions_are_padded():
     def padded(frames, kernel=3, **options):
         layer = Conv3D(2, kernel, **{"padding": "same", "dtype": "mixed_bfloat16", **options})
-        return layer._is_affected(np.zeros((1, frames, 4, 4, 1), np.float32))
+        return layer._has_wrong_gradient(np.zeros((1, frames, 4, 4, 1), np.float32))
 
     on_tensorflow = keras.backend.backend() == "tensorflow"
     assert padded(2) == padded(1) == padded(4, (5, 3, 3)) == on_tensorflow

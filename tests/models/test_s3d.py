@@ -52,8 +52,17 @@ def test_the_head_averages_windows_of_seven():
     np.testing.assert_allclose(model(values).numpy(), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("option", [{"frames": 4}, {"height": 16}, {"norm_momentum": 1.0}])
-def test_what_it_refuses(option):
+@pytest.mark.parametrize(
+    ("option", "parameter"),
+    [
+        ({"frames": 4}, "frames"),
+        ({"frames": 5, "differences": True}, "frames"),
+        ({"height": 16}, "height"),
+        ({"motion_crop": (16, 20)}, "height"),
+        ({"norm_momentum": 1.0}, "norm_momentum"),
+    ],
+)
+def test_what_it_refuses(option, parameter):
     with pytest.raises(UserError) as caught:
         S3D(3, **{"frames": 8, "height": 20, "width": 20, "width_multiplier": 1 / 8, **option})
-    assert caught.value.parameter == next(iter(option))
+    assert caught.value.parameter == parameter

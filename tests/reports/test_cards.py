@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from ar3d_keras.inference.classifier import describe
-from ar3d_keras.reports.cards import write_cards
+from ar3d_keras.reports.cards import make_cards
 from ar3d_keras.runs import RunFolder
 from ar3d_keras.videos.sampling import ClipShape
 
@@ -23,7 +23,7 @@ def run(trained, tmp_path):
 
 def cards(run):
     description = describe(run.record()["class_names"], ClipShape(), ABOUT)
-    return write_cards(run, description)
+    return make_cards(run, description)
 
 
 def table(text: str, first: str) -> list[list[str]]:

@@ -314,13 +314,29 @@ def test_the_clients_choose_frames_by_their_time_stamps(
         assert frame_numbers(sent[..., ::-1]) == shown[spec.window].tolist()
 
 
+def test_the_clients_choose_frames_of_the_whole_video_with_uniform_sampling(
+    center_frames, write_timed, frame_numbers, tmp_path
+):
+    times = np.round(np.cumsum(np.random.default_rng(2).uniform(0.01, 0.06, 53)), 3)
+    video = write_timed(tmp_path / "v.mp4", times)
+    index = frame_index(video)
+    for fps, frames in ((None, 8), (None, 64), (10.0, 8)):
+        shape = ClipShape(
+            frames, 16, 16, resize_height=20, resize_width=24, fps=fps, sampling="uniform"
+        )
+        shown = frames_at(index.times, index.end, fps) if fps else np.arange(len(times))
+        spec = uniform_clip(len(shown), shape, clips=1, crops=1, index=0)
+        sent = np.stack(center_frames(str(video), vars(shape)))
+        assert frame_numbers(sent[..., ::-1]) == shown[spec.window].tolist()
+
+
 def test_the_clients_send_the_whole_picture_if_the_server_cuts_a_region_out(
     center_frames, write_video, tmp_path
 ):
     video = write_video(tmp_path / "v.avi", size=(48, 64))
     shape = vars(ClipShape(4, 16, 16, resize_height=20, resize_width=24, roi=(8, 8, 40, 40)))
     assert center_frames(str(video), shape)[0].shape == (48, 64, 3)
-    for changed in ({"flow": "dis"}, {"zoom": 2}):
+    for changed in ({"flow": "dis"}, {"zoom": 2}, {"sampling": "dense"}):
         with pytest.raises(SystemExit, match="error"):
             center_frames(str(video), {**shape, **changed})
 
