@@ -42,7 +42,10 @@ def fetch(name: str, reporter: Reporter) -> Path:
         except (
             urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError
         ) as error:  # fmt: skip
-            reason = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else error
+            reason: object = error
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection
+                reason = f"HTTP {error.code}"
             raise UserError(
                 f"`init_from` {name}: {address} cannot be downloaded ({reason}): download it on "
                 "another machine, and give its path"
