@@ -81,7 +81,8 @@ def metrics(folder: Path, run: str, split: str = "test") -> dict:
 
 def served(printed: str) -> list[str]:
     """The classes that the REST client printed, the likeliest first."""
-    return re.findall(r"^ *[\d.]+ %  (\S+)$", printed, re.MULTILINE)
+    # The answer of the server to curl before it need not end with a new line.
+    return re.findall(r"[\d.]+ %  (\S+)$", printed, re.MULTILINE)
 
 
 @pytest.mark.slow
