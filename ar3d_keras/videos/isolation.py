@@ -1,7 +1,7 @@
 """Calls functions that decode videos in processes of their own, with bounds on time and memory.
 
 A decoder that crashes, hangs or needs too much memory ends its own process and not this one. The
-processes are started once and used for many files; they end a few seconds after the last one. They
+processes are started once and used for many files; they end half a minute after the last one. They
 are new interpreters, not forks: a fork of a process with TensorFlow's threads may never return.
 
 This isolates faults only. It is not a sandbox: a process has the rights of the user.
@@ -31,7 +31,7 @@ UNREADABLE = "unreadable"  # the kind of every other ReadError
 # BYTES_A_SECOND of the file.
 WHOLE, BYTES_A_SECOND = 30, 20_000
 START_SECONDS = 120.0  # limit for the imports of a new process
-IDLE_SECONDS = 10.0  # after which a process without a request ends
+IDLE_SECONDS = 30.0  # after which a process without a request ends
 _CHECK_SECONDS = 0.2  # between two checks of the limits
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "

@@ -208,7 +208,6 @@ def test_an_option_without_effect_is_refused(given, parameter):
     [
         (["--model", "conv3d", "--init-from", "FILE"], ["--init-from", "--model", "r2plus1d"]),
         (["--model", "mc3", "--init-from", "FILE"], ["--init-from", "stem.0", "conv1.weight"]),
-        (["--model", "c3d", "--init-from", "FILE"], ["conv1.weight", "1x3x3x3x3", "3x3x3x3x16"]),
         (["--model", "mc3", "--init-from", "none.pth"], ["--init-from", "none.pth"]),
         (["--model", "mc3", "--init-from", "torchvision:r3d_18"], ["r3d", "--model"]),
         (["--model", "mc3", "--init-from", "torchvision:x3d"], ["torchvision:s3d"]),
@@ -217,7 +216,7 @@ def test_an_option_without_effect_is_refused(given, parameter):
 def test_published_weights_that_are_refused(
     arguments, parts, small_c3d, tiny_demo, tmp_path, refused
 ):
-    small = ["--width-multiplier", 1 / 32] if "mc3" in arguments else ["--dense", 8]
+    small = ["--width-multiplier", 1 / 32] if "mc3" in arguments else []
     arguments = [str(small_c3d) if argument == "FILE" else argument for argument in arguments]
     error = refused(
         "train", "--data", tiny_demo, "--runs-dir", tmp_path / "runs", *arguments, *small
