@@ -40,7 +40,7 @@ class EvaluateOptions:
     hop_seconds: float | None = None
     """Events: seconds from the start of one window to the start of the next. Default: WINDOW_SECONDS."""
     background: str | None = None
-    """Events: the class that is no event. Default: the `background` of the run."""
+    """Events: the class of the time without events. Default: the `background` of the run."""
     segments: Literal["strict", "clip"] | None = None
     """Events: `strict` refuses stretches that end beyond their file, `clip` cuts them. Default: as the run was trained."""
     workers: int | None = None

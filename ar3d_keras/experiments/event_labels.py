@@ -53,7 +53,7 @@ def event_labels(
     Args:
         run: which files the network was trained on.
         labels: the labels that a row may have.
-        background: a label that is no event.
+        background: the label of the time without events.
         stretches: a CSV; None: the segments of the run.
         data: where the run's videos are now, if they were moved.
         segments: strict refuses a stretch that ends beyond its file, clip cuts it; None: as the

@@ -64,7 +64,7 @@ def evaluate_events(
             Without a column split a file is in the split of the run.
         window_seconds: the length of a window.
         hop_seconds: from the start of one window to the next; None: `window_seconds`.
-        background: a class that is no event; None: that of the run, if it has one.
+        background: the class of the time without events; None: the background class of the run, if any.
         clips: clips of a window.
         crops: crops of a clip, 1 or 3.
         data: where the run's videos are now, if they were moved.
@@ -187,7 +187,7 @@ def score(
         predictions: window by window; labels of other videos are not counted.
         truth: the labeled events.
         options: how windows become stretches.
-        background: a class that is no event.
+        background: the class of the time without events.
     """
     # A video that cannot be decoded stays in the denominator: its events are missed.
     paths = {prediction.path for prediction in predictions}
