@@ -80,9 +80,11 @@ def evaluate_split(
     found = find_run(run, Path(runs_dir), needs=["split.csv", "checkpoints/best.keras"])
     record, config = found.record(), found.config()
     root = found.data_root(Path(data) if data is not None else None)
+    videos = found.split(root, record["split"]["scheme"])
+    if not videos.sizes[split]:
+        raise UserError(f"{found.folder} has no {split} videos: evaluate another `split`")
     reporter = reporter or Console()
     reporter.log_to(found.log_file)
-    videos = found.split(root, record["split"]["scheme"])
     dataset = open_split(config, videos, reporter, splits=[split])
     metrics = evaluate_run(
         found,
@@ -131,6 +133,11 @@ def calibrate_run(
     threads = decoding_threads(workers)
     found = find_run(run, Path(runs_dir), needs=["split.csv", "checkpoints/best.keras"])
     record, config = found.record(), found.config()
+    if not record["split"]["sizes"]["val"]:
+        raise UserError(
+            f"{found.folder} has no val videos to calibrate on: train with `val_fold`, or with val "
+            "videos"
+        )
     check_reject_error(reject_error, record["split"]["sizes"]["val"])
     root = found.data_root(Path(data) if data is not None else None)
     reporter = reporter or Console()

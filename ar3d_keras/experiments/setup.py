@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from ar3d_keras.config import DEMO, DataConfig, TrainConfig
+from ar3d_keras.errors import UserError
 from ar3d_keras.models import network
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.background import with_background
@@ -87,7 +88,13 @@ def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
         fold=data.fold,
         folds=data.folds,
         by=data.split_by,
+        val_fold=data.val_fold is not False,
     )
+    if config.recipe.needs_val and not split.sizes["val"]:
+        raise UserError(
+            f"split scheme {split.scheme} puts no video of {catalog.root} into val, by which the best "
+            "epoch, `early_stop` and `reject_error` are decided: add val videos, or set `keep` to last"
+        )
     split = keep_share(split, data.train_share, config.recipe.seed)
     notes = *rare_class_notes(split), *mirroring_notes(catalog.class_names)
     return dataclasses.replace(split, notes=(*split.notes, *notes))
@@ -95,7 +102,7 @@ def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
 
 def log_split(split: Split, reporter: Reporter) -> None:
     """Logs the sizes of a split, and which recordings its parts share."""
-    sizes = ", ".join(f"{count} {name}" for name, count in split.sizes.items())
+    sizes = ", ".join(f"{count} {name}" for name, count in split.sizes.items() if count)
     reporter.log(f"{split.catalog.root}: {len(split.catalog.class_names)} classes; {sizes}")
     reporter.log(f"split scheme {split.scheme}. " + " ".join(split.leak.sentences()))
     for note in (*split.catalog.notes, *split.notes):

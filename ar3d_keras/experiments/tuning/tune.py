@@ -29,6 +29,7 @@ from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import check_plain_name
 from ar3d_keras.training.precision import choose_precision
 from ar3d_keras.training.warm_start import find_warm_start
+from ar3d_keras.videos.folds import FOLD_SCHEMES
 from ar3d_keras.videos.reader import decoding_threads
 
 if TYPE_CHECKING:
@@ -98,7 +99,11 @@ def tune(
     threads = decoding_threads(configured.data.workers)
     # A chief trains nothing.
     splits = ("val",) if role.is_chief else ("train", "val")
+    if configured.data.split_scheme in FOLD_SCHEMES:
+        configured = configured.replace(val_fold=True)  # trials are compared on val
     resolved, dataset = setup.prepare(configured, reporter, splits)
+    if not dataset.split.sizes["val"]:
+        raise UserError("a search compares its trials on val: add val videos")
     source = configured.recipe.init_from
     start = None
     if source:
