@@ -249,6 +249,8 @@ class ModelConfig:
     """Average the input over squares of this many pixels a side; removes noise and small details."""
     differences: bool = False
     """Give the network differences between consecutive frames instead of the frames."""
+    motion_normalization: bool = False
+    """Divide the differences of each clip by their root mean square, so that small or pale people move as much as large ones. Needs `differences`."""
     pool: tuple[int, int, int] | Literal["global"] | None = None
     """Window of the average pooling (time height width), or `global`: one average for each channel."""
     grid: tuple[int, int, int] | None = None

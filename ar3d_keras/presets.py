@@ -117,7 +117,11 @@ def with_preset(
         }
         sections = {
             "data": {"sampling": "stride", **clips},
-            "model": {"motion_crop": None, "differences": False},
+            "model": {
+                "motion_crop": None,
+                "differences": False,
+                "motion_normalization": False,
+            },
         }
         base = from_json(sections, base, f"weights of {base.model.model}")
     return base
