@@ -166,8 +166,8 @@ class DataConfig(AugmentConfig):
     """Seconds that a clip spans: another way to give `fps`, which is `frames` divided by it."""
     roi: tuple[float, float, float, float] | None = None
     """Region of interest: the left, top, right and bottom edge of the part of each frame that is used, in pixels or as shares in 0..1. A row of a CSV with the columns left, top, right and bottom has its own."""
-    flip: bool = True
-    """Mirror half of the training clips, unless two classes differ by left and right in their names (swipe_left, swipe_right). Switch it off where left and right are different actions."""
+    flip: bool | None = None
+    """Mirror half of the training clips. Switch it off where left and right are different actions. Default: yes, unless two classes differ by left and right in their names (swipe_left, swipe_right)."""
     flow: Flow | None = None
     """Optical flow between frames as two more channels, for the networks that use it: DIS, Farneback, or TV-L1 (needs opencv-contrib-python). Default: `dis` for these networks, else `none`."""
     skip: Path | None = None
@@ -386,7 +386,9 @@ class TrainConfig:
         self.data.validate()
         self.recipe.validate()
 
-    def resolved(self, *, split_scheme: str, needs_flow: bool) -> "TrainConfig":
+    def resolved(
+        self, *, split_scheme: str, needs_flow: bool, has_sides: bool = False
+    ) -> "TrainConfig":
         """Replaces every None of `data` by the value that holds, once for the whole experiment.
 
         The options of `model` keep their None: it means that the network's own default holds.
@@ -395,6 +397,7 @@ class TrainConfig:
         Args:
             split_scheme: the default for this catalog.
             needs_flow: whether the network takes optical flow.
+            has_sides: whether two classes differ by left and right.
 
         Raises:
             UserError: optical flow is missing for a network that needs it, or given to one that
@@ -424,6 +427,7 @@ class TrainConfig:
             folds=data.folds or (FOLDS if scheme in ("kfold", "random") else None),
             resize=data.resize or default_resize(data.height, data.width),
             flow=flow,
+            flip=not has_sides if data.flip is None else data.flip,
         )
         resolved.validate()  # options that need a certain split scheme
         return dataclasses.replace(self, data=resolved)

@@ -61,14 +61,11 @@ def limits_of(data: DataConfig) -> Limits:
 
 
 def resolve(config: TrainConfig, catalog: Catalog) -> TrainConfig:
-    """`config` with every default of its data section filled in; see `TrainConfig.resolved`.
-
-    `flip` becomes False if mirrored clips would belong to other classes.
-    """
-    if mirrored_classes(catalog.class_names):
-        config = config.replace(flip=False)
+    """`config` with every default of its data section filled in; see `TrainConfig.resolved`."""
     return config.resolved(
-        split_scheme=default_scheme(catalog), needs_flow=network(config.model.model).needs_flow
+        split_scheme=default_scheme(catalog),
+        needs_flow=network(config.model.model).needs_flow,
+        has_sides=mirrored_classes(catalog.class_names) is not None,
     )
 
 
@@ -96,7 +93,7 @@ def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
             "epoch, `early_stop` and `reject_error` are decided: add val videos, or set `keep` to last"
         )
     split = keep_share(split, data.train_share, config.recipe.seed)
-    notes = *rare_class_notes(split), *mirroring_notes(catalog.class_names)
+    notes = *rare_class_notes(split), *mirroring_notes(catalog.class_names, bool(data.flip))
     return dataclasses.replace(split, notes=(*split.notes, *notes))
 
 

@@ -157,7 +157,7 @@ def train(
     model = build_network(config, dataset.class_names, precision, start)
     source = dataset.training(
         seed=recipe.seed,
-        flip=config.data.flip,
+        flip=bool(config.data.flip),
         augment=config.data,
         at_least=recipe.clips_per_epoch,
     )
