@@ -3,6 +3,7 @@
 ar3d pack --data data/UCF-101 --out data/UCF-101-pack                 the same command continues a stopped pack
 python train.py --attention --data data/UCF-101-pack                  the same clips as from the videos, bit for bit
 ar3d pack --data data/UCF-101 --out data/small --codec jpeg           a quarter of the disk space or less
+ar3d pack --data data/UCF-101 --out data/UCF-101-pack --on ray        the same pack, decoded by the workers of a Ray cluster
 ar3d pack --data data/UCF-101 --out data/flow --flow dis              with optical flow, for two_stream and fused3d
 """
 
@@ -46,9 +47,11 @@ class PackOptions:
     allow_outside: bool = False
     """A CSV may name videos outside its folder."""
     workers: int | None = None
-    """Decoding threads. Default: one per CPU core."""
+    """Decoding threads, or Ray workers with --on. Default: one per CPU core."""
     close: bool = False
     """Finish an unfinished pack with the videos that it has; the others are listed as not packed."""
+    on: str | None = None
+    """Decode on a Ray cluster: `ray` (that of RAY_ADDRESS, else a local one) or ray://HOST:PORT. Default: in this process."""
 
 
 OPTIONS = PackOptions

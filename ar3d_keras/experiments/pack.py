@@ -6,6 +6,7 @@ from typing import Literal
 
 from ar3d_keras.config import Flow, TrainConfig, check_choice, from_json
 from ar3d_keras.console import Console
+from ar3d_keras.distributed.workers import check_on
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.configure import default_preset
 from ar3d_keras.presets import PRESETS
@@ -40,6 +41,7 @@ def pack(
     allow_outside: bool = False,
     workers: int | None = None,
     close: bool = False,
+    on: str | None = None,
     reporter: Reporter | None = None,
 ) -> Pack:
     """Decodes and resizes every video of a data set; the same call continues a stopped pack.
@@ -58,8 +60,10 @@ def pack(
         group_by: the rule of the groups, which the pack keeps.
         skip: a CSV of videos to leave out.
         allow_outside: whether a CSV may name videos outside its folder.
-        workers: decoding threads; None: one per core.
+        workers: decoding threads, or Ray actors with `on`; None: one per core.
         close: finish an unfinished pack with the videos that it has.
+        on: where the videos are decoded. None: in this process; ray: in the Ray cluster of
+            RAY_ADDRESS, or a local one; ray://HOST:PORT: in a cluster. The pack is the same.
         reporter: shows progress and the result; None: prints it.
 
     Returns:
@@ -73,6 +77,7 @@ def pack(
     data, out, reporter = Path(data), Path(out), reporter or Console()
     _check_options(codec, quality, resize, stride, flow, roi)
     threads = decoding_threads(workers)
+    check_on(on)
     if is_pack(data):
         raise UserError(f"`data` {data} is a pack: give the videos that it was made from")
     clip = segments == "clip"
@@ -99,7 +104,13 @@ def pack(
             jpeg_quality = (quality or QUALITY) if codec == "jpeg" else None
             settings = PackSettings(codec, *size, jpeg_quality, stride, algorithm, roi)
             packed = make_pack(
-                catalog, out, settings, workers=threads, reporter=reporter, clip_segments=clip
+                catalog,
+                out,
+                settings,
+                workers=workers,
+                reporter=reporter,
+                clip_segments=clip,
+                on=on,
             )
     except KeyboardInterrupt:
         reporter.log("stopped; the same command continues")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos import dataset as datasets
-from ar3d_keras.videos import pack_index, packing
+from ar3d_keras.videos import pack_index, pack_worker, packing
 from ar3d_keras.videos.dataset import open_data, open_dataset
 from ar3d_keras.videos.pack_index import INDEX, JOURNAL, PackSettings, digest, is_pack
 from ar3d_keras.videos.packing import close_pack, make_pack
@@ -208,7 +208,7 @@ def test_the_number_of_threads_changes_no_byte(ucf_set, tmp_path, made_with):
 
 def test_a_video_larger_than_memory_allows_waits_in_a_file(odd_set, tmp_path, monkeypatch):
     expected = files(pack_of(odd_set, tmp_path / "one").root)
-    monkeypatch.setattr(packing, "SPOOL_BYTES", 10_000)
+    monkeypatch.setattr(pack_worker, "SPOOL_BYTES", 10_000)
     assert files(pack_of(odd_set, tmp_path / "two").root) == expected
 
 
@@ -268,9 +268,9 @@ def test_a_stopped_pack_goes_on_and_ends_as_one_made_in_one_go(
     if harm == "flipped":
         shard.write_bytes(shard.read_bytes()[:-100] + bytes(100))
     listener, seen = Listener(), []
-    decode = packing._Packing._decode
+    decode = pack_worker.PackWorker.__call__
     monkeypatch.setattr(
-        packing._Packing, "_decode", lambda self, *rest: seen.append(1) or decode(self, *rest)
+        pack_worker.PackWorker, "__call__", lambda *given: seen.append(1) or decode(*given)
     )
     pack_of(ucf_set, folder, made_with, shard_bytes=400_000, reporter=listener)
     kept = 5 if harm in ("nothing", "torn line", "bytes more") else 4
