@@ -83,7 +83,23 @@ def read_description(version: Path) -> tuple[tuple[str, ...], ClipShape, Calibra
     if not file.exists() and (version / OLD_DESCRIPTION).exists():
         file = version / OLD_DESCRIPTION
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        return parse_description(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(
+            f"{file} cannot be used ({reason}): only a SavedModel that `ar3d export` wrote "
+            "describes its clips; export the run again"
+        ) from None
+
+
+def parse_description(text: str) -> tuple[tuple[str, ...], ClipShape, Calibration | None]:
+    """Reads the class names, the clip geometry and the calibration from a preprocessor.json.
+
+    Raises:
+        ValueError: the text is not one.
+    """
+    try:
+        content = json.loads(text)
         content = {OLD_KEYS.get(key, key): value for key, value in content.items()}
         class_names, shape = tuple(content["class_names"]), ClipShape(**content["clip_shape"])
         if not class_names or not all(isinstance(name, str) for name in class_names):
@@ -94,9 +110,5 @@ def read_description(version: Path) -> tuple[tuple[str, ...], ClipShape, Calibra
         if shape.sampling not in get_args(Sampling):
             raise ValueError(f"unknown sampling {shape.sampling!r}")
         return class_names, shape, read_calibration(content.get("calibration"), class_names)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(
-            f"{file} cannot be used ({reason}): only a SavedModel that `ar3d export` wrote "
-            "describes its clips; export the run again"
-        ) from None
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(str(error)) from None
