@@ -35,9 +35,7 @@ def test_more_clips_change_the_protocol_and_the_numbers(copied, trained, done):
     assert metrics(copied, "val") == one  # the other protocol has its own folder
 
 
-def test_a_report_of_bfloat16_says_so_and_has_its_own_folder(
-    copied, done, tiny_demo, capsysbinary
-):
+def test_a_report_of_bfloat16_says_so_and_has_its_own_folder(copied, done, tiny_demo, capsysbinary):
     before = (copied / "evaluation/val/metrics.json").read_bytes()
     done("evaluate", "--run", copied, "--split", "val", "--precision", "bfloat16")
     folder = copied / "evaluation/val-bfloat16"
