@@ -72,18 +72,27 @@ class RunFolder:
         """The folder of another format: onnx, openvino, litert, litert-int8."""
         return self.folder / "export" / name
 
-    def evaluation(self, split: str, *, clips: int | None = None, crops: int = 1) -> Path:
+    def evaluation(
+        self,
+        split: str,
+        *,
+        clips: int | None = None,
+        crops: int = 1,
+        precision: str = "float32",
+    ) -> Path:
         """The folder of the report on a split; a protocol of several clips has its own folder.
 
         Args:
             split: train, val or test.
             clips: clips of each video; None: those of the report that training writes.
             crops: crops of each clip.
+            precision: what the network computes in; another one than float32 has its own folder.
         """
         if clips is None:
             clips = self.test_clips if split == "test" else 1
         protocol = "" if clips * crops == 1 else f"-{clips}x{crops}"
-        return self.folder / "evaluation" / f"{split}{protocol}"
+        rough = "" if precision == "float32" else f"-{precision}"
+        return self.folder / "evaluation" / f"{split}{protocol}{rough}"
 
     @property
     def lock_file(self) -> Path:

@@ -31,6 +31,8 @@ class EvaluateOptions:
     """Clips per video, evenly spread; their probabilities are averaged."""
     crops: Literal[1, 3] = 1
     """Crops per clip: the center, or both ends of the longer side too."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What the network computes in. The report of bfloat16 has a folder of its own."""
     events: bool = False
     """Score stretches of untrimmed videos (val and test) in place of a split of clips."""
     stretches: Path | None = None
@@ -68,6 +70,7 @@ def main(arguments: Sequence[str]) -> None:
             background=options.background,
             clips=options.clips,
             crops=options.crops,
+            precision=options.precision,
             data=options.data,
             segments=options.segments,
             workers=options.workers,
@@ -82,6 +85,7 @@ def main(arguments: Sequence[str]) -> None:
         options.split,
         clips=options.clips,
         crops=options.crops,
+        precision=options.precision,
         data=options.data,
         workers=options.workers,
         runs_dir=options.runs_dir,
