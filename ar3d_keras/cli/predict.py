@@ -44,6 +44,7 @@ EXCLUSIVE = (
     ("--format", "--camera"),
     ("--run", "--saved-model"),
     ("--journal", "--camera"),
+    ("--on", "--camera"),
 )
 
 
@@ -86,7 +87,9 @@ class PredictOptions:
     low_threshold: float | None = None
     """Timeline: the other windows of a stretch need at least this probability. Default: HIGH_THRESHOLD."""
     workers: int | None = None
-    """Decoding threads. Default: one per core."""
+    """Decoding threads. Default: one per core. With --on: Ray workers. Default: one per GPU, or per machine without GPUs."""
+    on: str | None = None
+    """Predict on a Ray cluster: `ray` (that of RAY_ADDRESS, else a local one) or ray://HOST:PORT. Default: in this process."""
     batch_size: int | None = None
     """Clips a step. Default: the batch size of evaluate.py; the last bits of a probability depend on it."""
     precision: Literal["float32", "bfloat16"] | None = None
@@ -144,6 +147,7 @@ def _exact(classifier: "Classifier") -> Iterator["Classifier"]:
 
 def _validate(options: PredictOptions) -> None:
     """Raises if options contradict each other or are out of range."""
+    from ar3d_keras.distributed.workers import check_on
     from ar3d_keras.inference.limits import check_options
 
     given = {
@@ -156,6 +160,7 @@ def _validate(options: PredictOptions) -> None:
         "--run": options.run is not None,
         "--saved-model": options.saved_model is not None,
         "--journal": options.journal is not None,
+        "--on": options.on is not None,
     }
     for one, other in EXCLUSIVE:
         if given[one] and given[other]:
@@ -167,6 +172,7 @@ def _validate(options: PredictOptions) -> None:
         hop_seconds=options.hop_seconds,
         live=options.camera is not None,
     )
+    check_on(options.on)
     _bouts(options).validate()
     for name in ("smooth_seconds", "min_seconds", "high_threshold", "low_threshold"):
         if getattr(options, name) is not None and (
@@ -216,6 +222,7 @@ def _on_files(
     classifier: "Classifier",
     workers: int,
 ) -> None:
+    from ar3d_keras.experiments.load import reopening
     from ar3d_keras.inference.formatting import as_csv, as_json, as_labels
     from ar3d_keras.inference.predictor import predict_videos
     from ar3d_keras.videos.sampling import protocol
@@ -242,6 +249,8 @@ def _on_files(
         workers=workers,
         batch_size=options.batch_size,
         journal=options.journal,
+        on=options.on,
+        reopen=reopening(classifier, options.run, options.saved_model),
         reporter=notes,
     )
     if options.json or options.format == "json":

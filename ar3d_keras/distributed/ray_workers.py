@@ -4,6 +4,7 @@ An actor is a process that makes one worker and calls it for one item after the 
 its item is repeated by a new actor, and nothing else is lost.
 """
 
+import contextlib
 import os
 import queue
 import socket
@@ -78,8 +79,10 @@ class _Kept:
 class _Actor:
     """The process of a worker, which is made for its first item: an error of that is the item's."""
 
-    def __init__(self, make: MakeWorker):
+    def __init__(self, make: MakeWorker, folder: str):
         self._make = make
+        with contextlib.suppress(OSError):  # relative paths are those of the calling process
+            os.chdir(folder)
         self._work: Callable[[Any], Any] | None = None
         self._file: IO[bytes] | None = None
 
@@ -228,7 +231,7 @@ class RayActors(Workers):
             self._idle.put(actor)
 
     def _start(self) -> Any:
-        actor = self._class.remote(self._make)
+        actor = self._class.remote(self._make, str(Path.cwd()))
         self._actors.add(actor)
         return actor
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from ar3d_keras.distributed.workers import WorkerError
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.video import ReadError
 
@@ -70,9 +71,14 @@ class DecoderError(ReadError):
         super().__init__(reason)
         self.kind = kind
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:  # a Ray actor pickles it
+        return type(self), (self.kind, str(self))
 
-def kind_of(error: ReadError) -> str:
+
+def kind_of(error: Exception) -> str:
     """CRASHED, TIMED_OUT, TOO_LARGE or UNREADABLE."""
+    if isinstance(error, WorkerError):
+        return CRASHED
     return error.kind if isinstance(error, DecoderError) else UNREADABLE
 
 

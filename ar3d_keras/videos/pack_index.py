@@ -97,7 +97,7 @@ class PackedVideo:
         length: in bytes, table included.
         crc: CRC-32 of its table.
         damage: what is missing of it, else None; see `inspection`.
-        hash: of its file's content (see `scan.content_hash`); None in a pack of version 1 or 2.
+        hash: of its file's content (see `file_scanner.content_hash`); None in a pack of version 1 or 2.
         clock: the times of its frames, compressed (see `times`); None in an older pack.
     """
 

@@ -14,11 +14,11 @@ from typing import IO
 from ar3d_keras.distributed.workers import WithFile
 from ar3d_keras.videos.catalog import Video, stamp
 from ar3d_keras.videos.examination import isolated_index
+from ar3d_keras.videos.file_scanner import content_hash
 from ar3d_keras.videos.isolation import Isolation, Limits
 from ar3d_keras.videos.pack_frames import Table, encoded_frames, timed_parts
 from ar3d_keras.videos.pack_index import PackedVideo, PackSettings, clock_of
 from ar3d_keras.videos.reader import ReadError, damage, frame_index
-from ar3d_keras.videos.scan import content_hash
 from ar3d_keras.videos.segments import check_inside, ends, starts, stretch
 
 # A decoded video waits for its turn in memory up to this size, above it in a file.

@@ -11,6 +11,7 @@ import keras
 
 from ar3d_keras.config import Preset, Range, TrainConfig, check_choice, to_json
 from ar3d_keras.console import Console
+from ar3d_keras.distributed.workers import check_on
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments import setup
 from ar3d_keras.experiments.configure import configure
@@ -49,6 +50,7 @@ def tune(
     runs_dir: str | os.PathLike[str] = "runs",
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint_minutes: float = 10.0,
+    on: str | None = None,
     reporter: Reporter | None = None,
     command: str | None = None,
     fixed: Collection[str] = (),
@@ -70,6 +72,8 @@ def tune(
         runs_dir: the folder of all runs.
         callbacks: as for `train`; used for every trial.
         checkpoint_minutes: as for `train`.
+        on: where the trials are trained, several at a time; as for `crossval`. The values that
+            `bayesian` and `hyperband` choose depend on which trials end first.
         reporter: receives progress and log lines. Default: prints them.
         command: the command to record.
         fixed: names of options that are not searched, besides those in `options`.
@@ -83,6 +87,9 @@ def tune(
             succeeded.
         KeyboardInterrupt: the same call continues.
     """
+    check_on(on)
+    if on and callbacks:
+        raise UserError("`callbacks` cannot be used with `on`: the trials are trained elsewhere")
     configured = configure(config, preset=preset, reporter=reporter, **options)
     Range(1).check("trials", trials)
     Range(0).check("checkpoint_minutes", checkpoint_minutes)
@@ -93,6 +100,11 @@ def tune(
     from ar3d_keras.experiments.tuning.search import Search, drop_state, search
 
     reporter, role = reporter or Console(), read_role()
+    if on and role.address:
+        raise UserError(
+            "`on` cannot be used with keras-tuner's chief and workers: unset KERASTUNER_TUNER_ID, "
+            "KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT"
+        )
     folder = Path(runs_dir) / (name or f"tune-{configured.model.full_name}")
     check_plain_name(folder.name if name is None else name)
     parameters = _space(configured, space, {*fixed, *options})
@@ -144,7 +156,7 @@ def tune(
     names = ", ".join(each.name for each in parameters)
     reporter.log(f"{tuner} over {names}; search {folder}")
     try:
-        search(plan, dataset, role, workers=threads, reporter=reporter)
+        search(plan, dataset, role, workers=threads, reporter=reporter, on=on)
     except KeyboardInterrupt:
         _summarize(plan, reporter)
         reporter.log("stopped; the same command continues")
