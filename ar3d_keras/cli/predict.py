@@ -247,6 +247,7 @@ def _on_files(
 ) -> None:
     from ar3d_keras.inference.formatting import as_csv, as_json, as_labels
     from ar3d_keras.inference.predictor import predict_videos
+    from ar3d_keras.videos.isolation import Isolation, Limits
     from ar3d_keras.videos.parts import part_of
     from ar3d_keras.videos.reader import ReadError
     from ar3d_keras.videos.sampling import protocol
@@ -283,24 +284,25 @@ def _on_files(
     else:
         _log(predictions, _bouts(options))
     written = failed = 0
-    for video, prediction, file in zip(catalog.videos, predictions, overlays, strict=False):
-        if prediction.failure:
-            continue
-        try:
-            part = part_of(catalog.root, video, threads=workers)
-            write_overlay(
-                classifier, prediction, part, file, **windows, threads=workers, reporter=notes
-            )
-        except ReadError as error:  # a frame outside the clips cannot be decoded
-            notes.log(f"no overlay of {prediction.path!r}: {error}")
-        except (UserError, OSError) as error:  # the file cannot be written
-            if len(overlays) == 1:
-                raise
-            failed += 1
-            notes.log(f"no overlay of {prediction.path!r}: {error}")
-        else:
-            written += 1
-            notes.log(f"overlay  {prediction.path} -> {file}")
+    with Isolation(Limits()) as isolation:
+        for video, prediction, file in zip(catalog.videos, predictions, overlays, strict=False):
+            if prediction.failure:
+                continue
+            try:
+                part = part_of(catalog.root, video, threads=workers, isolation=isolation)
+                write_overlay(
+                    classifier, prediction, part, file, **windows, threads=workers, reporter=notes
+                )
+            except ReadError as error:  # a frame outside the clips cannot be decoded
+                notes.log(f"no overlay of {prediction.path!r}: {error}")
+            except (UserError, OSError) as error:  # the file cannot be written
+                if len(overlays) == 1:
+                    raise
+                failed += 1
+                notes.log(f"no overlay of {prediction.path!r}: {error}")
+            else:
+                written += 1
+                notes.log(f"overlay  {prediction.path} -> {file}")
     if written:
         from ar3d_keras.reports.fonts import legend
 

@@ -76,6 +76,7 @@ def make_pack(
     reporter: Reporter,
     shard_bytes: int = SHARD_BYTES,
     clip_segments: bool = False,
+    limits: Limits | None = None,
 ) -> Pack:
     """Packs the videos of a catalog, or goes on where that was stopped; names what it cannot decode.
 
@@ -90,6 +91,7 @@ def make_pack(
         shard_bytes: a shard ends before the video that would make it larger; a single video
             that is larger fills one of its own.
         clip_segments: whether a segment may end beyond its file.
+        limits: on the decoding of one file; None: the defaults.
 
     Raises:
         UserError: the folder holds something else, a pack with other settings or of other
@@ -100,7 +102,7 @@ def make_pack(
         packing = _Packing(catalog, folder, settings, shard_bytes, clip_segments)
         try:
             if packing.take_over(workers, reporter):
-                packing.run(workers, reporter)
+                packing.run(workers, reporter, limits or Limits())
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
                 raise
@@ -205,7 +207,7 @@ class _Packing:
         order = sorted(left, key=lambda k: (hashlib.sha256(os.fsencode(k[0])).digest(), k[1]))
         return [left[unit] for unit in order]
 
-    def run(self, workers: int, reporter: Reporter) -> None:
+    def run(self, workers: int, reporter: Reporter, limits: Limits) -> None:
         """Packs what is left."""
         stop, begun = threading.Event(), time.perf_counter()
         todo, before = self.todo, len(self.done)
@@ -214,7 +216,7 @@ class _Packing:
         with (
             reporter.bar("packing", len(self.catalog), "videos") as update,
             ThreadPoolExecutor(workers) as pool,
-            Isolation(Limits()) as isolation,
+            Isolation(limits) as isolation,
             (self.folder / JOURNAL).open("a", encoding="ascii") as journal,
         ):
             update(len(self.done))
