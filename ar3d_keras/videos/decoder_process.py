@@ -11,10 +11,12 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
+from ar3d_keras.errors import UserError
 from ar3d_keras.videos import decoders
 from ar3d_keras.videos.isolation import (
     CRASHED,
     IDLE_SECONDS,
+    REFUSED,
     TOO_LARGE,
     UNREADABLE,
     receive,
@@ -73,6 +75,8 @@ def _answer(function, path, arguments) -> tuple[str, Any]:
         return TOO_LARGE, None
     except ReadError as error:
         return UNREADABLE, str(error)
+    except UserError as error:
+        return REFUSED, str(error)
     except Exception as error:  # of a library that did not expect such a file, or a bug of ours
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119

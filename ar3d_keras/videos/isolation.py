@@ -24,10 +24,13 @@ from typing import IO, Any, TypeVar
 
 from ar3d_keras.distributed.workers import WorkerError
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos.remote import is_in_memory, is_remote
+from ar3d_keras.videos.remote import stat as remote_stat
 from ar3d_keras.videos.video import ReadError
 
 CRASHED, TIMED_OUT, TOO_LARGE = "crashed", "timed out", "too large"
 UNREADABLE = "unreadable"  # the kind of every other ReadError
+REFUSED = "refused"  # a UserError: an object store that does not answer
 # The limit for a whole file: WHOLE times the limit without a sign of life, and a second more for each
 # BYTES_A_SECOND of the file.
 WHOLE, BYTES_A_SECOND = 30, 20_000
@@ -125,6 +128,8 @@ class Isolation:
             DecoderError: the process crashed or broke a limit, or the function raised anything
                 else.
         """
+        if is_in_memory(path):  # no other process has that file
+            return function(path, **arguments)
         try:
             process = _take()
             is_new = process.calls == 0
@@ -159,7 +164,7 @@ class Isolation:
 def _seconds(path: Path, limits: Limits) -> float:
     """The limit for a whole file."""
     try:
-        size = path.stat().st_size
+        size = remote_stat(path)[0] if is_remote(path) else path.stat().st_size
     except OSError:
         size = 0
     return WHOLE * limits.seconds + size / BYTES_A_SECOND
@@ -223,6 +228,8 @@ class _Process:
             return value
         if kind == UNREADABLE:
             raise ReadError(value)
+        if kind == REFUSED:
+            raise UserError(value)
         if kind == TOO_LARGE:
             self.close()  # its memory is fragmented
             raise DecoderError(kind, _too_large(limits))
