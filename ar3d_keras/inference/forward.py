@@ -8,7 +8,6 @@ import numpy as np
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
-from ar3d_keras.videos.pipeline import Batches
 from ar3d_keras.videos.sources import ClipSource
 
 
@@ -45,6 +44,8 @@ def predict_clips(
         reporter: shows the progress bar.
         description: label of the progress bar.
     """
+    from ar3d_keras.videos.pipeline import Batches  # imports Keras
+
     with (reporter or Reporter()).bar(description, len(source), "clips") as update:
 
         def watched() -> Iterator[tuple[np.ndarray, ...]]:

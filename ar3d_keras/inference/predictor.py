@@ -20,18 +20,17 @@ from ar3d_keras.inference.classifier_worker import (
     OpenClassifier,
     predict_by_workers,
 )
-from ar3d_keras.inference.forward import check_finite, predict_clips
+from ar3d_keras.inference.forward import check_finite
 from ar3d_keras.inference.journal import CHUNK, Entry, Journal
 from ar3d_keras.inference.limits import check_options
 from ar3d_keras.inference.timeline import SegmentPrediction, timeline
+from ar3d_keras.inference.whole import predict_whole
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.flow import check as check_flow
 from ar3d_keras.videos.parts import part_of
 from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, decoding_threads, read_header
 from ar3d_keras.videos.reader import damage as damage_of
-from ar3d_keras.videos.scan import scan
-from ar3d_keras.videos.sources import UniformSampler, VideoSource
 
 
 @dataclass(frozen=True)
@@ -307,51 +306,19 @@ def _with_journal(
 
 
 def _whole(
-    classifier: Classifier,
-    catalog: Catalog,
-    *,
-    clips: int,
-    crops: int,
-    workers: int,
-    batch_size: int,
-    reporter: Reporter,
+    classifier: Classifier, catalog: Catalog, *, reporter: Reporter, **options: Any
 ) -> list[Prediction]:
     """Predicts each video as evaluation does."""
-    with reporter.bar("checking", len(catalog), "videos") as update:
-        scanned = scan(
-            catalog,
-            workers=workers,
-            progress=update,
-            clip_segments=True,
-            fps=classifier.shape.fps,
-        )
-    videos = [video for video in catalog.videos if video.key in scanned.frames]
-    outputs: dict[str, np.ndarray] = {}
-    failures = dict(scanned.unreadable)
-    if videos:
-        source = VideoSource(
-            catalog.root,
-            videos,
-            scanned.frames,
-            classifier.class_names,
-            classifier.shape,
-            UniformSampler(clips, crops),
-            numbers=scanned.numbers,
-        )
-        for video in videos:
-            _log_damage(video.key, scanned.damaged.get(video.key), reporter)
-        predicted = predict_clips(
-            classifier.network, source, batch_size=batch_size, workers=workers, reporter=reporter
-        )
-        outputs = dict(zip((v.key for v in videos), predicted.probabilities, strict=True))
-        failures |= source.failures
+    found = predict_whole(classifier, catalog, reporter=reporter, **options)
+    for key, damage in found.damaged.items():
+        _log_damage(key, damage, reporter)
     return [
-        Prediction(video.key, classifier.class_names, None, failure=failures[video.key])
-        if video.key in failures
+        Prediction(video.key, classifier.class_names, None, failure=found.failures[video.key])
+        if video.key in found.failures
         else Prediction(
             video.key,
             classifier.class_names,
-            outputs[video.key],
+            found.probabilities[video.key],
             calibration=classifier.calibration,
             file=video.path,
         )

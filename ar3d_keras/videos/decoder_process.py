@@ -53,10 +53,11 @@ def main() -> None:
         idle.daemon = True
         idle.start()
         try:
-            function, path, arguments, seconds, life.gigabytes = receive(requests)
+            function, path, arguments, seconds, life.gigabytes = receive(
+                requests, arrived=idle.cancel
+            )
         except (EOFError, OSError):
             os._exit(0)
-        idle.cancel()
         # The parent enforces the limits, unless it was killed. This needs no lock of Python.
         faulthandler.dump_traceback_later(seconds + _GRACE_SECONDS, exit=True, file=null)
         with _memory_limit(life.gigabytes):

@@ -325,13 +325,19 @@ def send(stream: IO[bytes], value: Any) -> None:
         rest = rest[stream.write(rest) :]
 
 
-def receive(stream: IO[bytes]) -> Any:
+def receive(stream: IO[bytes], arrived: Callable[[], None] = lambda: None) -> Any:
     """Reads what `send` wrote.
+
+    Args:
+        stream: the pipe.
+        arrived: called before the value is made of what arrived, which may import modules.
 
     Raises:
         EOFError: the other end is closed.
     """
-    return pickle.loads(_read(stream, int.from_bytes(_read(stream, 8), "little")))
+    content = _read(stream, int.from_bytes(_read(stream, 8), "little"))
+    arrived()
+    return pickle.loads(content)
 
 
 def _read(stream: IO[bytes], length: int) -> bytes:
