@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ class Listener(Reporter):
 
 @pytest.fixture(scope="module", autouse=True)
 def two_cores():
-    paths = [str(Path(__file__).parent), str(Path.cwd())]
+    paths = [str(Path.cwd()), *filter(None, sys.path)]  # with this file and conftest.py
     environment = {"PYTHONPATH": os.pathsep.join(paths), "TF_CPP_MIN_LOG_LEVEL": "3"}
     ray.init(
         "local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error",
