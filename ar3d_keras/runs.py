@@ -15,6 +15,7 @@ from ar3d_keras import atomic
 from ar3d_keras.config import Scheme, TrainConfig, from_json
 from ar3d_keras.errors import UserError
 from ar3d_keras.locking import LockedError, is_locked, locked
+from ar3d_keras.videos import remote
 from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.pack_index import is_pack
 from ar3d_keras.videos.region import COLUMNS as REGION
@@ -187,6 +188,9 @@ class RunFolder:
             UserError: the folder does not exist.
         """
         root = moved or Path(self.record()["data"]["root"])
+        if remote.is_remote(root):
+            root = remote.plain(root)
+            return root.parent if root.suffix.lower() == ".csv" else root
         root = root.parent if root.is_file() else root
         if not root.is_dir():
             raise UserError(

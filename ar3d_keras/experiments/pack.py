@@ -11,6 +11,7 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.configure import default_preset
 from ar3d_keras.presets import PRESETS
 from ar3d_keras.progress import Reporter
+from ar3d_keras.videos import remote
 from ar3d_keras.videos.background import with_background
 from ar3d_keras.videos.dataset import clip_shape, open_data
 from ar3d_keras.videos.flow import check as check_flow
@@ -89,6 +90,11 @@ def pack(
     catalog = open_data(data, group_by, clip_segments=clip, allow_outside=allow_outside, skip=skip)
     for note in catalog.notes:
         reporter.log(note)
+    if remote.is_remote(out):
+        raise UserError(
+            f"`out` {remote.address(out)} is an object store, to which nothing can be appended: pack "
+            "into a local folder and copy that"
+        )
     if out.resolve() == catalog.root:
         raise UserError(f"`out` {out} is the folder of the videos: give another")
     # The shared part of a preset; a network's own part would import Keras.

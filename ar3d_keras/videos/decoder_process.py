@@ -11,11 +11,13 @@ import traceback
 from collections.abc import Generator, Iterator
 from typing import Any
 
+from ar3d_keras.errors import UserError
 from ar3d_keras.videos import decoders
 from ar3d_keras.videos.isolation import (
     CRASHED,
     IDLE_SECONDS,
     ITEM,
+    REFUSED,
     RESULT,
     TOO_LARGE,
     UNREADABLE,
@@ -80,6 +82,8 @@ def _answer(items: Generator[Any, None, Any], life: "_Life") -> tuple[str, Any]:
         return TOO_LARGE, None
     except ReadError as error:
         return UNREADABLE, str(error)
+    except UserError as error:
+        return REFUSED, str(error)
     except Exception as error:  # of a library that did not expect such a file, or a bug of ours
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119

@@ -27,11 +27,14 @@ from typing import IO, Any, TypeVar
 
 from ar3d_keras.distributed.workers import WorkerError
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos.remote import is_in_memory, is_remote
+from ar3d_keras.videos.remote import stat as remote_stat
 from ar3d_keras.videos.video import ReadError
 
 CRASHED, TIMED_OUT, TOO_LARGE = "crashed", "timed out", "too large"
 UNREADABLE = "unreadable"  # the kind of every other ReadError
 ITEM, RESULT = "item", "result"  # of a function that is called
+REFUSED = "refused"  # a UserError: an object store that does not answer
 # The limit for a whole file: WHOLE times the limit without a sign of life, and a second more for each
 # BYTES_A_SECOND of the file.
 WHOLE, BYTES_A_SECOND = 30, 20_000
@@ -132,6 +135,8 @@ class Isolation:
             DecoderError: the process crashed or broke a limit, or the function raised anything
                 else.
         """
+        if is_in_memory(path):  # no other process has that file
+            return function(path, **arguments)
         try:
             next(answers := self._answers(function, path, arguments))
         except StopIteration as end:
@@ -156,6 +161,8 @@ class Isolation:
             ReadError: as `call`.
             DecoderError: as `call`; after the first item, nothing is tried again.
         """
+        if is_in_memory(path):
+            return (yield from function(path, **arguments))
         return (yield from self._answers(function, path, arguments))
 
     def _answers(self, function: Callable, path: Path, arguments: Any) -> Generator[Any, None, Any]:
@@ -214,7 +221,7 @@ def run(function: Callable, path: Path, arguments: Any) -> Generator[Any, None, 
 def _seconds(path: Path, limits: Limits) -> float:
     """The limit for a whole file."""
     try:
-        size = path.stat().st_size
+        size = remote_stat(path)[0] if is_remote(path) else path.stat().st_size
     except OSError:
         size = 0
     return WHOLE * limits.seconds + size / BYTES_A_SECOND
@@ -277,6 +284,8 @@ class _Process:
             return value
         if kind == UNREADABLE:
             raise ReadError(value)
+        if kind == REFUSED:
+            raise UserError(value)
         if kind == TOO_LARGE:
             self.close()  # its memory is fragmented
             raise DecoderError(kind, _too_large(limits))

@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import io
 import os
 import unicodedata
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path, PureWindowsPath
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.region import COLUMNS as REGION
 from ar3d_keras.videos.region import parse_region
+from ar3d_keras.videos.remote import open_binary
 from ar3d_keras.videos.segments import with_groups, without_overlaps
 from ar3d_keras.videos.times import parse_stretch
 from ar3d_keras.videos.video import SPLITS, Video, leads_out, named_group, split_name
@@ -69,7 +71,7 @@ def _read_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     """(number of its first line, cells) of each row that is not empty, one after another."""
     try:
         # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name.
-        with file.open(encoding="utf-8-sig", newline="") as lines:
+        with io.TextIOWrapper(open_binary(file), encoding="utf-8-sig", newline="") as lines:
             line, delimiter = 0, _delimiter(next((text for text in lines if text.strip()), ""))
             lines.seek(0)
             reader = csv.reader(lines, delimiter=delimiter, strict=True)

@@ -29,6 +29,7 @@ import numpy as np
 
 from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos import remote
 from ar3d_keras.videos.catalog import Video, stamp
 from ar3d_keras.videos.reader import load_cv2
 
@@ -156,6 +157,8 @@ def digest(content: dict[str, Any]) -> str:
 
 def is_pack(folder: str | os.PathLike) -> bool:
     """Whether `folder` is a pack, finished or not."""
+    if remote.is_remote(folder):
+        return remote.is_file(Path(folder) / INDEX)
     try:
         return any((Path(folder) / name).is_file() for name in (INDEX, JOURNAL))
     except OSError:
@@ -208,7 +211,9 @@ def read_index(folder: Path, *, shards: bool = True) -> dict[str, Any]:
         UserError: unfinished, of another version, or a shard is missing or cut short.
     """
     try:
-        content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        index = folder / INDEX
+        text = remote.read_bytes(index) if remote.is_remote(index) else index.read_bytes()
+        content = json.loads(text.decode("utf-8"))
         version = content["version"]
     except FileNotFoundError:
         raise UserError(

@@ -1,6 +1,5 @@
 """Reading packs: clips cut out of decoded frames through memory maps; see `pack_index`."""
 
-import mmap
 import os
 import zlib
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos import remote
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
 from ar3d_keras.videos.isolation import UNREADABLE
 from ar3d_keras.videos.pack_index import (
@@ -24,13 +24,10 @@ from ar3d_keras.videos.pack_index import (
 from ar3d_keras.videos.reader import ReadError, load_cv2, mirror
 from ar3d_keras.videos.sampling import ClipShape, ClipSpec, frames_at
 from ar3d_keras.videos.scan import Scan
+from ar3d_keras.videos.shards import open_shards
 
 GONE = (-1, -1)
 FRAME, FLOW = 0, 1  # the parts that a pack holds for each frame
-# Mapped bytes of a pack that may count as memory of this process; the system can reclaim them.
-MAPPED_BYTES = 1 << 32
-# The least that the kernel maps when a byte is read (Linux, fault_around_bytes).
-MAPPED_AT_ONCE = 1 << 16
 
 
 def open_pack(folder: str | os.PathLike) -> "Pack":
@@ -42,7 +39,7 @@ def open_pack(folder: str | os.PathLike) -> "Pack":
     """
     content = read_index(Path(folder))
     return Pack(
-        Path(folder).resolve(),
+        remote.plain(folder) if remote.is_remote(folder) else Path(folder).resolve(),
         content["settings"],
         content["videos"],
         content["source"],
@@ -80,8 +77,7 @@ class Pack:
         self.root, self.settings, self.videos = root, settings, tuple(videos)
         self.source, self.demo = source, demo
         self._places = {packed.video.key: packed for packed in self.videos}
-        self._maps: dict[int, mmap.mmap] = {}
-        self._touched = 0  # bytes read through the maps since they were last dropped
+        self._shards = open_shards(root, self.bytes)
         self._seen: dict[str, np.ndarray] = {}  # `Video.key` -> which frames were verified
 
     @cached_property
@@ -123,6 +119,11 @@ class Pack:
 
     def changed(self) -> list[str]:
         """Paths of the videos whose original file has changed since it was packed."""
+        if remote.is_remote(self.source):
+            try:
+                remote.list_files(self.source)  # instead of a request for each video
+            except UserError:  # gone, or not for this user
+                return []
         return [
             packed.video.path
             for packed in self.videos
@@ -233,30 +234,30 @@ class Pack:
             self._cut_flow(packed, spec, rows, columns, out[..., 3:])
         if spec.flip:
             mirror(out)
-        self._touch(len(out) * (starts[1] - starts[0]))
+        self._shards.touch(len(out) * (starts[1] - starts[0]))
         return out
 
     def _cut_raw(
         self, packed, spec: ClipSpec, rows: slice, columns: slice, out: np.ndarray
     ) -> None:
         height, width = self.settings.height, self.settings.width
-        length = packed.frames * height * width * 3
-        frames = self._bytes(packed)[:length].reshape(packed.frames, height, width, 3)
-        crops = frames[:, rows, columns]
+        size, start, stop = height * width * 3, int(spec.window.min()), int(spec.window.max()) + 1
+        stretch = self._shards.video(packed)[start * size : stop * size]
+        crops = stretch.reshape(stop - start, height, width, 3)[:, rows, columns]
         first, last, count = int(spec.window[0]), int(spec.window[-1]), len(spec.window)
         step = max(1, (last - first) // max(1, count - 1))
         # One call per clip: each call releases Python's lock and has to acquire it again.
         if (spec.window == np.arange(first, first + step * count, step)).all():
-            np.copyto(out, crops[first : last + 1 : step])
+            np.copyto(out, crops[::step])
         else:  # a short video starts again at frame 0
             for place, index in enumerate(spec.window):
-                out[place] = crops[index]
+                out[place] = crops[index - start]
 
     def _cut_jpeg(
         self, packed, spec, rows, columns, out: np.ndarray, starts: Sequence[int] | np.ndarray
     ) -> None:
         cv2 = load_cv2()
-        video = self._bytes(packed)
+        video = self._shards.video(packed)
         for place, index in enumerate(spec.window):
             frame = cv2.imdecode(video[starts[index] : starts[index + 1]], cv2.IMREAD_COLOR)
             if frame is None:
@@ -265,41 +266,12 @@ class Pack:
 
     def _cut_flow(self, packed, spec, rows: slice, columns: slice, out: np.ndarray) -> None:
         starts = self._verify(packed, spec.window, FLOW)
-        video = self._bytes(packed)
+        video = self._shards.video(packed)
         size = self.settings.height, self.settings.width, 2
         for place, index in enumerate(spec.window):
             flow = zlib.decompress(video[starts[index] : starts[index + 1]].data)
             out[place] = np.frombuffer(flow, np.uint8).reshape(size)[rows, columns]
-        self._touch(starts[-1] - starts[0])
-
-    def _bytes(self, packed: PackedVideo) -> np.ndarray:
-        """A video's bytes in its shard, uint8 (length,), read-only; nothing is read yet."""
-        shard = self._maps.get(packed.shard)
-        if shard is None:
-            try:
-                with (self.root / shard_name(packed.shard)).open("rb") as file:
-                    shard = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except (OSError, ValueError) as error:  # ValueError: an empty file
-                reason = error.strerror if isinstance(error, OSError) else error
-                raise ReadError(f"{shard_name(packed.shard)}: {reason}") from None
-            # Two threads that arrive here at once get the same map.
-            shard = self._maps.setdefault(packed.shard, shard)
-        if packed.offset + packed.length > len(shard):
-            raise ReadError(f"{shard_name(packed.shard)} is cut off")
-        return np.frombuffer(shard, np.uint8, packed.length, packed.offset)
-
-    def _touch(self, length: int) -> None:
-        """Counts the bytes read, and releases the pages of the maps from time to time.
-
-        The pages stay in the page cache, so reading them again is cheap. While they are mapped
-        they count as memory of this process, which would grow with the pack. Mapping them again
-        takes half as long as the copy, so a small pack keeps its pages.
-        """
-        self._touched += max(length, MAPPED_AT_ONCE)
-        if self._touched > MAPPED_BYTES < self.bytes:
-            self._touched = 0
-            for shard in list(self._maps.values()):
-                shard.madvise(mmap.MADV_DONTNEED)
+        self._shards.touch(starts[-1] - starts[0])
 
     def _verify(
         self, packed: PackedVideo, window: np.ndarray, part: int = FRAME
@@ -310,7 +282,7 @@ class Pack:
             (frames + 1,), the offset of each one in the video's bytes, and the end.
         """
         frames, parts = packed.frames, self.settings.parts
-        video = self._bytes(packed)
+        video = self._shards.video(packed)
         where = f"in {shard_name(packed.shard)} is damaged (its checksum is wrong)"
         table_bytes = video[len(video) - 8 * parts * frames :]
         seen = self._seen.get(packed.video.key)
@@ -330,5 +302,5 @@ class Pack:
             if zlib.crc32(video[starts[index] : starts[index + 1]].data) != table[index, part, 1]:
                 raise ReadError(f"its {what} {index} {where}")
             seen[part, index] = True
-            self._touch(starts[index + 1] - starts[index])
+            self._shards.touch(starts[index + 1] - starts[index])
         return starts

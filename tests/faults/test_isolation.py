@@ -68,7 +68,7 @@ def open_files():
 
 
 def test_a_bad_file_costs_itself_and_not_the_scan(videos, monkeypatch):
-    monkeypatch.setattr("ar3d_keras.videos.scan.examine", bad_examine)
+    monkeypatch.setattr("ar3d_keras.videos.file_scanner.examine", bad_examine)
     before = open_files()
     found = scan(open_catalog(videos), workers=2, limits=LIMITS)
     assert found.kinds == {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos import dataset as datasets
-from ar3d_keras.videos import pack_index, pack_worker, packing
+from ar3d_keras.videos import pack_index, pack_worker, packing, shards
 from ar3d_keras.videos.dataset import open_data, open_dataset
 from ar3d_keras.videos.pack_index import INDEX, JOURNAL, PackSettings, digest, is_pack
 from ar3d_keras.videos.packing import close_pack, make_pack
@@ -175,9 +175,7 @@ def test_a_dataset_from_a_pack_is_that_of_the_videos(ucf_set, ucf_pack):
 
 
 def test_pages_are_given_back_and_clips_stay_right(odd_set, odd_packs, monkeypatch):
-    from ar3d_keras.videos import packs
-
-    monkeypatch.setattr(packs, "MAPPED_BYTES", 30_000)
+    monkeypatch.setattr(shards, "MAPPED_BYTES", 30_000)
     for pack in odd_packs.values():
         assert pack.verify(workers=3) == {}
     decoded, packed = sources(odd_set, odd_packs["raw"], SHAPE, RandomSampler(1, True))
