@@ -362,6 +362,9 @@ def _too_large(limits: Limits) -> str:
     return f"it needs more than {limits.gigabytes:g} GB of memory (`decode_memory`)"
 
 
+# Variables that tell how to reach an object store begin with these.
+_STORES = ("AWS_", "AZURE_", "FSSPEC_", "GOOGLE_")
+
 _lock = threading.Lock()
 _idle: list[_Process] = []
 
@@ -384,9 +387,15 @@ def _give_back(process: _Process) -> None:
         process.close()
 
 
-def _owner() -> tuple[int, int | None]:
-    """This process and its user: a fork must not use the processes of its parent."""
-    return os.getpid(), os.geteuid() if hasattr(os, "geteuid") else None
+def _owner() -> tuple[int, int | None, dict[str, str]]:
+    """This process, its user and its credentials.
+
+    A fork must not use the processes of its parent, and a process keeps the environment that it
+    began with.
+    """
+    user = os.geteuid() if hasattr(os, "geteuid") else None
+    stores = {name: value for name, value in os.environ.items() if name.startswith(_STORES)}
+    return os.getpid(), user, stores
 
 
 @atexit.register

@@ -193,14 +193,19 @@ def test_where_no_process_can_be_started_this_one_decodes(videos, monkeypatch):
 
 def test_the_verbs_give_their_limits_to_the_decoders(videos, tmp_path, monkeypatch):
     given = []
-    monkeypatch.setattr(Isolation, "__enter__", lambda self: given.append(self.limits))
+
+    def enter(self):
+        given.append(self.limits)
+        raise KeyError("entered")
+
+    monkeypatch.setattr(Isolation, "__enter__", enter)
     limits = {"decode_seconds": 3.0, "decode_memory": 0.5}
     for call in (
         lambda: ar3d_keras.pack(videos, tmp_path / "pack", **limits, reporter=Reporter()),
         lambda: ar3d_keras.check(videos, **limits, reporter=Reporter()),
         lambda: choose_preset(DataConfig(data=videos, **limits)),
     ):
-        with pytest.raises(AttributeError):  # no Isolation was entered
+        with pytest.raises(KeyError):
             call()
     assert given == [Limits(3.0, 0.5)] * 3
 
