@@ -152,7 +152,9 @@ class Browser:
     def drop(self, file: Path, selector: str):
         """Drops a file on an element, as a person does with the mouse."""
         box = f"document.querySelector({selector!r}).getBoundingClientRect()"
-        x, y = self.run(f"(() => {{ const b = {box}; return [b.x + b.width / 2, b.y + b.height / 2] }})()")
+        x, y = self.run(
+            f"(() => {{ const b = {box}; return [b.x + b.width / 2, b.y + b.height / 2] }})()"
+        )
         data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
         for kind in ("dragEnter", "dragOver", "drop"):
             self.call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
