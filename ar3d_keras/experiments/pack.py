@@ -22,6 +22,7 @@ from ar3d_keras.videos.reader import decoding_threads
 from ar3d_keras.videos.region import check_region
 
 Codec = Literal["raw", "jpeg"]
+Container = Literal["shards", "webdataset"]
 QUALITY = 95  # of JPEGs; more than 95 gives larger files of nearly the same pixels
 
 
@@ -42,6 +43,7 @@ def pack(
     allow_outside: bool = False,
     workers: int | None = None,
     close: bool = False,
+    container: Container = "shards",
     on: str | None = None,
     reporter: Reporter | None = None,
 ) -> Pack:
@@ -63,6 +65,7 @@ def pack(
         allow_outside: whether a CSV may name videos outside its folder.
         workers: decoding threads, or Ray actors with `on`; None: one per core.
         close: finish an unfinished pack with the videos that it has.
+        container: shards, or webdataset for tar files that WebDataset reads too, see docs/scale.md.
         on: where the videos are decoded. None: in this process; ray: in the Ray cluster of
             RAY_ADDRESS, or a local one; ray://HOST:PORT: in a cluster. The pack is the same.
         reporter: shows progress and the result; None: prints it.
@@ -76,7 +79,7 @@ def pack(
         KeyboardInterrupt: the same call continues.
     """
     data, out, reporter = Path(data), Path(out), reporter or Console()
-    _check_options(codec, quality, resize, stride, flow, roi)
+    _check_options(codec, container, quality, resize, stride, flow, roi)
     threads = decoding_threads(workers)
     check_on(on)
     if is_pack(data):
@@ -108,7 +111,7 @@ def pack(
             if algorithm:
                 check_flow(algorithm, size)
             jpeg_quality = (quality or QUALITY) if codec == "jpeg" else None
-            settings = PackSettings(codec, *size, jpeg_quality, stride, algorithm, roi)
+            settings = PackSettings(codec, *size, jpeg_quality, stride, algorithm, roi, container)
             packed = make_pack(
                 catalog,
                 out,
@@ -127,6 +130,7 @@ def pack(
 
 def _check_options(
     codec: Codec,
+    container: Container,
     quality: int | None,
     resize: tuple[int, int] | None,
     stride: int,
@@ -134,6 +138,7 @@ def _check_options(
     roi: tuple[float, float, float, float] | None,
 ) -> None:
     check_choice("codec", codec, Codec)
+    check_choice("container", container, Container)
     check_choice("flow", flow, Flow)
     if quality is not None and codec == "raw":
         raise UserError("`quality` needs `codec` jpeg")
