@@ -17,10 +17,11 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.locking import LockedError, is_locked, locked
 from ar3d_keras.videos import remote
 from ar3d_keras.videos.catalog import Catalog, Video
+from ar3d_keras.videos.pack_index import is_pack
 from ar3d_keras.videos.region import COLUMNS as REGION
 from ar3d_keras.videos.region import parse_region
 from ar3d_keras.videos.splits import Split
-from ar3d_keras.videos.video import format_seconds
+from ar3d_keras.videos.video import format_seconds, leads_out
 
 # Of split.csv; further columns of the catalog follow.
 _SPLIT_COLUMNS = "path", "label", "group", "split"
@@ -220,7 +221,8 @@ class RunFolder:
         """Rebuilds the split from split.csv, with paths relative to `root`.
 
         Raises:
-            UserError: split.csv is missing or damaged.
+            UserError: split.csv is missing or damaged, or a path in it leads out of `root` and the
+                run was trained without `allow_outside`.
         """
         file = self.folder / "split.csv"
         try:
@@ -231,6 +233,13 @@ class RunFolder:
             videos, assigned = zip(*(_split_row(header, row) for row in rows), strict=True)
         except (OSError, ValueError, csv.Error) as error:
             raise UserError(f"{file} cannot be read ({error}): the run is damaged") from None
+        outside = next((video.path for video in videos if leads_out(video.path)), None)
+        # The frames of a pack are in the pack, whatever their videos were called.
+        if outside and not is_pack(root) and not self.config().data.allow_outside:
+            raise UserError(
+                f"{file} names {outside!r}, which lies outside {root}, but the run was trained "
+                "without `allow_outside`: restore the file"
+            )
         return Split(Catalog(root, videos), scheme, assigned)
 
 

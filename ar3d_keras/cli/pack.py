@@ -48,6 +48,10 @@ class PackOptions:
     """As in train.py: leave out the videos that this CSV names."""
     allow_outside: bool = False
     """A CSV may name videos outside its folder."""
+    decode_seconds: float = 60.0
+    """As in train.py: seconds after which a decoder without progress is stopped. The limit for a whole file is 30 times as long."""
+    decode_memory: float = 4.0
+    """As in train.py: gigabytes of memory for the decoding of one file (Linux and macOS)."""
     workers: int | None = None
     """Decoding threads, or Ray workers with --on. Default: one per CPU core."""
     close: bool = False

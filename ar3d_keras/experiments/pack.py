@@ -15,6 +15,7 @@ from ar3d_keras.videos import remote
 from ar3d_keras.videos.background import with_background
 from ar3d_keras.videos.dataset import clip_shape, open_data
 from ar3d_keras.videos.flow import check as check_flow
+from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.pack_index import NOT_PACKED, PackSettings, is_pack
 from ar3d_keras.videos.packing import close_pack, make_pack
 from ar3d_keras.videos.packs import Pack
@@ -41,6 +42,8 @@ def pack(
     group_by: str | None = None,
     skip: str | os.PathLike[str] | None = None,
     allow_outside: bool = False,
+    decode_seconds: float = Limits.seconds,
+    decode_memory: float = Limits.gigabytes,
     workers: int | None = None,
     close: bool = False,
     container: Container = "shards",
@@ -63,6 +66,8 @@ def pack(
         group_by: the rule of the groups, which the pack keeps.
         skip: a CSV of videos to leave out.
         allow_outside: whether a CSV may name videos outside its folder.
+        decode_seconds: how long a decoder may take without a sign of life, see `isolation.Limits`.
+        decode_memory: gigabytes that the decoding of one file may take.
         workers: decoding threads, or Ray actors with `on`; None: one per core.
         close: finish an unfinished pack with the videos that it has.
         container: shards, or webdataset for tar files that WebDataset reads too, see docs/scale.md.
@@ -80,7 +85,7 @@ def pack(
     """
     data, out, reporter = Path(data), Path(out), reporter or Console()
     _check_options(codec, container, quality, resize, stride, flow, roi)
-    threads = decoding_threads(workers)
+    threads, limits = decoding_threads(workers), Limits(decode_seconds, decode_memory)
     check_on(on)
     if is_pack(data):
         raise UserError(f"`data` {data} is a pack: give the videos that it was made from")
@@ -101,7 +106,7 @@ def pack(
     size = resize or (shape.resize_height, shape.resize_width)
     if background:
         catalog = with_background(
-            catalog, background, shape, seed=0, workers=threads, reporter=reporter
+            catalog, background, shape, seed=0, workers=threads, limits=limits, reporter=reporter
         )
     try:
         if close:
@@ -119,6 +124,7 @@ def pack(
                 workers=workers,
                 reporter=reporter,
                 clip_segments=clip,
+                limits=limits,
                 on=on,
             )
     except KeyboardInterrupt:

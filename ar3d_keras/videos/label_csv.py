@@ -14,7 +14,7 @@ from ar3d_keras.videos.region import parse_region
 from ar3d_keras.videos.remote import open_binary
 from ar3d_keras.videos.segments import with_groups, without_overlaps
 from ar3d_keras.videos.times import parse_stretch
-from ar3d_keras.videos.video import SPLITS, Video, named_group, split_name
+from ar3d_keras.videos.video import SPLITS, Video, leads_out, named_group, split_name
 
 COLUMNS = ("path", "label", "group", "split", "start", "end", *REGION)
 _NEEDED = "its first line must name path,label and optionally group,split"
@@ -193,7 +193,7 @@ def _relative(file: Path, where: str, path: str, allow_outside: bool, *, hint: b
             if inside != root and inside.is_relative_to(root):
                 return inside.relative_to(root).as_posix()
     normal = os.path.normpath(path)
-    outside = Path(path).is_absolute() or normal == "." or Path(normal).parts[0] == ".."
+    outside = normal == "." or leads_out(path)
     if outside and allow_outside and normal != ".":
         return normal
     if outside or (PureWindowsPath(path).is_absolute() and not (folder / path).exists()):

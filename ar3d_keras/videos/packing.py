@@ -27,6 +27,7 @@ from ar3d_keras.locking import LockedError, locked
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
 from ar3d_keras.videos.demo import is_demo
+from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.pack_containers import check_container, container_of, copy
 from ar3d_keras.videos.pack_index import (
     INDEX,
@@ -56,6 +57,7 @@ def make_pack(
     reporter: Reporter,
     shard_bytes: int = SHARD_BYTES,
     clip_segments: bool = False,
+    limits: Limits | None = None,
     on: str | None = None,
 ) -> Pack:
     """Packs the videos of a catalog, or goes on where that was stopped; names what it cannot decode.
@@ -72,6 +74,7 @@ def make_pack(
         shard_bytes: a shard ends before the video that would make it larger; a single video
             that is larger fills one of its own.
         clip_segments: whether a segment may end beyond its file.
+        limits: on the decoding of one file; None: the defaults.
         on: where the videos are decoded, see `workers.check_on`. It changes no byte of the pack.
 
     Raises:
@@ -87,7 +90,12 @@ def make_pack(
         try:
             if packing.take_over(threads, reporter):
                 make = functools.partial(
-                    PackWorker, catalog.root, settings, clip_segments, folder.absolute()
+                    PackWorker,
+                    catalog.root,
+                    settings,
+                    clip_segments,
+                    folder.absolute(),
+                    limits or Limits(),
                 )
                 started = open_workers(
                     on, make, workers=workers, threads=threads, reporter=reporter, name=_name
