@@ -26,6 +26,8 @@ class PackOptions:
     """The pack's folder: new, empty, or an unfinished pack, which is continued."""
     codec: Literal["raw", "jpeg"] = "raw"
     """`raw`: exactly the pixels of the videos, 66 kB per frame at 128x171. `jpeg`: about a fifth of that, slower to read, nearly the same pixels."""
+    container: Literal["shards", "webdataset"] = "shards"
+    """`webdataset`: tar files that WebDataset reads too; training reads them as it reads shards."""
     quality: int | None = None
     """JPEG quality, 1 to 100. Default: 95."""
     resize: tuple[int, int] | None = None

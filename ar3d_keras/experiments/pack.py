@@ -23,6 +23,7 @@ from ar3d_keras.videos.reader import decoding_threads
 from ar3d_keras.videos.region import check_region
 
 Codec = Literal["raw", "jpeg"]
+Container = Literal["shards", "webdataset"]
 QUALITY = 95  # of JPEGs; more than 95 gives larger files of nearly the same pixels
 
 
@@ -45,6 +46,7 @@ def pack(
     decode_memory: float = Limits.gigabytes,
     workers: int | None = None,
     close: bool = False,
+    container: Container = "shards",
     on: str | None = None,
     reporter: Reporter | None = None,
 ) -> Pack:
@@ -68,6 +70,7 @@ def pack(
         decode_memory: gigabytes that the decoding of one file may take.
         workers: decoding threads, or Ray actors with `on`; None: one per core.
         close: finish an unfinished pack with the videos that it has.
+        container: shards, or webdataset for tar files that WebDataset reads too, see docs/scale.md.
         on: where the videos are decoded. None: in this process; ray: in the Ray cluster of
             RAY_ADDRESS, or a local one; ray://HOST:PORT: in a cluster. The pack is the same.
         reporter: shows progress and the result; None: prints it.
@@ -81,7 +84,7 @@ def pack(
         KeyboardInterrupt: the same call continues.
     """
     data, out, reporter = Path(data), Path(out), reporter or Console()
-    _check_options(codec, quality, resize, stride, flow, roi)
+    _check_options(codec, container, quality, resize, stride, flow, roi)
     threads, limits = decoding_threads(workers), Limits(decode_seconds, decode_memory)
     check_on(on)
     if is_pack(data):
@@ -113,7 +116,7 @@ def pack(
             if algorithm:
                 check_flow(algorithm, size)
             jpeg_quality = (quality or QUALITY) if codec == "jpeg" else None
-            settings = PackSettings(codec, *size, jpeg_quality, stride, algorithm, roi)
+            settings = PackSettings(codec, *size, jpeg_quality, stride, algorithm, roi, container)
             packed = make_pack(
                 catalog,
                 out,
@@ -133,6 +136,7 @@ def pack(
 
 def _check_options(
     codec: Codec,
+    container: Container,
     quality: int | None,
     resize: tuple[int, int] | None,
     stride: int,
@@ -140,6 +144,7 @@ def _check_options(
     roi: tuple[float, float, float, float] | None,
 ) -> None:
     check_choice("codec", codec, Codec)
+    check_choice("container", container, Container)
     check_choice("flow", flow, Flow)
     if quality is not None and codec == "raw":
         raise UserError("`quality` needs `codec` jpeg")

@@ -32,6 +32,7 @@ from ar3d_keras.videos.isolation import Isolation, Limits
 from ar3d_keras.videos.parts import part_of
 from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, decoding_threads
 from ar3d_keras.videos.reader import damage as damage_of
+from ar3d_keras.videos.remote import UnreachableError
 
 
 @dataclass(frozen=True)
@@ -368,6 +369,8 @@ def _windows(
                     reporter=reporter,
                     description="predicting" if len(catalog) == 1 else f"{number}/{len(catalog)}",
                 )
+            except UnreachableError:
+                raise
             # UserError: a window of this video is too large, or a segment has no frame
             except (ReadError, UserError) as error:
                 prediction = Prediction(key, classifier.class_names, None, failure=str(error))

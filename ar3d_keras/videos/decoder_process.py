@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Generator, Iterator
 from typing import Any
 
-from ar3d_keras.errors import UserError
 from ar3d_keras.videos import decoders
 from ar3d_keras.videos.isolation import (
     CRASHED,
@@ -26,6 +25,7 @@ from ar3d_keras.videos.isolation import (
     send,
 )
 from ar3d_keras.videos.opencv import load_cv2
+from ar3d_keras.videos.remote import UnreachableError
 from ar3d_keras.videos.video import ReadError
 
 _BEAT_SECONDS = 0.5  # between two signs of life
@@ -82,7 +82,7 @@ def _answer(items: Generator[Any, None, Any], life: "_Life") -> tuple[str, Any]:
         return TOO_LARGE, None
     except ReadError as error:
         return UNREADABLE, str(error)
-    except UserError as error:
+    except UnreachableError as error:
         return REFUSED, str(error)
     except Exception as error:  # of a library that did not expect such a file, or a bug of ours
         place = traceback.extract_tb(error.__traceback__)[-1]

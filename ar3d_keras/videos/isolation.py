@@ -27,14 +27,14 @@ from typing import IO, Any, TypeVar
 
 from ar3d_keras.distributed.workers import WorkerError
 from ar3d_keras.errors import UserError
-from ar3d_keras.videos.remote import is_in_memory, is_remote
+from ar3d_keras.videos.remote import UnreachableError, is_in_memory, is_remote
 from ar3d_keras.videos.remote import stat as remote_stat
 from ar3d_keras.videos.video import ReadError
 
 CRASHED, TIMED_OUT, TOO_LARGE = "crashed", "timed out", "too large"
 UNREADABLE = "unreadable"  # the kind of every other ReadError
 ITEM, RESULT = "item", "result"  # of a function that is called
-REFUSED = "refused"  # a UserError: an object store that does not answer
+REFUSED = "refused"  # an UnreachableError
 # The limit for a whole file: WHOLE times the limit without a sign of life, and a second more for each
 # BYTES_A_SECOND of the file.
 WHOLE, BYTES_A_SECOND = 30, 20_000
@@ -285,7 +285,7 @@ class _Process:
         if kind == UNREADABLE:
             raise ReadError(value)
         if kind == REFUSED:
-            raise UserError(value)
+            raise UnreachableError(value)
         if kind == TOO_LARGE:
             self.close()  # its memory is fragmented
             raise DecoderError(kind, _too_large(limits))

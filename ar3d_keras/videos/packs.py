@@ -2,6 +2,7 @@
 
 import os
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -13,13 +14,14 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.videos import remote
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
 from ar3d_keras.videos.isolation import UNREADABLE
+from ar3d_keras.videos.pack_containers import frame_starts
 from ar3d_keras.videos.pack_index import (
     AGAIN,
+    MEND,
     PackedVideo,
     PackSettings,
     is_pack,
     read_index,
-    shard_name,
 )
 from ar3d_keras.videos.reader import ReadError, load_cv2, mirror
 from ar3d_keras.videos.sampling import ClipShape, ClipSpec, frames_at
@@ -38,13 +40,32 @@ def open_pack(folder: str | os.PathLike) -> "Pack":
             truncated.
     """
     content = read_index(Path(folder))
-    return Pack(
+    pack = Pack(
         remote.plain(folder) if remote.is_remote(folder) else Path(folder).resolve(),
         content["settings"],
         content["videos"],
         content["source"],
         content["demo"],
     )
+    if not remote.is_remote(folder):
+        _check_shards(pack)
+    return pack
+
+
+def _check_shards(pack: "Pack") -> None:
+    """Raises UserError if a shard is that of another pack: none of some of its videos is right."""
+    shards: dict[int, list[PackedVideo]] = defaultdict(list)
+    for packed in pack.videos:
+        if packed.frames:
+            shards[packed.shard].append(packed)
+    for number, videos in shards.items():
+        some = {videos[place].offset: videos[place] for place in (0, len(videos) // 2, -1)}
+        if len(some) > 1 and not any(map(pack.has_table, some.values())):
+            name = pack.root / pack.settings.shard_name(number)
+            raise UserError(
+                f"{name} holds other videos than the pack's index says: it is of another pack, or "
+                f"all of it is damaged; copy it again from where the pack is whole, or {MEND}"
+            )
 
 
 def is_demo_pack(folder: Path) -> bool:
@@ -77,7 +98,7 @@ class Pack:
         self.root, self.settings, self.videos = root, settings, tuple(videos)
         self.source, self.demo = source, demo
         self._places = {packed.video.key: packed for packed in self.videos}
-        self._shards = open_shards(root, self.bytes)
+        self._shards = open_shards(root, settings, self.bytes)
         self._seen: dict[str, np.ndarray] = {}  # `Video.key` -> which frames were verified
 
     @cached_property
@@ -221,7 +242,7 @@ class Pack:
             ReadError: the checksum of a frame is wrong.
         """
         packed = self._places[key]
-        starts = self._verify(packed, spec.window)
+        starts, lengths = self._verify(packed, spec.window)
         if out is None:
             out = np.empty(shape.array, np.uint8)
         rows = slice(spec.top, spec.top + shape.height)
@@ -229,12 +250,12 @@ class Pack:
         if self.settings.codec == "raw":
             self._cut_raw(packed, spec, rows, columns, out[..., :3])
         else:
-            self._cut_jpeg(packed, spec, rows, columns, out[..., :3], starts)
+            self._cut_jpeg(packed, spec, rows, columns, out[..., :3], starts, lengths)
         if shape.flow:
             self._cut_flow(packed, spec, rows, columns, out[..., 3:])
         if spec.flip:
             mirror(out)
-        self._shards.touch(len(out) * (starts[1] - starts[0]))
+        self._shards.touch(len(out) * int(lengths[0]))
         return out
 
     def _cut_raw(
@@ -254,53 +275,77 @@ class Pack:
                 out[place] = crops[index - start]
 
     def _cut_jpeg(
-        self, packed, spec, rows, columns, out: np.ndarray, starts: Sequence[int] | np.ndarray
+        self,
+        packed,
+        spec,
+        rows: slice,
+        columns: slice,
+        out: np.ndarray,
+        starts: Sequence[int] | np.ndarray,
+        lengths: np.ndarray,
     ) -> None:
         cv2 = load_cv2()
         video = self._shards.video(packed)
         for place, index in enumerate(spec.window):
-            frame = cv2.imdecode(video[starts[index] : starts[index + 1]], cv2.IMREAD_COLOR)
+            jpeg = video[starts[index] : starts[index] + lengths[index]]
+            frame = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
             if frame is None:
-                raise ReadError(f"its frame {index} in {shard_name(packed.shard)} is not a JPEG")
+                raise ReadError(f"its frame {index} in {self._shard(packed)} is not a JPEG")
             out[place] = cv2.cvtColor(frame[rows, columns], cv2.COLOR_BGR2RGB)
 
     def _cut_flow(self, packed, spec, rows: slice, columns: slice, out: np.ndarray) -> None:
-        starts = self._verify(packed, spec.window, FLOW)
+        starts, lengths = self._verify(packed, spec.window, FLOW)
         video = self._shards.video(packed)
         size = self.settings.height, self.settings.width, 2
         for place, index in enumerate(spec.window):
-            flow = zlib.decompress(video[starts[index] : starts[index + 1]].data)
+            flow = zlib.decompress(video[starts[index] : starts[index] + lengths[index]].data)
             out[place] = np.frombuffer(flow, np.uint8).reshape(size)[rows, columns]
-        self._shards.touch(starts[-1] - starts[0])
+        self._shards.touch(int(lengths.sum()))
 
     def _verify(
         self, packed: PackedVideo, window: np.ndarray, part: int = FRAME
-    ) -> Sequence[int] | np.ndarray:
+    ) -> tuple[Sequence[int] | np.ndarray, np.ndarray]:
         """Compares the checksums of frames, or of their flow, at the first reading.
 
         Returns:
-            (frames + 1,), the offset of each one in the video's bytes, and the end.
+            (frames,), the offset of each one in the video's bytes, and (frames,), its length.
         """
         frames, parts = packed.frames, self.settings.parts
         video = self._shards.video(packed)
-        where = f"in {shard_name(packed.shard)} is damaged (its checksum is wrong)"
+        where = f"in {self._shard(packed)} is damaged (its checksum is wrong)"
         table_bytes = video[len(video) - 8 * parts * frames :]
         seen = self._seen.get(packed.video.key)
         if seen is None:
-            if zlib.crc32(table_bytes.data) != packed.crc:
+            if not self.has_table(packed):
                 raise ReadError(f"its table {where}")
             seen = self._seen.setdefault(packed.video.key, np.zeros((parts, frames), bool))
         table = table_bytes.view("<u4").reshape(frames, parts, 2)
+        lengths = table[:, part, 0]
         if part == FRAME and self.settings.codec == "raw":
             size = self.settings.height * self.settings.width * 3
-            starts: Sequence[int] | np.ndarray = range(0, (frames + 1) * size, size)
-        else:  # first all frames, then the flow of each
-            ends = np.cumsum(table[:, :, 0].T, dtype=np.int64)
-            starts = np.concatenate([[0], ends])[part * frames : (part + 1) * frames + 1]
+            starts: Sequence[int] | np.ndarray = range(0, frames * size, size)
+        elif part == FRAME:
+            starts = frame_starts(self.settings, lengths)
+        else:  # behind all frames
+            starts = table[:, FRAME, 0].sum(dtype=np.int64) + frame_starts(self.settings, lengths)
         what = "flow of frame" if part == FLOW else "frame"
         for index in window[~seen[part, window]]:
-            if zlib.crc32(video[starts[index] : starts[index + 1]].data) != table[index, part, 1]:
+            frame = video[starts[index] : starts[index] + lengths[index]]
+            if zlib.crc32(frame.data) != table[index, part, 1]:
                 raise ReadError(f"its {what} {index} {where}")
             seen[part, index] = True
-            self._shards.touch(starts[index + 1] - starts[index])
-        return starts
+            self._shards.touch(int(lengths[index]))
+        return starts, lengths
+
+    def has_table(self, packed: PackedVideo) -> bool:
+        """Whether a video's table is the one that the index knows.
+
+        Raises:
+            ReadError: the shard is missing or cut off.
+        """
+        video = self._shards.video(packed)
+        table = video[len(video) - 8 * self.settings.parts * packed.frames :]
+        return zlib.crc32(table.data) == packed.crc
+
+    def _shard(self, packed: PackedVideo) -> str:
+        return self.settings.shard_name(packed.shard)

@@ -28,6 +28,10 @@ _REMOTE = re.compile(r"(?:^|/)(s3a?|gs|gcs|az|abfs|memory):/+(.*)", re.DOTALL)
 _TIMES = ("LastModified", "updated", "last_modified", "mtime", "created")
 
 
+class UnreachableError(UserError):
+    """An object store that does not answer or refuses; not an error of one video."""
+
+
 def is_remote(path: str | os.PathLike) -> bool:
     """Whether a path is that of an object store."""
     text = os.fspath(path)
@@ -97,9 +101,9 @@ def _is_there(system: Any, bucket: str) -> bool:
         return True
 
 
-def _unreachable(url: str, error: Exception, reason: str = "") -> UserError:
+def _unreachable(url: str, error: Exception, reason: str = "") -> UnreachableError:
     lines = (str(error).strip() or type(error).__name__).splitlines()
-    return UserError(
+    return UnreachableError(
         f"{url} cannot be read ({reason or lines[0]}): check the address, your rights and the "
         "connection; what is done is kept, and the same command continues"
     )

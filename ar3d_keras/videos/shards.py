@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ar3d_keras.videos.pack_index import PackedVideo, shard_name
+from ar3d_keras.videos.pack_index import PackedVideo, PackSettings
 from ar3d_keras.videos.remote import RangeReader, is_remote
 from ar3d_keras.videos.video import ReadError
 
@@ -39,32 +39,33 @@ class Shards(Protocol):
         """Counts the bytes read."""
 
 
-def open_shards(root: Path, size: int) -> Shards:
+def open_shards(root: Path, settings: PackSettings, size: int) -> Shards:
     """The shards in a folder, of `size` bytes together."""
-    return RemoteShards(root) if is_remote(root) else MappedShards(root, size)
+    return RemoteShards(root, settings) if is_remote(root) else MappedShards(root, settings, size)
 
 
 class MappedShards:
     """Shards of a local folder."""
 
-    def __init__(self, root: Path, size: int):
-        self.root, self._size = root, size
+    def __init__(self, root: Path, settings: PackSettings, size: int):
+        self.root, self._settings, self._size = root, settings, size
         self._maps: dict[int, mmap.mmap] = {}
         self._touched = 0  # bytes read through the maps since they were last dropped
 
     def video(self, packed: PackedVideo) -> np.ndarray:
+        name = self._settings.shard_name(packed.shard)
         shard = self._maps.get(packed.shard)
         if shard is None:
             try:
-                with (self.root / shard_name(packed.shard)).open("rb") as file:
+                with (self.root / name).open("rb") as file:
                     shard = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except (OSError, ValueError) as error:  # ValueError: an empty file
                 reason = error.strerror if isinstance(error, OSError) else error
-                raise ReadError(f"{shard_name(packed.shard)}: {reason}") from None
+                raise ReadError(f"{name}: {reason}") from None
             # Two threads that arrive here at once get the same map.
             shard = self._maps.setdefault(packed.shard, shard)
         if packed.offset + packed.length > len(shard):
-            raise ReadError(f"{shard_name(packed.shard)} is cut off")
+            raise ReadError(f"{name} is cut off")
         return np.frombuffer(shard, np.uint8, packed.length, packed.offset)
 
     def touch(self, length: int) -> None:
@@ -84,20 +85,21 @@ class MappedShards:
 class RemoteShards:
     """Shards of an object store, of which only the ranges that clips need are read."""
 
-    def __init__(self, root: Path):
-        self.root = root
+    def __init__(self, root: Path, settings: PackSettings):
+        self.root, self._settings = root, settings
         self._readers: dict[int, RangeReader] = {}
 
     def video(self, packed: PackedVideo) -> "_RemoteBytes":
+        name = self._settings.shard_name(packed.shard)
         reader = self._readers.get(packed.shard)
         if reader is None:
             try:
-                reader = RangeReader(self.root / shard_name(packed.shard))
+                reader = RangeReader(self.root / name)
             except FileNotFoundError:
-                raise ReadError(f"{shard_name(packed.shard)} is missing") from None
+                raise ReadError(f"{name} is missing") from None
             reader = self._readers.setdefault(packed.shard, reader)
         if packed.offset + packed.length > reader.size:
-            raise ReadError(f"{shard_name(packed.shard)} is cut off")
+            raise ReadError(f"{name} is cut off")
         return _RemoteBytes(reader, packed.offset, packed.length)
 
     def touch(self, length: int) -> None:

@@ -288,7 +288,7 @@ def test_killed_between_the_index_and_the_journals_end(ucf_set, ucf_pack):
 
 @pytest.mark.parametrize(
     ("line", "told"),
-    [('{"version": 5}', "begun as a pack of version 5"), ("dust", "is damaged")],
+    [('{"version": 6}', "begun as a pack of version 6"), ("dust", "is damaged")],
 )
 def test_an_unfinished_pack_that_cannot_be_continued(ucf_set, tmp_path, user_error, line, told):
     (tmp_path / JOURNAL).write_text(f"{zlib.crc32(line.encode()) * (line != 'dust'):08x} {line}\n")
@@ -434,9 +434,9 @@ def opened(root, shape=SHAPE):
 
 def test_a_pack_of_another_version(ucf_pack, user_error):
     content = json.loads((ucf_pack.root / INDEX).read_text())
-    content["version"] = 5
+    content["version"] = 6
     (ucf_pack.root / INDEX).write_text(json.dumps({**content, "sha256": digest(content)}))
-    with user_error("a pack of version 5 and this ar3d_keras reads version 4"):
+    with user_error("a pack of version 6 and this ar3d_keras reads version 5"):
         opened(ucf_pack.root)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from ar3d_keras.cli import main
 from ar3d_keras.progress import Reporter
-from ar3d_keras.videos import remote
+from ar3d_keras.videos import isolation, remote
 from ar3d_keras.videos.dataset import open_data, open_dataset
 from ar3d_keras.videos.pack_index import PackSettings
 from ar3d_keras.videos.packing import make_pack
@@ -182,6 +182,7 @@ def s3(server, monkeypatch, ucf_set):
         ("AWS_MAX_ATTEMPTS", "1"),
     ):
         monkeypatch.setenv(name, value)
+    isolation._end()  # the decoders of earlier tests do not know the server
     s3fs.S3FileSystem.clear_instance_cache()
     remote._file_system.cache_clear()
     monkeypatch.setattr(remote, "_stamps", {})
