@@ -15,11 +15,13 @@ from ar3d_keras import atomic
 from ar3d_keras.config import Scheme, TrainConfig, from_json
 from ar3d_keras.errors import UserError
 from ar3d_keras.locking import LockedError, is_locked, locked
+from ar3d_keras.videos import remote
 from ar3d_keras.videos.catalog import Catalog, Video
+from ar3d_keras.videos.pack_index import is_pack
 from ar3d_keras.videos.region import COLUMNS as REGION
 from ar3d_keras.videos.region import parse_region
 from ar3d_keras.videos.splits import Split
-from ar3d_keras.videos.video import format_seconds
+from ar3d_keras.videos.video import format_seconds, leads_out
 
 # Of split.csv; further columns of the catalog follow.
 _SPLIT_COLUMNS = "path", "label", "group", "split"
@@ -72,18 +74,27 @@ class RunFolder:
         """The folder of another format: onnx, openvino, litert, litert-int8."""
         return self.folder / "export" / name
 
-    def evaluation(self, split: str, *, clips: int | None = None, crops: int = 1) -> Path:
+    def evaluation(
+        self,
+        split: str,
+        *,
+        clips: int | None = None,
+        crops: int = 1,
+        precision: str = "float32",
+    ) -> Path:
         """The folder of the report on a split; a protocol of several clips has its own folder.
 
         Args:
             split: train, val or test.
             clips: clips of each video; None: those of the report that training writes.
             crops: crops of each clip.
+            precision: what the network computes in; another one than float32 has its own folder.
         """
         if clips is None:
             clips = self.test_clips if split == "test" else 1
         protocol = "" if clips * crops == 1 else f"-{clips}x{crops}"
-        return self.folder / "evaluation" / f"{split}{protocol}"
+        rough = "" if precision == "float32" else f"-{precision}"
+        return self.folder / "evaluation" / f"{split}{protocol}{rough}"
 
     @property
     def lock_file(self) -> Path:
@@ -177,6 +188,9 @@ class RunFolder:
             UserError: the folder does not exist.
         """
         root = moved or Path(self.record()["data"]["root"])
+        if remote.is_remote(root):
+            root = remote.plain(root)
+            return root.parent if root.suffix.lower() == ".csv" else root
         root = root.parent if root.is_file() else root
         if not root.is_dir():
             raise UserError(
@@ -207,7 +221,8 @@ class RunFolder:
         """Rebuilds the split from split.csv, with paths relative to `root`.
 
         Raises:
-            UserError: split.csv is missing or damaged.
+            UserError: split.csv is missing or damaged, or a path in it leads out of `root` and the
+                run was trained without `allow_outside`.
         """
         file = self.folder / "split.csv"
         try:
@@ -218,6 +233,13 @@ class RunFolder:
             videos, assigned = zip(*(_split_row(header, row) for row in rows), strict=True)
         except (OSError, ValueError, csv.Error) as error:
             raise UserError(f"{file} cannot be read ({error}): the run is damaged") from None
+        outside = next((video.path for video in videos if leads_out(video.path)), None)
+        # The frames of a pack are in the pack, whatever their videos were called.
+        if outside and not is_pack(root) and not self.config().data.allow_outside:
+            raise UserError(
+                f"{file} names {outside!r}, which lies outside {root}, but the run was trained "
+                "without `allow_outside`: restore the file"
+            )
         return Split(Catalog(root, videos), scheme, assigned)
 
 

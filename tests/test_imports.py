@@ -31,6 +31,7 @@ LAYERS = [
     "console",
     "atomic",
     "locking",
+    "distributed",
     "networks",
     "config",
     "presets",

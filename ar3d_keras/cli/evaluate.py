@@ -31,6 +31,8 @@ class EvaluateOptions:
     """Clips per video, evenly spread; their probabilities are averaged."""
     crops: Literal[1, 3] = 1
     """Crops per clip: the center, or both ends of the longer side too."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What the network computes in. The report of bfloat16 has a folder of its own."""
     events: bool = False
     """Score stretches of untrimmed videos (val and test) in place of a split of clips."""
     stretches: Path | None = None
@@ -43,6 +45,8 @@ class EvaluateOptions:
     """Events: the class of the time without events. Default: the `background` of the run."""
     segments: Literal["strict", "clip"] | None = None
     """Events: `strict` refuses stretches that end beyond their file, `clip` cuts them. Default: as the run was trained."""
+    allow_outside: bool = False
+    """Events: the CSV may name videos outside its folder."""
     workers: int | None = None
     """Decoding threads. Default: one per CPU core."""
 
@@ -68,8 +72,10 @@ def main(arguments: Sequence[str]) -> None:
             background=options.background,
             clips=options.clips,
             crops=options.crops,
+            precision=options.precision,
             data=options.data,
             segments=options.segments,
+            allow_outside=options.allow_outside,
             workers=options.workers,
             runs_dir=options.runs_dir,
             command=command("evaluate", arguments),
@@ -82,6 +88,7 @@ def main(arguments: Sequence[str]) -> None:
         options.split,
         clips=options.clips,
         crops=options.crops,
+        precision=options.precision,
         data=options.data,
         workers=options.workers,
         runs_dir=options.runs_dir,
@@ -109,3 +116,5 @@ def _validate(options: EvaluateOptions, typed: Collection[str]) -> None:
     for name in ("stretches", "window_seconds", "hop_seconds", "background", "segments"):
         if getattr(options, name) is not None:
             raise UserError(f"`{name}` needs `events`")
+    if options.allow_outside:
+        raise UserError("`allow_outside` needs `events`")

@@ -5,6 +5,7 @@ ar3d export --run NAME --to /models/ar3d
 ar3d export --run NAME --to /models/ar3d --version 7
 ar3d export --format onnx      into RUN/export/onnx; also openvino and litert
 ar3d export --format litert --int8
+ar3d export --precision auto   bfloat16 if it is faster here; prints how far probabilities change
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ class ExportOptions:
     """Version number of the SavedModel. Default: the highest there plus 1."""
     int8: bool = False
     """LiteRT: int8 weights, a quarter of the size."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """SavedModel and openvino: what the network computes in. `auto`: bfloat16 where it is at least 1.15 times as fast on this machine. The change of probabilities is printed, and kept in preprocessor.json."""
 
 
 OPTIONS = ExportOptions
@@ -50,5 +53,6 @@ def main(arguments: Sequence[str]) -> None:
         to=options.to,
         version=options.version,
         int8=options.int8,
+        precision=options.precision,
         runs_dir=options.runs_dir,
     )

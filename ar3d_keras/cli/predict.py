@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from ar3d_keras.atomic import fitting_name, in_the_way
 from ar3d_keras.cli.backend import start_backend
 from ar3d_keras.cli.options import check_run, parse
 from ar3d_keras.console import Console
@@ -30,12 +29,9 @@ from ar3d_keras.errors import UserError
 if TYPE_CHECKING:
     from ar3d_keras.inference.bouts import BoutOptions
     from ar3d_keras.inference.classifier import Classifier
-    from ar3d_keras.inference.predictor import Prediction
     from ar3d_keras.videos.camera import Camera
     from ar3d_keras.videos.catalog import Catalog
 
-OVERLAYS = (".mp4", ".avi")
-BLOCKS = "▏▎▍▌▋▊▉█"
 TIMELINES = ("boris", "label-studio", "vtt")
 EXCLUSIVE = (
     ("PATH", "--camera"),
@@ -48,6 +44,7 @@ EXCLUSIVE = (
     ("--format", "--camera"),
     ("--run", "--saved-model"),
     ("--journal", "--camera"),
+    ("--on", "--camera"),
 )
 
 
@@ -90,9 +87,13 @@ class PredictOptions:
     low_threshold: float | None = None
     """Timeline: the other windows of a stretch need at least this probability. Default: HIGH_THRESHOLD."""
     workers: int | None = None
-    """Decoding threads. Default: one per core."""
+    """Decoding threads. Default: one per core. With --on: Ray workers. Default: one per GPU, or per machine without GPUs."""
+    on: str | None = None
+    """Predict on a Ray cluster: `ray` (that of RAY_ADDRESS, else a local one) or ray://HOST:PORT. Default: in this process."""
     batch_size: int | None = None
     """Clips a step. Default: the batch size of evaluate.py; the last bits of a probability depend on it."""
+    precision: Literal["float32", "bfloat16"] | None = None
+    """What the network computes in. Default: float32, or what a SavedModel was exported in."""
     journal: Path | None = None
     """For many videos: keep the predictions in this file as they are made. The same command again continues after those."""
 
@@ -115,10 +116,14 @@ def main(arguments: Sequence[str]) -> None:
             raise UserError(
                 f"`format` vtt is for one video, not {len(catalog)}: give one at a time"
             )
-        overlays = _overlays(options, catalog)
+        overlays: list[Path] = []
+        if options.overlay is not None:
+            from ar3d_keras.reports.overlay_names import overlay_names
+
+            overlays = overlay_names(options.overlay, catalog)
         for note in catalog.notes:
             Console(stderr=True).log(note)
-        with _float32(_open(options)) as classifier:
+        with _exact(_open(options)) as classifier:
             _on_files(options, catalog, overlays, classifier, workers)
     else:
         from ar3d_keras.videos.camera import Camera
@@ -126,14 +131,14 @@ def main(arguments: Sequence[str]) -> None:
         log = Console(stderr=True).log
         with (
             Camera(options.camera, threads=workers, log=log) as camera,
-            _float32(_open(options)) as classifier,
+            _exact(_open(options)) as classifier,
         ):
             _live(options, camera, classifier)
 
 
 @contextlib.contextmanager
-def _float32(classifier: "Classifier") -> Iterator["Classifier"]:
-    """Inside, GPUs compute in float32, as evaluation does."""
+def _exact(classifier: "Classifier") -> Iterator["Classifier"]:
+    """Inside, GPUs compute float32 without TensorFloat-32, as evaluation does."""
     from ar3d_keras.training import hardware
 
     with hardware.disable_tf32():
@@ -142,6 +147,7 @@ def _float32(classifier: "Classifier") -> Iterator["Classifier"]:
 
 def _validate(options: PredictOptions) -> None:
     """Raises if options contradict each other or are out of range."""
+    from ar3d_keras.distributed.workers import check_on
     from ar3d_keras.inference.limits import check_options
 
     given = {
@@ -154,6 +160,7 @@ def _validate(options: PredictOptions) -> None:
         "--run": options.run is not None,
         "--saved-model": options.saved_model is not None,
         "--journal": options.journal is not None,
+        "--on": options.on is not None,
     }
     for one, other in EXCLUSIVE:
         if given[one] and given[other]:
@@ -165,6 +172,7 @@ def _validate(options: PredictOptions) -> None:
         hop_seconds=options.hop_seconds,
         live=options.camera is not None,
     )
+    check_on(options.on)
     _bouts(options).validate()
     for name in ("smooth_seconds", "min_seconds", "high_threshold", "low_threshold"):
         if getattr(options, name) is not None and (
@@ -175,9 +183,10 @@ def _validate(options: PredictOptions) -> None:
         raise UserError(
             f"`format` {options.format} writes stretches of time: give `window_seconds` too"
         )
-    overlay = options.overlay
-    if overlay and overlay.suffix.lower() not in ("", *OVERLAYS) and not overlay.is_dir():
-        raise UserError(f"`overlay` must end in .mp4 or .avi, or be a folder, not {overlay}")
+    if options.overlay is not None:
+        from ar3d_keras.reports.overlay_names import check_overlay
+
+        check_overlay(options.overlay)
 
 
 def _bouts(options: PredictOptions) -> "BoutOptions":
@@ -192,40 +201,8 @@ def _bouts(options: PredictOptions) -> "BoutOptions":
     )
 
 
-def _overlays(options: PredictOptions, catalog: "Catalog") -> list[Path]:
-    """Returns the overlay file of each video; empty without --overlay."""
-    if options.overlay is None:
-        return []
-    if options.overlay.suffix.lower() in OVERLAYS and not options.overlay.is_dir():
-        if len(catalog) > 1:
-            raise UserError(
-                f"`overlay` {options.overlay} is one file, but there are {len(catalog)} videos: "
-                "give a folder"
-            )
-        files = [options.overlay]
-    else:
-        names: dict[str, None] = {}
-        for video in catalog.videos:
-            stem = Path(video.path).stem + (f"-{video.start or 0:g}" if video.is_segment else "")
-            stem = name = fitting_name(stem, "-999.mp4").removesuffix("-999.mp4")
-            number = 2
-            while name in names:
-                name, number = f"{stem}-{number}", number + 1
-            names[name] = None
-        files = [options.overlay / f"{name}.mp4" for name in names]
-    videos = {(catalog.root / video.path).resolve() for video in catalog.videos}
-    for file in files:
-        if blocker := in_the_way(file.parent):
-            raise UserError(
-                f"`overlay` {file} cannot be written because {blocker} is a file: choose another"
-            )
-        if file.resolve() in videos:
-            raise UserError(f"`overlay` {file} would overwrite the video itself: choose another")
-    return files
-
-
 def _open(options: PredictOptions) -> "Classifier":
-    """Loads the network, in float32."""
+    """Loads the network."""
     if options.saved_model:
         from ar3d_keras.inference.saved_model import find_version
 
@@ -235,7 +212,7 @@ def _open(options: PredictOptions) -> "Classifier":
     start_backend()
     from ar3d_keras.experiments.load import open_classifier
 
-    return open_classifier(options.run, options.saved_model, options.runs_dir)
+    return open_classifier(options.run, options.saved_model, options.runs_dir, options.precision)
 
 
 def _on_files(
@@ -245,20 +222,21 @@ def _on_files(
     classifier: "Classifier",
     workers: int,
 ) -> None:
+    from ar3d_keras.experiments.load import reopening
     from ar3d_keras.inference.formatting import as_csv, as_json, as_labels
     from ar3d_keras.inference.predictor import predict_videos
-    from ar3d_keras.videos.parts import part_of
-    from ar3d_keras.videos.reader import ReadError
     from ar3d_keras.videos.sampling import protocol
 
     notes = Console(stderr=True)
     if overlays:
-        from ar3d_keras.reports.overlay import check_explainable, write_overlay
+        from ar3d_keras.reports.overlay import check_explainable
+        from ar3d_keras.reports.overlay_files import write_overlays
 
         check_explainable(classifier, options.window_seconds)
     views: dict[str, Any] = {"clips": options.clips, "crops": options.crops}
     sampling = protocol(classifier.shape, **views)
-    notes.log(f"network {classifier.origin}, {len(classifier.class_names)} classes, {sampling}")
+    classes = len(classifier.class_names)
+    notes.log(f"network {classifier.origin}, {classes} classes, {sampling}{_rough(classifier)}")
     windows: dict[str, Any] = {
         "window_seconds": options.window_seconds,
         "hop_seconds": options.hop_seconds or options.window_seconds,
@@ -271,43 +249,25 @@ def _on_files(
         workers=workers,
         batch_size=options.batch_size,
         journal=options.journal,
+        on=options.on,
+        reopen=reopening(classifier, options.run, options.saved_model),
         reporter=notes,
     )
     if options.json or options.format == "json":
         settings = {"protocol": sampling, **windows}
         _write(as_json(classifier, predictions, settings=settings, bouts=_bouts(options)))
     elif options.csv or options.format == "csv":
-        _write(as_csv(predictions))
+        _write(as_csv(predictions, classifier.precision))
     elif options.format:
         _write(as_labels(options.format, predictions, catalog.root, _bouts(options)))
     else:
-        _log(predictions, _bouts(options))
-    written = failed = 0
-    for video, prediction, file in zip(catalog.videos, predictions, overlays, strict=False):
-        if prediction.failure:
-            continue
-        try:
-            part = part_of(catalog.root, video, threads=workers)
-            write_overlay(
-                classifier, prediction, part, file, **windows, threads=workers, reporter=notes
-            )
-        except ReadError as error:  # a frame outside the clips cannot be decoded
-            notes.log(f"no overlay of {prediction.path!r}: {error}")
-        except (UserError, OSError) as error:  # the file cannot be written
-            if len(overlays) == 1:
-                raise
-            failed += 1
-            notes.log(f"no overlay of {prediction.path!r}: {error}")
-        else:
-            written += 1
-            notes.log(f"overlay  {prediction.path} -> {file}")
-    if written:
-        from ar3d_keras.reports.fonts import legend
+        from ar3d_keras.cli.predict_text import log_predictions
 
-        for label, name in legend(classifier.class_names):
-            notes.log(f"overlay  {label} is {name!r}: no installed font has its letters")
-    if failed and not written:
-        raise UserError("no overlay could be written; the reasons are named above")
+        log_predictions(predictions, _bouts(options))
+    if overlays:
+        write_overlays(
+            classifier, catalog, predictions, overlays, **windows, threads=workers, reporter=notes
+        )
 
 
 def _write(document: bytes) -> None:
@@ -317,51 +277,17 @@ def _write(document: bytes) -> None:
     sys.stdout.flush()
 
 
-def _log(predictions: "Sequence[Prediction]", bouts: "BoutOptions") -> None:
-    """Prints each video with its likeliest classes and its timeline."""
-    from ar3d_keras.inference.predictor import merged
-
-    out = Console()
-    for prediction in predictions:
-        if prediction.failure:
-            continue
-        out.log(prediction.path)
-        for name, share in prediction.top():
-            out.log(f"  {share:6.1%}  {_bar(share)}  {name}")
-        _log_calibrated(prediction, out)
-        if prediction.segments:
-            out.log("")
-        for start, end, name, share in merged(prediction, bouts):
-            out.log(f"  {_clock(start)} - {_clock(end)}  {share:6.1%}  {name}")
-
-
-def _log_calibrated(prediction: "Prediction", out: Console) -> None:
-    """Prints the calibrated probability of the likeliest class where a threshold is applied to it."""
-    from ar3d_keras.inference.calibration import NONE_OF_THESE
-
-    if prediction.accepted is None:
-        return
-    assert prediction.calibrated is not None and prediction.probabilities is not None
-    share = prediction.calibrated[prediction.probabilities.argmax()]
-    out.log(f"  {share:6.1%}  calibrated, for {prediction.top(1)[0][0]}")
-    if not prediction.accepted:
-        out.log(f"  -> {NONE_OF_THESE}: that is too uncertain")
-
-
 def _live(options: PredictOptions, camera: "Camera", classifier: "Classifier") -> None:
     """Prints a line for each window, until the stream ends or Ctrl-C."""
-    from datetime import datetime
-
-    from ar3d_keras.inference.calibration import NONE_OF_THESE
+    from ar3d_keras.cli.predict_text import log_live
     from ar3d_keras.inference.live import watch
-    from ar3d_keras.inference.predictor import is_accepted, likeliest
 
-    out = Console()
-    Console(stderr=True).log(
-        f"network {classifier.origin}, {len(classifier.class_names)} classes: the first prediction "
-        "comes when a window is full"
+    notes = Console(stderr=True)
+    notes.log(
+        f"network {classifier.origin}, {len(classifier.class_names)} classes"
+        f"{_rough(classifier)}: the first prediction comes when a window is full"
     )
-    predictions = watch(
+    for prediction in watch(
         classifier,
         camera,
         seconds=options.window_seconds,
@@ -369,34 +295,11 @@ def _live(options: PredictOptions, camera: "Camera", classifier: "Classifier") -
         clips=options.clips,
         crops=options.crops,
         batch_size=options.batch_size,
-    )
-    for prediction in predictions:
-        [(name, share)] = likeliest(classifier.class_names, prediction.probabilities, 1)
-        accepted = is_accepted(
-            classifier.calibration, classifier.class_names, prediction.probabilities
-        )
-        name = f"{NONE_OF_THESE} ({name})" if accepted is False else name
-        rate = f"{prediction.rate:5.1f} frames/s" if prediction.rate else " " * 14
-        out.log(f"{datetime.now():%H:%M:%S}  {share:6.1%}  {_bar(share)}  {rate}  {name}")
-    Console(stderr=True).log("the stream has ended")
+    ):
+        log_live(prediction, classifier)
+    notes.log("the stream has ended")
 
 
-def _bar(share: float, width: int = 20) -> str:
-    """Returns a bar of blocks with a resolution of an eighth, padded to `width`.
-
-    If standard output cannot encode blocks, the bar is made of "#".
-    """
-    try:
-        BLOCKS.encode(sys.stdout.encoding or "utf-8")
-    except (UnicodeEncodeError, LookupError):
-        return ("#" * round(share * width)).ljust(width)
-    whole, eighths = divmod(round(share * width * 8), 8)
-    return (BLOCKS[-1] * whole + (BLOCKS[eighths - 1] if eighths else "")).ljust(width)
-
-
-def _clock(seconds: float) -> str:
-    """Formats a time as h:mm:ss, with tenths of a second if they are not 0."""
-    tenths = round(seconds * 10)
-    minutes, rest = divmod(tenths, 600)
-    clock = f"{minutes // 60}:{minutes % 60:02d}:{rest // 10:02d}"
-    return clock + (f".{rest % 10}" if rest % 10 else "")
+def _rough(classifier: "Classifier") -> str:
+    """Names a precision that is not float32."""
+    return "" if classifier.precision == "float32" else f", computed in {classifier.precision}"

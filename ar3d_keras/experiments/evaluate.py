@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ar3d_keras.config import Range
+from ar3d_keras.config import Range, check_choice
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.calibration import check_reject_error
@@ -25,6 +25,7 @@ from ar3d_keras.experiments.fingerprints import (
 from ar3d_keras.experiments.load import load_network
 from ar3d_keras.experiments.setup import open_split
 from ar3d_keras.experiments.tuning.results import count_trials
+from ar3d_keras.inference.classifier import InferencePrecision
 from ar3d_keras.inference.journal import weights_digest
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports import examples
@@ -46,6 +47,7 @@ def evaluate_split(
     *,
     clips: int = 1,
     crops: int = 1,
+    precision: InferencePrecision = "float32",
     data: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     runs_dir: str | os.PathLike[str] = "runs",
@@ -59,6 +61,7 @@ def evaluate_split(
         split: train, val or test.
         clips: clips per video, evenly spread; their probabilities are averaged.
         crops: crops per clip: 1 (center) or 3 (both ends of the longer side too).
+        precision: what the network computes in. The report of bfloat16 has a folder of its own.
         data: where the videos are now, if they were moved.
         workers: decoding threads; None: one per core.
         runs_dir: the folder of all runs.
@@ -69,8 +72,11 @@ def evaluate_split(
         The content of metrics.json.
 
     Raises:
-        UserError: there is no such run or split, the run has no weights yet, or its data is gone.
+        UserError: there is no such run or split, the run has no weights yet, its data is gone, or
+            the backend cannot compute in this precision.
     """
+    check_choice("precision", precision, InferencePrecision)
+    hardware.check_precision(precision)
     if split not in SPLITS:
         raise UserError(f"`split` {split!r} must be one of {', '.join(SPLITS)}")
     Range(1).check("clips", clips)
@@ -80,9 +86,11 @@ def evaluate_split(
     found = find_run(run, Path(runs_dir), needs=["split.csv", "checkpoints/best.keras"])
     record, config = found.record(), found.config()
     root = found.data_root(Path(data) if data is not None else None)
+    videos = found.split(root, record["split"]["scheme"])
+    if not videos.sizes[split]:
+        raise UserError(f"{found.folder} has no {split} videos: evaluate another `split`")
     reporter = reporter or Console()
     reporter.log_to(found.log_file)
-    videos = found.split(root, record["split"]["scheme"])
     dataset = open_split(config, videos, reporter, splits=[split])
     metrics = evaluate_run(
         found,
@@ -90,6 +98,7 @@ def evaluate_split(
         split,
         clips=clips,
         crops=crops,
+        precision=precision,
         workers=threads,
         command=command,
         reporter=reporter,
@@ -131,6 +140,11 @@ def calibrate_run(
     threads = decoding_threads(workers)
     found = find_run(run, Path(runs_dir), needs=["split.csv", "checkpoints/best.keras"])
     record, config = found.record(), found.config()
+    if not record["split"]["sizes"]["val"]:
+        raise UserError(
+            f"{found.folder} has no val videos to calibrate on: train with `val_fold`, or with val "
+            "videos"
+        )
     check_reject_error(reject_error, record["split"]["sizes"]["val"])
     root = found.data_root(Path(data) if data is not None else None)
     reporter = reporter or Console()
@@ -160,6 +174,7 @@ def evaluate_run(
     *,
     clips: int = 1,
     crops: int = 1,
+    precision: InferencePrecision = "float32",
     workers: int,
     command: str,
     reporter: Reporter,
@@ -167,7 +182,7 @@ def evaluate_run(
     calibrate: bool = False,
     reject_error: float | None = None,
 ) -> dict[str, Any]:
-    """Evaluates the network that a run kept, in float32, and writes its report.
+    """Evaluates the network that a run kept and writes its report.
 
     Args:
         run: a run with a best.keras.
@@ -175,6 +190,7 @@ def evaluate_run(
         split: train, val or test.
         clips: clips per video.
         crops: crops per clip, 1 or 3.
+        precision: what the network computes in. Explanations are of float32 in any case.
         workers: decoding threads.
         command: for the record.
         reporter: shows progress and logs the result.
@@ -195,7 +211,7 @@ def evaluate_run(
     network = load_network(run)
     evaluation, source = predict_split(
         record,
-        network,
+        network.in_precision(precision),
         dataset,
         split,
         clips=clips,
@@ -209,8 +225,10 @@ def evaluate_run(
         explanations = _explanations(network, clips_shown, evaluation, chosen, reporter)
     if calibrate:
         calibrate_network(run, network, evaluation, reject_error, reporter)
-    folder = run.evaluation(split, clips=clips, crops=crops)
+    folder = run.evaluation(split, clips=clips, crops=crops, precision=precision)
     sampling = protocol(dataset.shape, clips=clips, crops=crops)
+    if precision != "float32":  # the journal of evaluations counts it as another protocol
+        sampling += f", {precision}"
     digests = {
         "weights_digest": weights_digest(network),
         "predictions_digest": predictions_digest(evaluation),
@@ -219,8 +237,8 @@ def evaluate_run(
     metrics = write_report(
         folder,
         evaluation,
-        title=f"{run.name} on {split}",
-        about=_about(run, record, dataset, split, sampling, network)
+        title=f"{run.name} on {split}" + (f", {precision}" if precision != "float32" else ""),
+        about=_about(run, record, dataset, split, sampling, network, precision)
         | {"command": command, **hardware.environment_info(), **looks, **digests}
         | {"protocol_version": PROTOCOL_VERSION, **code_and_versions()},
         history=columns(read_history(run.history)),
@@ -234,6 +252,8 @@ def evaluate_run(
     for callback in callbacks:
         if hasattr(callback, "on_report"):
             callback.on_report(split, metrics, folder)
+    if precision != "float32":
+        reporter.log(f"computed in {precision}:")
     _log_metrics(split, metrics, reporter)
     log_calibration(metrics, reporter)
     reporter.log(f"      {folder / 'report.html'}")
@@ -255,7 +275,7 @@ def predict_split(
 
     Args:
         record: of the run.
-        network: of the run, in float32.
+        network: of the run.
         dataset: as for `evaluate_run`, like the arguments below.
         split: train, val or test.
         clips: clips per video.
@@ -327,7 +347,13 @@ def _log_metrics(split: str, metrics: dict[str, Any], reporter: Reporter) -> Non
 
 
 def _about(
-    run: RunFolder, record: dict, dataset: Dataset, split: str, sampling: str, network: keras.Model
+    run: RunFolder,
+    record: dict,
+    dataset: Dataset,
+    split: str,
+    sampling: str,
+    network: keras.Model,
+    precision: str,
 ) -> dict[str, Any]:
     """Where the metrics come from: shown beside them, and kept in metrics.json."""
     return {
@@ -336,7 +362,7 @@ def _about(
         "split": split,
         "split_scheme": record["split"]["scheme"],
         "protocol": sampling,
-        "precision": f"float32 (trained in {record['precision']})",
+        "precision": f"{precision} (trained in {record['precision']})",
         "seed": record["config"]["recipe"]["seed"],
         "run": run.folder,
         "network": f"{network.name}, {network.count_params():,} parameters"

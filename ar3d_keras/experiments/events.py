@@ -10,11 +10,13 @@ from typing import Any, Literal
 import numpy as np
 
 from ar3d_keras import atomic
+from ar3d_keras.config import check_choice
 from ar3d_keras.console import Console
 from ar3d_keras.evaluation.events import Event, event_scores, mean_f1, right_seconds
 from ar3d_keras.experiments.event_labels import event_labels, whole_of
 from ar3d_keras.experiments.load import WEIGHTS, from_run
 from ar3d_keras.inference.bouts import NOTHING, BoutOptions, own_spans
+from ar3d_keras.inference.classifier import InferencePrecision
 from ar3d_keras.inference.limits import check_options
 from ar3d_keras.inference.predictor import Prediction, bouts_of, predict_videos
 from ar3d_keras.progress import Reporter
@@ -39,8 +41,10 @@ def evaluate_events(
     background: str | None = None,
     clips: int = 1,
     crops: int = 1,
+    precision: InferencePrecision = "float32",
     data: str | os.PathLike[str] | None = None,
     segments: Literal["strict", "clip"] | None = None,
+    allow_outside: bool = False,
     workers: int | None = None,
     runs_dir: str | os.PathLike[str] = "runs",
     reporter: Reporter | None = None,
@@ -67,9 +71,11 @@ def evaluate_events(
         background: the class of the time without events; None: the background class of the run, if any.
         clips: clips of a window.
         crops: crops of a clip, 1 or 3.
+        precision: what the network computes in. The report of bfloat16 has a folder of its own.
         data: where the run's videos are now, if they were moved.
         segments: strict refuses a stretch that ends beyond its file, clip cuts it; None: as the
             run was trained.
+        allow_outside: whether `stretches` may name videos outside its folder.
         workers: decoding threads; None: one per core.
         runs_dir: the folder of all runs.
         reporter: shows progress; None: prints it.
@@ -85,9 +91,10 @@ def evaluate_events(
     check_options(
         clips=clips, crops=crops, window_seconds=window_seconds, hop_seconds=hop_seconds
     )  # fmt: skip
+    check_choice("precision", precision, InferencePrecision)
     found = find_run(run, Path(runs_dir), needs=["split.csv", WEIGHTS])
     reporter = reporter or Console()
-    classifier = from_run(found)
+    classifier = from_run(found, precision)
     background = background or found.config().data.background
     labeled = event_labels(
         found,
@@ -96,6 +103,7 @@ def evaluate_events(
         stretches=None if stretches is None else Path(stretches),
         data=None if data is None else Path(data),
         segments=segments,
+        allow_outside=allow_outside,
         workers=workers,
         reporter=reporter,
     )
@@ -139,9 +147,10 @@ def evaluate_events(
             for split in ("val", "test")
         },
         "command": command,
+        "precision": precision,
         **hardware.environment_info(),
     }
-    folder = found.folder / "evaluation" / "events"
+    folder = found.evaluation("events", precision=precision)
     predicted = {
         split: [(p.path, events_of(p, options, background)) for p in outputs if p.segments]
         for split, outputs in predictions.items()

@@ -87,9 +87,10 @@ def pretrain(
     places = [data] if isinstance(data, str | os.PathLike) else list(data)
     preset = preset or (None if config else "paper")
     configured = configure(config, preset=preset, reporter=reporter, **options)
+    flip = configured.data.flip is not False
     configured = dataclasses.replace(
         configured,
-        data=dataclasses.replace(configured.data, data=Path(places[0])),
+        data=dataclasses.replace(configured.data, data=Path(places[0]), flip=flip),
         recipe=dataclasses.replace(configured.recipe, keep="last"),
     )
     if configured.recipe.init_from:

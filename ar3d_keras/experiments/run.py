@@ -27,6 +27,7 @@ class Run(RunFolder):
         *,
         clips: int = 1,
         crops: Literal[1, 3] = 1,
+        precision: Literal["float32", "bfloat16"] = "float32",
         data: str | os.PathLike[str] | None = None,
         workers: int | None = None,
         reporter: Reporter | None = None,
@@ -37,6 +38,7 @@ class Run(RunFolder):
             split: train, val or test.
             clips: clips per video, evenly spread; their probabilities are averaged.
             crops: crops per clip: 1 (center) or 3.
+            precision: what the network computes in.
             data: where the videos are now, if they were moved.
             workers: decoding threads; None: one per core.
             reporter: shows progress; None: prints it.
@@ -53,6 +55,7 @@ class Run(RunFolder):
             split,
             clips=clips,
             crops=crops,
+            precision=precision,
             data=data,
             workers=workers,
             reporter=reporter,
@@ -68,6 +71,7 @@ class Run(RunFolder):
         background: str | None = None,
         clips: int = 1,
         crops: Literal[1, 3] = 1,
+        precision: Literal["float32", "bfloat16"] = "float32",
         data: str | os.PathLike[str] | None = None,
         segments: Literal["strict", "clip"] | None = None,
         workers: int | None = None,
@@ -82,6 +86,7 @@ class Run(RunFolder):
             background: a class that is no event.
             clips: clips of a window.
             crops: crops of a clip: 1 (center) or 3.
+            precision: what the network computes in.
             data: where the run's videos are now, if they were moved.
             segments: strict refuses a stretch that ends beyond its file, clip cuts it; None: as the
                 run was trained.
@@ -102,6 +107,7 @@ class Run(RunFolder):
             background=background,
             clips=clips,
             crops=crops,
+            precision=precision,
             data=data,
             segments=segments,
             workers=workers,
@@ -156,6 +162,7 @@ class Run(RunFolder):
         to: str | os.PathLike[str] | None = None,
         version: int | None = None,
         int8: bool = False,
+        precision: Literal["auto", "float32", "bfloat16"] = "float32",
         reporter: Reporter | None = None,
     ) -> Path:
         """Writes the network as a SavedModel for TF Serving, or for another runtime.
@@ -166,6 +173,8 @@ class Run(RunFolder):
                 the folder to make (default: export/FORMAT in the run).
             version: of the SavedModel; None: the highest there plus 1.
             int8: LiteRT only: whether the weights are stored as int8.
+            precision: SavedModel and openvino only: what the network computes in; auto is the faster
+                one on this machine.
             reporter: logs where it is; None: prints that.
 
         Returns:
@@ -174,7 +183,15 @@ class Run(RunFolder):
         Raises:
             UserError: the version or folder exists, or a package is missing.
         """
-        return export(self, format, to=to, version=version, int8=int8, reporter=reporter)
+        return export(
+            self,
+            format,
+            to=to,
+            version=version,
+            int8=int8,
+            precision=precision,
+            reporter=reporter,
+        )
 
 
 def open_run(

@@ -301,7 +301,7 @@ def _complete(
             precision=precision,
             checkpoint_minutes=checkpoint_minutes,
         )
-        for split in ("val", "test"):
+        for split in dataset.split.evaluated:
             evaluate_run(
                 run,
                 dataset,

@@ -29,7 +29,7 @@ from ar3d_keras.videos.reader import decoding_threads
 # Of a probability. On other hardware float32 sums come in another order, and decoders may round the
 # color of a pixel in another way.
 TOLERANCE = 1e-3
-_FOLDER = re.compile(r"(train|val|test)(?:-(\d+)x(\d+))?")
+_FOLDER = re.compile(r"(train|val|test)(?:-(\d+)x(\d+))?(?:-(bfloat16))?")
 
 
 def verify(
@@ -88,7 +88,7 @@ def verify(
     for name, parts in reports.items():
         evaluation, _ = predict_split(
             record,
-            network,
+            network.in_precision(parts[4] or "float32"),
             dataset,
             parts[1],
             clips=int(parts[2] or 1),

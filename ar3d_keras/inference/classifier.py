@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from ar3d_keras.config import Sampling
 from ar3d_keras.errors import UserError
@@ -16,6 +16,8 @@ DESCRIPTION = "assets.extra/preprocessor.json"
 # Version 0.1.0 wrote this name and these keys.
 OLD_DESCRIPTION = "assets.extra/recogniser.json"
 OLD_KEYS = {"classes": "class_names", "shape": "clip_shape"}
+
+InferencePrecision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Classifier:
         batch_size: clips a step. The default is that of evaluation; with another batch size the
             probabilities of a clip differ in the seventh digit.
         calibration: fitted on val; None if there is none.
+        precision: what the network computes in. Its probabilities are float32 in any case.
     """
 
     network: Any
@@ -39,6 +42,7 @@ class Classifier:
     origin: str
     batch_size: int = 8
     calibration: Calibration | None = None
+    precision: InferencePrecision = "float32"
 
 
 def describe(
@@ -46,6 +50,7 @@ def describe(
     clip_shape: ClipShape,
     about: Mapping[str, Any] | None = None,
     calibration: Calibration | None = None,
+    inference: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Returns the content of preprocessor.json.
 
@@ -54,10 +59,11 @@ def describe(
         clip_shape: how a clip is cut out of a video.
         about: where the network comes from; anything that JSON can hold.
         calibration: fitted on val; None if there is none.
+        inference: `precision`, and what was measured for it; None: float32.
 
     Returns:
         {"class_names": [...], "clip_shape": {the fields of ClipShape}, "protocol": "...",
-        "about": {...}}, and "calibration" if there is one.
+        "about": {...}}, and "calibration" and "inference" if they are given.
     """
     description = {
         "class_names": list(class_names),
@@ -67,11 +73,34 @@ def describe(
     }
     if calibration is not None:
         description["calibration"] = calibration.as_json()
+    if inference is not None:
+        description["inference"] = dict(inference)
     return description
 
 
-def read_description(version: Path) -> tuple[tuple[str, ...], ClipShape, Calibration | None]:
-    """Reads the class names, the clip geometry and the calibration of a SavedModel.
+def precision_of(description: Mapping[str, Any]) -> InferencePrecision:
+    """What a network computes in, by its description.
+
+    Raises:
+        ValueError: the description names an unknown precision.
+    """
+    precision = description.get("inference", {}).get("precision", "float32")
+    if precision not in get_args(InferencePrecision):
+        raise ValueError(f"unknown precision {precision!r}")
+    return precision
+
+
+class Description(NamedTuple):
+    """What the description of a SavedModel says; see `Classifier`."""
+
+    class_names: tuple[str, ...]
+    shape: ClipShape
+    calibration: Calibration | None
+    precision: InferencePrecision = "float32"
+
+
+def read_description(version: Path) -> Description:
+    """Reads the description of a SavedModel.
 
     Args:
         version: the folder of a version.
@@ -92,8 +121,8 @@ def read_description(version: Path) -> tuple[tuple[str, ...], ClipShape, Calibra
         ) from None
 
 
-def parse_description(text: str) -> tuple[tuple[str, ...], ClipShape, Calibration | None]:
-    """Reads the class names, the clip geometry and the calibration from a preprocessor.json.
+def parse_description(text: str) -> Description:
+    """Reads a preprocessor.json.
 
     Raises:
         ValueError: the text is not one.
@@ -109,6 +138,7 @@ def parse_description(text: str) -> tuple[tuple[str, ...], ClipShape, Calibratio
             raise ValueError("a size of its clips is no positive integer")
         if shape.sampling not in get_args(Sampling):
             raise ValueError(f"unknown sampling {shape.sampling!r}")
-        return class_names, shape, read_calibration(content.get("calibration"), class_names)
+        calibration = read_calibration(content.get("calibration"), class_names)
+        return Description(class_names, shape, calibration, precision_of(content))
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(str(error)) from None

@@ -29,7 +29,7 @@ def as_json(
 ) -> bytes:
     r"""Formats predictions as one JSON object in UTF-8.
 
-    Its keys are `model`, those of `settings`, `classes` (the class names), `videos` and `failures`.
+    Its keys are `model`, `precision`, those of `settings`, `classes` (the class names), `videos` and `failures`.
     Probabilities are float32 with every digit. Each byte of a path that is not UTF-8 becomes
     \udcNN; Python's json and os.fsencode turn it back into the byte.
 
@@ -47,6 +47,7 @@ def as_json(
     """
     document = {
         "model": classifier.origin,
+        "precision": classifier.precision,
         **settings,
         "classes": classifier.class_names,
         **({"calibration": classifier.calibration.as_json()} if classifier.calibration else {}),
@@ -93,14 +94,15 @@ def _seconds(time: float) -> float:
     return round(time, 3)
 
 
-def as_csv(predictions: Sequence[Prediction]) -> bytes:
+def as_csv(predictions: Sequence[Prediction], precision: str = "float32") -> bytes:
     """Formats predictions as CSV: one row for each of the five likeliest classes.
 
     A video has five rows, or five rows for each of its windows. The columns are path, start and end
     (seconds; empty where the video was predicted as a whole), rank, class and probability. If the
     network has a calibration, `calibrated` follows, the calibrated probability of the class, and
-    with thresholds `accepted`: 1, or 0 where the likeliest class is rejected. The text is UTF-8; a
-    path that is not UTF-8 keeps its bytes.
+    with thresholds `accepted`: 1, or 0 where the likeliest class is rejected. A network that
+    does not compute in float32 adds the column `precision`. The text is UTF-8; a path that is not
+    UTF-8 keeps its bytes.
     """
     rows: list[tuple] = []
     calibration = next((p.calibration for p in predictions if p.calibration), None)
@@ -122,6 +124,8 @@ def as_csv(predictions: Sequence[Prediction]) -> bytes:
                     zip(likeliest(p.class_names, probabilities), further, strict=False), start=1
                 )
             ]
+    if precision != "float32":
+        header, rows = [*header, "precision"], [(*row, precision) for row in rows]
     return csv_text(header, rows).encode("utf-8", "surrogateescape")
 
 

@@ -59,6 +59,7 @@ class Journal:
             "network": _digest(classifier),
             "class_names": list(classifier.class_names),
             "clip_shape": dataclasses.asdict(classifier.shape),
+            "precision": classifier.precision,
             **settings,
         }
         header = json.loads(json.dumps(header))  # tuples become lists
@@ -66,7 +67,8 @@ class Journal:
             self._append([header])
             return
         lines = _lines(file)
-        before = lines[0] if lines else {}
+        # Earlier versions computed in float32 alone.
+        before = {"precision": "float32", **lines[0]} if lines else {}
         if before.get("journal") != 1:
             raise UserError(f"`journal` {file} is no journal of predictions: choose another file")
         different = [key for key in header if before.get(key) != header[key]]

@@ -73,13 +73,20 @@ def from_server(url: str) -> Classifier:
         )
     [text] = predict(url, "preprocessor", [""])
     try:
-        class_names, shape, calibration = parse_description(text)
+        description = parse_description(text)
     except (ValueError, TypeError) as error:
         raise UserError(
             f"{url} does not describe its clips ({error}): export its run again"
         ) from None
-    network = RestNetwork(url, shape.array)
-    return Classifier(network, class_names, shape, url, batch_size=1, calibration=calibration)
+    return Classifier(
+        RestNetwork(url, description.shape.array),
+        description.class_names,
+        description.shape,
+        url,
+        batch_size=1,
+        calibration=description.calibration,
+        precision=description.precision,
+    )
 
 
 def predict(url: str, signature: str, instances: list[Any]) -> list[Any]:

@@ -55,7 +55,7 @@ def from_saved_model(folder: Path) -> Classifier:
         UserError: the folder holds no SavedModel of `ar3d export`, or TensorFlow is not installed.
     """
     version = find_version(folder)
-    class_names, shape, calibration = read_description(version)
+    description = read_description(version)
     try:
         import tensorflow as tf
     except ImportError:
@@ -70,7 +70,14 @@ def from_saved_model(folder: Path) -> Classifier:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{version} cannot be loaded ({reason}): export the run again") from None
     network = SavedModelNetwork(loaded)
-    return Classifier(network, class_names, shape, str(version), calibration=calibration)
+    return Classifier(
+        network,
+        description.class_names,
+        description.shape,
+        str(version),
+        calibration=description.calibration,
+        precision=description.precision,
+    )
 
 
 def find_version(folder: Path) -> Path:

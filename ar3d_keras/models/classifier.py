@@ -14,8 +14,9 @@ from keras import layers
 
 from ar3d_keras.errors import UserError
 from ar3d_keras.inference.calibration import Calibration, read_calibration
-from ar3d_keras.inference.classifier import Classifier
+from ar3d_keras.inference.classifier import Classifier, InferencePrecision
 from ar3d_keras.inference.predictor import Prediction, predict_videos
+from ar3d_keras.models.precision import FLOAT32, POLICIES
 from ar3d_keras.models.preparation import SHARED, TYPES, prepared_shape
 from ar3d_keras.models.published import Published
 from ar3d_keras.progress import Reporter
@@ -142,8 +143,11 @@ class VideoClassifier(keras.Model):
     def calibration(self, calibration: Calibration | Mapping[str, Any] | None) -> None:
         self._calibration = read_calibration(calibration, self.class_names)
 
-    def as_classifier(self) -> Classifier:
-        """This network in float32 with its class names and clip geometry, ready to predict videos.
+    def as_classifier(self, precision: InferencePrecision = "float32") -> Classifier:
+        """This network with its class names and clip geometry, ready to predict videos.
+
+        Args:
+            precision: what it computes in.
 
         Raises:
             UserError: the network knows no class names or no clip geometry.
@@ -154,11 +158,12 @@ class VideoClassifier(keras.Model):
                 f"the network {self.name!r} has no `{missing}`: load it from a run, or set it"
             )
         return Classifier(
-            self._in_float32(),
+            self.in_precision(precision),
             self.class_names,
             self.clip_shape,
             self.name,
             calibration=self.calibration,
+            precision=precision,
         )
 
     def predict_videos(
@@ -207,11 +212,16 @@ class VideoClassifier(keras.Model):
             reporter=reporter,
         )
 
-    def _in_float32(self) -> "VideoClassifier":
-        """This network, or a copy of it if it computes in another precision."""
-        if all(layer.compute_dtype == "float32" for layer in self._flatten_layers()):
+    def in_precision(self, precision: InferencePrecision) -> "VideoClassifier":
+        """This network in a precision: itself, or a copy with the same weights.
+
+        Args:
+            precision: float32, or bfloat16. The weights and the probabilities are float32 in both.
+        """
+        types = {layer.compute_dtype for layer in self._flatten_layers()}
+        if types == {"float32"} if precision == FLOAT32 else precision in types:
             return self
-        copy = type(self).from_config(self.get_config())
+        copy = type(self)(**self.get_config(), dtype=POLICIES[precision])
         copy.set_weights(self.get_weights())
         return copy
 

@@ -52,6 +52,7 @@ def make_cards(run: RunFolder, description: dict[str, Any]) -> dict[str, str]:
         + (", 5" if shape["flow"] else ", 3"),
         protocol=description["protocol"],
         evaluations=_evaluations(run),
+        inference=description.get("inference", {}),
         rejects=bool(description.get("calibration", {}).get("thresholds")),
         **values,
     )

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from ar3d_keras import atomic
-from ar3d_keras.inference.classifier import DESCRIPTION
+from ar3d_keras.inference.classifier import DESCRIPTION, precision_of
 from ar3d_keras.serving import warmup
 from ar3d_keras.serving.full_disk import writing
 from ar3d_keras.serving.signatures import signatures
@@ -38,7 +38,7 @@ def export_saved_model(
     Args:
         network: a .keras file.
         folder: of the versions.
-        description: made by `inference.classifier.describe`.
+        description: made by `inference.classifier.describe`; its precision is the SavedModel's.
         version: at least 1; None: the highest version in `folder` plus 1.
         documents: file name -> text, written beside the description.
 
@@ -80,9 +80,10 @@ def write(network: str | Path, folder: str | Path) -> None:
     # exports of one network hold the same variables.
     before = random.getstate()
     random.seed(0)
-    model, folder = load_model(network), Path(folder)
-    random.setstate(before)
+    folder = Path(folder)
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    model = load_model(network).in_precision(precision_of(description))
+    random.setstate(before)
     found = signatures(model, description)
     archive = keras.export.ExportArchive()
     archive.track(model)

@@ -25,6 +25,11 @@ Format = Literal["onnx", "openvino", "litert"]
 FILES = {"onnx": "network.onnx", "openvino": "network.xml", "litert": "network.tflite"}
 # The package that writes a format, in addition to TensorFlow.
 WRITERS = {"onnx": "tf2onnx", "openvino": "openvino", "litert": "tensorflow"}
+# The precision of OpenVINO's computation is no part of its file: a client gives it when it compiles.
+OPENVINO_HINTS = {
+    "float32": {"INFERENCE_PRECISION_HINT": "f32"},
+    "bfloat16": {"INFERENCE_PRECISION_HINT": "bf16"},
+}
 
 
 def export_file(

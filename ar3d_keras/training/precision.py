@@ -19,14 +19,13 @@ from ar3d_keras.atomic import write_json
 from ar3d_keras.config import TrainConfig
 from ar3d_keras.models import network
 from ar3d_keras.models.costs import gflops
+from ar3d_keras.models.precision import MARGIN
 from ar3d_keras.training import hardware
 from ar3d_keras.training.trainer import build_network, compile_network
-from ar3d_keras.videos.content import cache_folder
+from ar3d_keras.videos.cache import cache_folder
 from ar3d_keras.videos.reader import cores
 
 FLOAT32, BFLOAT16 = "float32", "mixed_bfloat16"
-# The measurement decides for bfloat16 only by this factor, so that its noise decides nothing.
-MARGIN = 1.15
 # A smaller network is not worth a measurement: other work than its arithmetic takes the time.
 LEAST_GFLOPS = 1.0
 CLIPS, ROUNDS = 2, 3

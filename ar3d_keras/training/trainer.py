@@ -123,7 +123,7 @@ def train(
     workers: int,
     reporter: Reporter,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    splits: Sequence[str] = ("val", "test"),
+    splits: Sequence[str] | None = None,
     until: int | None = None,
     checkpoint_minutes: float = 10.0,
 ) -> None:
@@ -143,7 +143,7 @@ def train(
         callbacks: further callbacks. Their logs include the metrics of `splits`. A callback with a
             method `close` is closed at the end, also after an error. One with `get_state` and
             `set_state` keeps its counters (see `run_state.Stateful`).
-        splits: the splits to evaluate after every epoch, val among them.
+        splits: the splits to evaluate after every epoch. Default: test, and val if it has videos.
         until: the epoch to stop after, as if interrupted there. Default: the last epoch.
         checkpoint_minutes: the time between two states within an epoch; 0: after every step.
 
@@ -157,7 +157,7 @@ def train(
     model = build_network(config, dataset.class_names, precision, start)
     source = dataset.training(
         seed=recipe.seed,
-        flip=config.data.flip,
+        flip=bool(config.data.flip),
         augment=config.data,
         at_least=recipe.clips_per_epoch,
     )
@@ -216,7 +216,9 @@ def train(
             model,
             [
                 StopOnNaN(state.last_good),
-                _split_metrics(config, dataset, splits, workers, reporter),
+                _split_metrics(
+                    config, dataset, splits or dataset.split.evaluated, workers, reporter
+                ),
                 rate,
                 progress,
                 unreadable,

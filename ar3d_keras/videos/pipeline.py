@@ -40,8 +40,8 @@ def steps_per_epoch(source: ClipSource, batch_size: int) -> int:
 class Batches:
     """The clips of a source in order, as often as they are walked, for evaluation.
 
-    The same on every backend, without TensorFlow. One batch ahead is decoded while the network
-    works on the one before.
+    The same on every backend, without TensorFlow. Two batches ahead are decoded while the network
+    works on the one before, so that its threads and those that decode never wait for each other long.
 
     Args:
         source: the clips.
@@ -61,7 +61,7 @@ class Batches:
             ahead: collections.deque[_Filling] = collections.deque()
             for first in range(0, len(clips), self.batch_size):
                 ahead.append(reader.begin(clips[first : first + self.batch_size], 0))
-                if len(ahead) > 1:
+                if len(ahead) > 2:
                     yield ahead.popleft().result()
             for filling in ahead:
                 yield filling.result()

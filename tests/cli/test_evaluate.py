@@ -35,6 +35,29 @@ def test_more_clips_change_the_protocol_and_the_numbers(copied, trained, done):
     assert metrics(copied, "val") == one  # the other protocol has its own folder
 
 
+def test_a_report_of_bfloat16_says_so_and_has_its_own_folder(copied, done, tiny_demo, capsysbinary):
+    before = (copied / "evaluation/val/metrics.json").read_bytes()
+    done("evaluate", "--run", copied, "--split", "val", "--precision", "bfloat16")
+    folder = copied / "evaluation/val-bfloat16"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["precision"].startswith("bfloat16") and "bfloat16" in metrics["protocol"]
+    assert "bfloat16" in (folder / "report.html").read_text()
+    assert (copied / "evaluation/val/metrics.json").read_bytes() == before
+    done("verify", "--run", copied)
+    done("export", "--run", copied, "--precision", "bfloat16")
+    description = max(copied.glob("saved_model/*")) / "assets.extra/preprocessor.json"
+    assert json.loads(description.read_text())["inference"]["bfloat16"]["of"] == "val"
+    assert "bfloat16" in (description.parent / "model_card.md").read_text()
+    video = tiny_demo / "Grow/v_Grow_g01_c01.avi"
+    given = "predict", video, "--run", copied, "--precision", "bfloat16"
+    capsysbinary.readouterr()
+    done(*given, "--csv")
+    header, row, *_ = capsysbinary.readouterr().out.splitlines()
+    assert header.endswith(b",precision") and row.endswith(b",bfloat16")
+    done(*given, "--json", "--overlay", copied / "overlay.mp4")
+    assert json.loads(capsysbinary.readouterr().out)["precision"] == "bfloat16"
+
+
 def test_the_training_split_can_be_evaluated_too(copied, done):
     done("evaluate", "--split", "train", "--run", copied)
     assert metrics(copied, "train")["videos"] == 9

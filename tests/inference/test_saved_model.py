@@ -66,7 +66,12 @@ def test_a_description_of_version_0_1_is_read(classifier, exported, tmp_path):
     for name in (OLD_DESCRIPTION, DESCRIPTION):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(json.dumps(old))
-        assert read_description(tmp_path) == (classifier.class_names, classifier.shape, None)
+        assert read_description(tmp_path) == (
+            classifier.class_names,
+            classifier.shape,
+            None,
+            "float32",
+        )
         (tmp_path / name).unlink()
 
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
 from ar3d_keras.locking import LockedError, locked
+from ar3d_keras.videos.file_scanner import content_hash
 from ar3d_keras.videos.label_csv import read_label_csv
 from ar3d_keras.videos.region import COLUMNS as REGION
-from ar3d_keras.videos.scan import content_hash
 from ar3d_keras.videos.segments import overlap
 from ar3d_keras.videos.video import Video, format_seconds
 
