@@ -12,6 +12,7 @@ from typing import Literal
 
 from ar3d_keras.cli.backend import start_backend
 from ar3d_keras.cli.options import check_run, command, parse, typed_names
+from ar3d_keras.config import Count
 from ar3d_keras.errors import UserError
 
 
@@ -47,6 +48,8 @@ class EvaluateOptions:
     """Events: `strict` refuses stretches that end beyond their file, `clip` cuts them. Default: as the run was trained."""
     workers: int | None = None
     """Decoding threads. Default: one per CPU core."""
+    devices: Count | Literal["all"] = 1
+    """GPUs (or, without one, CPU devices) of this machine that predict, a number or `all`; the last bits depend on it."""
 
 
 OPTIONS = EvaluateOptions
@@ -88,6 +91,7 @@ def main(arguments: Sequence[str]) -> None:
         precision=options.precision,
         data=options.data,
         workers=options.workers,
+        devices=options.devices,
         runs_dir=options.runs_dir,
         command=command("evaluate", arguments),
     )

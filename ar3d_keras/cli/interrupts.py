@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 from ar3d_keras.errors import Terminated, raise_terminated
 
@@ -28,7 +29,11 @@ def delivered_interrupts() -> Iterator[None]:
     def hook(ignored: "sys.UnraisableHookArgs") -> None:
         if issubclass(ignored.exc_type, KeyboardInterrupt):
             number = signal.SIGTERM if issubclass(ignored.exc_type, Terminated) else signal.SIGINT
-            threading.Timer(RETRY_DELAY, os.kill, (os.getpid(), number)).start()
+            # On Windows os.kill would end the process.
+            again = (
+                signal.raise_signal if sys.platform == "win32" else partial(os.kill, os.getpid())
+            )
+            threading.Timer(RETRY_DELAY, again, (number,)).start()
         else:
             before(ignored)
 
