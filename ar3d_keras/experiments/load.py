@@ -5,11 +5,12 @@ import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 from ar3d_keras.config import check_choice
+from ar3d_keras.devices import number_of, using
 from ar3d_keras.distributed.workers import check_on
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.fingerprints import check_same_classes
@@ -115,6 +116,7 @@ def predict(
     window_seconds: float | None = None,
     hop_seconds: float | None = None,
     workers: int | None = None,
+    devices: int | Literal["all"] = 1,
     batch_size: int | None = None,
     precision: InferencePrecision | None = None,
     journal: str | os.PathLike | None = None,
@@ -137,6 +139,7 @@ def predict(
         hop_seconds: from the start of one window to the next. Default: `window_seconds`.
         workers: decoding threads. Default: one per core. With `on`: Ray actors, each of which has
             the network. Default: one per GPU, or per machine of a cluster without GPUs.
+        devices: devices that predict, a number or all; the last bits depend on it.
         batch_size: clips per step. Default: that of the evaluation; the last bits depend on it.
         precision: float32 or bfloat16. Default: float32, or what a SavedModel was exported in.
         journal: a file that keeps the predictions as they are made; the same call with it continues
@@ -156,9 +159,12 @@ def predict(
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else paths
     check_on(on)
+    if on is not None and devices != 1:
+        raise UserError("`devices` and `on` cannot be combined: each Ray actor has one device")
     catalog = find_videos(paths)
-    classifier = open_classifier(run, saved_model, Path(runs_dir), precision)
-    with hardware.disable_tf32():
+    number = number_of(devices)
+    with using(number), hardware.disable_tf32():
+        classifier = open_classifier(run, saved_model, Path(runs_dir), precision)
         return predict_videos(
             classifier,
             catalog,

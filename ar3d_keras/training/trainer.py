@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from ar3d_keras import devices
 from ar3d_keras.config import RecipeConfig, TrainConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.evaluator import evaluate
@@ -175,6 +176,8 @@ def train(
             soft_labels=bool(mixing),
             layer_decay=phase.layer_decay,
         )
+        last = len(source) - (steps - 1) * recipe.batch_size
+        devices.share_batches(model, recipe.batch_size, last)
 
     # A state between two phases has the optimizer of the first one.
     at = position(run.state)
@@ -359,6 +362,7 @@ def _feed(
             mixing=mixing,
             balance=recipe.balance,
             first=first,
+            devices=devices.current(),
         )
         with contextlib.closing(stream):
             steps = steps_per_epoch(source, recipe.batch_size) - first
@@ -371,6 +375,7 @@ def _feed(
             workers=workers,
             mixing=mixing,
             balance=recipe.balance,
+            devices=devices.current(),
         )
         batches.epoch, batches.first = epochs.start, first
         yield _Feed(batches, batches.ready, callbacks=[EpochSetter(batches)])
