@@ -18,6 +18,7 @@ from ar3d_keras.experiments import setup
 from ar3d_keras.experiments.configure import configure
 from ar3d_keras.experiments.evaluate import evaluate_run
 from ar3d_keras.experiments.export import export as export_network
+from ar3d_keras.experiments.load import load_network
 from ar3d_keras.experiments.record import make_record
 from ar3d_keras.experiments.run import Run
 from ar3d_keras.progress import Reporter
@@ -301,6 +302,7 @@ def _complete(
             precision=precision,
             checkpoint_minutes=checkpoint_minutes,
         )
+        network = load_network(run)  # once, and traced once
         for split in ("val", "test"):
             evaluate_run(
                 run,
@@ -314,6 +316,7 @@ def _complete(
                 callbacks=callbacks,
                 calibrate=split == "val",
                 reject_error=config.recipe.reject_error,
+                network=network,
             )
         if run.record().get("export", True):
             _export(run, config.recipe.epochs, reporter)
