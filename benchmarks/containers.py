@@ -83,7 +83,7 @@ def main() -> None:
     def frames():
         for video in source.videos:
             one = packed[video.path]
-            content = source.pack._bytes(one)
+            content = source.pack._shards.video(one)
             for number in range(one.frames):
                 yield content[number * size : (number + 1) * size].tobytes()
 

@@ -46,6 +46,8 @@ class EvaluateOptions:
     """Events: the class of the time without events. Default: the `background` of the run."""
     segments: Literal["strict", "clip"] | None = None
     """Events: `strict` refuses stretches that end beyond their file, `clip` cuts them. Default: as the run was trained."""
+    allow_outside: bool = False
+    """Events: the CSV may name videos outside its folder."""
     workers: int | None = None
     """Decoding threads. Default: one per CPU core."""
     devices: Count | Literal["all"] = 1
@@ -76,6 +78,7 @@ def main(arguments: Sequence[str]) -> None:
             precision=options.precision,
             data=options.data,
             segments=options.segments,
+            allow_outside=options.allow_outside,
             workers=options.workers,
             runs_dir=options.runs_dir,
             command=command("evaluate", arguments),
@@ -117,3 +120,5 @@ def _validate(options: EvaluateOptions, typed: Collection[str]) -> None:
     for name in ("stretches", "window_seconds", "hop_seconds", "background", "segments"):
         if getattr(options, name) is not None:
             raise UserError(f"`{name}` needs `events`")
+    if options.allow_outside:
+        raise UserError("`allow_outside` needs `events`")

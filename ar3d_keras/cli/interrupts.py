@@ -1,12 +1,10 @@
 """Keeps every Ctrl-C and SIGTERM."""
 
 import contextlib
-import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from functools import partial
 
 from ar3d_keras.errors import Terminated, raise_terminated
 
@@ -29,11 +27,7 @@ def delivered_interrupts() -> Iterator[None]:
     def hook(ignored: "sys.UnraisableHookArgs") -> None:
         if issubclass(ignored.exc_type, KeyboardInterrupt):
             number = signal.SIGTERM if issubclass(ignored.exc_type, Terminated) else signal.SIGINT
-            # On Windows os.kill would end the process.
-            again = (
-                signal.raise_signal if sys.platform == "win32" else partial(os.kill, os.getpid())
-            )
-            threading.Timer(RETRY_DELAY, again, (number,)).start()
+            threading.Timer(RETRY_DELAY, _send, (number,)).start()
         else:
             before(ignored)
 
@@ -43,6 +37,15 @@ def delivered_interrupts() -> Iterator[None]:
             yield
     finally:
         sys.unraisablehook = before
+
+
+def _send(number: signal.Signals) -> None:
+    """Sends a signal to the main thread, which handles it even if it waits for something."""
+    main = threading.main_thread().ident
+    if main is not None and hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(main, number)
+    else:  # Windows, where os.kill would end the process
+        signal.raise_signal(number)
 
 
 @contextlib.contextmanager

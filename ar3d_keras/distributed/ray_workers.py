@@ -220,9 +220,12 @@ class RayActors(Workers):
                     return self._received(actor, self._ray.get(actor.call.remote(item)))
                 except errors.RayTaskError as error:
                     raise error.cause from None
-                except errors.RayActorError:
+                except errors.RayActorError as error:
                     if self._closed.is_set():
                         raise WorkerError("the work was stopped") from None
+                    if error.actor_init_failed:
+                        last = str(error).strip().splitlines()[-1]
+                        raise UserError(f"a Ray worker cannot start: {last}") from None
                     self._actors.discard(actor)
                     actor = None
                     self._reporter.log(f"a worker died while it worked on {self._name(item)!r}")

@@ -28,6 +28,7 @@ from ar3d_keras.experiments.setup import open_split
 from ar3d_keras.experiments.tuning.results import count_trials
 from ar3d_keras.inference.classifier import InferencePrecision
 from ar3d_keras.inference.journal import weights_digest
+from ar3d_keras.models.classifier import VideoClassifier
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports import examples
 from ar3d_keras.reports.explanation_sheet import Explanations
@@ -187,6 +188,7 @@ def evaluate_run(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     calibrate: bool = False,
     reject_error: float | None = None,
+    network: VideoClassifier | None = None,
 ) -> dict[str, Any]:
     """Evaluates the network that a run kept and writes its report.
 
@@ -205,6 +207,7 @@ def evaluate_run(
         calibrate: whether a calibration is fitted on this split, which should be val, and stored in
             the run; else the report has that of the run.
         reject_error: see `RecipeConfig`; only with `calibrate`.
+        network: that of the run, in float32, if it is loaded already.
 
     Returns:
         The content of metrics.json.
@@ -215,7 +218,7 @@ def evaluate_run(
     if fingerprint != trained_on:
         warnings.append(f"THE DATA CHANGED since training: {trained_on} then, {fingerprint} now.")
         reporter.log(warnings[-1])
-    network = load_network(run)
+    network = load_network(run) if network is None else network
     with using(devices):
         evaluation, source = predict_split(
             record,

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import keras
-
 from ar3d_keras.config import check_choice
 from ar3d_keras.devices import number_of, using
 from ar3d_keras.distributed.workers import check_on
@@ -18,6 +16,7 @@ from ar3d_keras.inference.calibration import read_calibration
 from ar3d_keras.inference.classifier import Classifier, InferencePrecision, describe
 from ar3d_keras.inference.classifier_worker import OpenClassifier
 from ar3d_keras.inference.predictor import Prediction, predict_videos
+from ar3d_keras.models.classifier import VideoClassifier
 from ar3d_keras.models.loading import load_model
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import RunFolder, find_run
@@ -33,7 +32,7 @@ def is_network_file(run: str | os.PathLike) -> bool:
     return os.fspath(run).endswith(".keras")
 
 
-def load_network(run: RunFolder) -> keras.Model:
+def load_network(run: RunFolder) -> VideoClassifier:
     """The network that a run kept, in float32, with its class names and clip geometry.
 
     Raises:
@@ -62,6 +61,7 @@ def from_run(run: RunFolder, precision: InferencePrecision = "float32") -> Class
     """
     hardware.check_precision(precision)
     network, config = load_network(run), run.config()
+    assert network.class_names is not None and network.clip_shape is not None
     return Classifier(
         network.in_precision(precision),
         network.class_names,

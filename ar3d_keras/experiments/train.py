@@ -20,6 +20,7 @@ from ar3d_keras.experiments import setup
 from ar3d_keras.experiments.configure import configure
 from ar3d_keras.experiments.evaluate import evaluate_run
 from ar3d_keras.experiments.export import export as export_network
+from ar3d_keras.experiments.load import load_network
 from ar3d_keras.experiments.record import make_record
 from ar3d_keras.experiments.run import Run
 from ar3d_keras.experiments.several_hosts import check_job, check_same_work, copy_of, reporter_of
@@ -419,6 +420,7 @@ def _complete(
                 shutil.rmtree(run.folder.parent)
                 return
             number = number_of("all")
+        network = load_network(run)  # once, and traced once
         for split in dataset.split.evaluated:
             evaluate_run(
                 run,
@@ -433,6 +435,7 @@ def _complete(
                 calibrate=split == "val",
                 reject_error=config.recipe.reject_error,
                 devices=number,
+                network=network,
             )
         if run.record().get("export", True):
             _export(run, config.recipe.epochs, reporter)

@@ -28,9 +28,11 @@ from ar3d_keras.inference.whole import predict_whole
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.flow import check as check_flow
+from ar3d_keras.videos.isolation import Isolation, Limits
 from ar3d_keras.videos.parts import part_of
-from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, decoding_threads, read_header
+from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, decoding_threads
 from ar3d_keras.videos.reader import damage as damage_of
+from ar3d_keras.videos.remote import UnreachableError
 
 
 @dataclass(frozen=True)
@@ -345,39 +347,43 @@ def _windows(
 ) -> list[Prediction]:
     """Predicts each video window by window, one video after the other."""
     predictions = []
-    for number, video in enumerate(catalog.videos, start=1):
-        path, key = catalog.root / video.path, video.key
-        try:
-            if read_header(path).rate is None:
-                reporter.log(
-                    f"{video.path!r} has no frame rate: {ASSUMED_RATE:g} frames a second are "
-                    "assumed where its frames have no time stamps"
+    with Isolation(Limits()) as isolation:
+        for number, video in enumerate(catalog.videos, start=1):
+            path, key = catalog.root / video.path, video.key
+            try:
+                part = part_of(catalog.root, video, threads=workers, isolation=isolation)
+                if part.header().rate is None:
+                    reporter.log(
+                        f"{video.path!r} has no frame rate: {ASSUMED_RATE:g} frames a second are "
+                        "assumed where its frames have no time stamps"
+                    )
+                segments = timeline(
+                    classifier,
+                    part,
+                    seconds=seconds,
+                    hop=hop,
+                    clips=clips,
+                    crops=crops,
+                    batch_size=batch_size,
+                    threads=workers,
+                    reporter=reporter,
+                    description="predicting" if len(catalog) == 1 else f"{number}/{len(catalog)}",
                 )
-            segments = timeline(
-                classifier,
-                part_of(catalog.root, video, threads=workers),
-                seconds=seconds,
-                hop=hop,
-                clips=clips,
-                crops=crops,
-                batch_size=batch_size,
-                threads=workers,
-                reporter=reporter,
-                description="predicting" if len(catalog) == 1 else f"{number}/{len(catalog)}",
-            )
-        # UserError: a window of this video is too large, or a segment has no frame
-        except (ReadError, UserError) as error:
-            prediction = Prediction(key, classifier.class_names, None, failure=str(error))
-        else:
-            mean = np.mean([segment.probabilities for segment in segments], axis=0)
-            prediction = Prediction(
-                key,
-                classifier.class_names,
-                mean,
-                segments,
-                calibration=classifier.calibration,
-                file=video.path,
-            )
-            _log_damage(key, damage_of(path), reporter)
-        predictions.append(prediction)
+            except UnreachableError:
+                raise
+            # UserError: a window of this video is too large, or a segment has no frame
+            except (ReadError, UserError) as error:
+                prediction = Prediction(key, classifier.class_names, None, failure=str(error))
+            else:
+                mean = np.mean([segment.probabilities for segment in segments], axis=0)
+                prediction = Prediction(
+                    key,
+                    classifier.class_names,
+                    mean,
+                    segments,
+                    calibration=classifier.calibration,
+                    file=video.path,
+                )
+                _log_damage(key, damage_of(path), reporter)
+            predictions.append(prediction)
     return predictions

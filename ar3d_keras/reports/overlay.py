@@ -107,7 +107,7 @@ def _write(
 ) -> int:
     """Writes the overlay to `file` and returns the number of its frames."""
     cv2, shape, count = load_cv2(), classifier.shape, count_of(part)
-    rate = read_header(part.path).rate or ASSUMED_RATE
+    rate = part.header().rate or ASSUMED_RATE
     seconds = window_seconds or full_span(shape) / (shape.fps or rate)
     looks = _looks(classifier, prediction, part, seconds, hop_seconds or seconds, threads)
     writer: VideoWriter | None = None

@@ -192,7 +192,7 @@ def train(
     _log_resume(saved, steps, rows, run, reporter)
     until = until or recipe.epochs
     early_stop = EarlyStop(recipe.early_stop, rows, recipe.monitor)
-    curves = CurvesPlot(run.curves, run.name, rows, recipe.monitor)
+    curves = CurvesPlot(run.curves, rows, recipe.monitor)
     if saved.epochs >= until or early_stop.is_due:
         curves.draw()  # a run that was killed after its last epoch may not have
         return

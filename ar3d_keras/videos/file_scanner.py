@@ -8,6 +8,7 @@ from pathlib import Path
 from ar3d_keras.videos.examination import Examination, examine
 from ar3d_keras.videos.frame_folder import frame_files, is_folder
 from ar3d_keras.videos.isolation import Isolation, Limits
+from ar3d_keras.videos.remote import open_binary
 from ar3d_keras.videos.video import ReadError, Video
 
 
@@ -93,5 +94,5 @@ def content_hash(path: Path) -> str:
 
 
 def _file_digest(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()

@@ -33,14 +33,17 @@ class PackWorker:
         settings: codec and size.
         clip_segments: whether a segment may end beyond its file.
         spool: the folder for large decoded videos; the system's own one where that is missing.
+        limits: on the decoding of one file.
     """
 
-    def __init__(self, root: Path, settings: PackSettings, clip_segments: bool, spool: Path):
+    def __init__(
+        self, root: Path, settings: PackSettings, clip_segments: bool, spool: Path, limits: Limits
+    ):
         self.root, self.settings, self.clip_segments = root, settings, clip_segments
         self._spool = str(spool) if spool.is_dir() else None
         self._stop = threading.Event()
         self._stack = contextlib.ExitStack()
-        self._isolation = Isolation(Limits())
+        self._isolation = Isolation(limits)
 
     def __enter__(self) -> "PackWorker":
         self._stack.enter_context(self._isolation)

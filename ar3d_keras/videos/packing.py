@@ -27,6 +27,8 @@ from ar3d_keras.locking import LockedError, locked
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
 from ar3d_keras.videos.demo import is_demo
+from ar3d_keras.videos.isolation import Limits
+from ar3d_keras.videos.pack_containers import check_container, container_of, copy
 from ar3d_keras.videos.pack_index import (
     INDEX,
     JOURNAL,
@@ -35,7 +37,6 @@ from ar3d_keras.videos.pack_index import (
     PackedVideo,
     PackSettings,
     read_index,
-    shard_name,
     write_index,
 )
 from ar3d_keras.videos.pack_journal import line, read_journal, write_journal
@@ -56,6 +57,7 @@ def make_pack(
     reporter: Reporter,
     shard_bytes: int = SHARD_BYTES,
     clip_segments: bool = False,
+    limits: Limits | None = None,
     on: str | None = None,
 ) -> Pack:
     """Packs the videos of a catalog, or goes on where that was stopped; names what it cannot decode.
@@ -72,6 +74,7 @@ def make_pack(
         shard_bytes: a shard ends before the video that would make it larger; a single video
             that is larger fills one of its own.
         clip_segments: whether a segment may end beyond its file.
+        limits: on the decoding of one file; None: the defaults.
         on: where the videos are decoded, see `workers.check_on`. It changes no byte of the pack.
 
     Raises:
@@ -80,13 +83,19 @@ def make_pack(
             be decoded.
     """
     check_on(on)
+    check_container(settings)
     threads = decoding_threads(workers)
     with _only_one(folder, reporter):
         packing = _Packing(catalog, folder, settings, shard_bytes)
         try:
             if packing.take_over(threads, reporter):
                 make = functools.partial(
-                    PackWorker, catalog.root, settings, clip_segments, folder.absolute()
+                    PackWorker,
+                    catalog.root,
+                    settings,
+                    clip_segments,
+                    folder.absolute(),
+                    limits or Limits(),
                 )
                 started = open_workers(
                     on, make, workers=workers, threads=threads, reporter=reporter, name=_name
@@ -185,6 +194,11 @@ class _Packing:
         self._damaged: dict[str, PackedVideo] = {}  # in a finished pack, by key
         self._sealed = 0  # shards of a finished pack, which stays usable while it gets more videos
 
+        self._container = container_of(settings)
+
+    def _shard(self, number: int) -> Path:
+        return self.folder / self.settings.shard_name(number)
+
     @property
     def todo(self) -> list[list[Video]]:
         """What is left, by file and region, so that a file with many segments is decoded once.
@@ -246,13 +260,15 @@ class _Packing:
 
     def finish(self) -> None:
         """Writes the index, after which the journal is of no use."""
+        if len(self.shards) > self._sealed:
+            self._seal()
         for number, size in enumerate(self.shards):
-            file = self.folder / shard_name(number)
+            file = self._shard(number)
             if stamp(file)[0] != size:  # cut off, and what was there is of no video any more
                 file.touch()
                 os.truncate(file, size)
         if self.shards:
-            _sync(self.folder / shard_name(len(self.shards) - 1))
+            _sync(self._shard(len(self.shards) - 1))
         root = self.catalog.root
         videos = [self.done[video.key] for video in self.catalog.videos]
         write_index(self.folder, self.settings, videos, self.shards, root, is_demo(root))
@@ -267,30 +283,38 @@ class _Packing:
         elif packed.frames:
             full = self.shards and self.shards[-1] + packed.length > self.shard_bytes
             if full or len(self.shards) == self._sealed:
+                if len(self.shards) > self._sealed:
+                    self._seal()
                 if self.shards:
-                    _sync(self.folder / shard_name(len(self.shards) - 1))
+                    _sync(self._shard(len(self.shards) - 1))
                 self.shards.append(0)
             number, offset = len(self.shards) - 1, self.shards[-1]
-            packed = dataclasses.replace(packed, shard=number, offset=offset)
-            file = self.folder / shard_name(number)
+            file = self._shard(number)
             try:
                 with file.open("ab") as shard:
-                    _copy(content, shard, packed.length)
+                    lead, length = self._container.write(packed, content, shard)
             except BaseException:
                 with contextlib.suppress(OSError):
                     os.truncate(file, offset)  # gives a full disk back what the index needs
                 raise
-            self.shards[-1] += packed.length
+            packed = dataclasses.replace(packed, shard=number, offset=offset + lead, length=length)
+            self.shards[-1] = self._container.end(packed.offset + length)
         journal.write(line(packed))
         journal.flush()
         self.done[packed.video.key] = packed
 
+    def _seal(self) -> None:
+        """Ends the last shard."""
+        if self._container.seal:
+            self.shards[-1] += self._container.seal
+            os.truncate(self._shard(len(self.shards) - 1), self.shards[-1])
+
     def _mend(self, packed: PackedVideo, content: IO[bytes]) -> None:
         """Writes the bytes of a damaged video where they were."""
-        file = self.folder / shard_name(packed.shard)
+        file = self._shard(packed.shard)
         with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as shard:
             shard.seek(packed.offset)
-            _copy(content, shard, packed.length)
+            copy(content, shard, packed.length)
             shard.flush()
             os.fsync(shard.fileno())
 
@@ -310,7 +334,7 @@ class _Packing:
             self._keep(index["settings"], known)
             self.shards = list(index["shards"])
             self._find_damaged(workers, reporter)
-            sizes = [stamp(self.folder / shard_name(n))[0] for n in range(len(self.shards))]
+            sizes = [stamp(self._shard(n))[0] for n in range(len(self.shards))]
             same = [self.done.get(video.key) for video in self.catalog.videos] == known
             if same and sizes == self.shards:
                 return False
@@ -365,13 +389,15 @@ class _Packing:
         self.done = {
             path: packed
             for path, packed in self.done.items()
-            if stamp(self.folder / shard_name(packed.shard))[0] >= packed.offset + packed.length
+            if stamp(self._shard(packed.shard))[0] >= packed.offset + packed.length
             and (packed.shard < last or self._whole(packed))
         }
         ends = [(packed.shard, packed.offset + packed.length) for packed in self.done.values()]
         self.shards = [0] * (1 + max(ends, default=(-1, 0))[0])
         for shard, end in ends:
-            self.shards[shard] = max(self.shards[shard], end)
+            self.shards[shard] = max(self.shards[shard], self._container.end(end))
+        for shard in range(max(len(self.shards) - 1, min(self._sealed, len(self.shards)))):
+            self.shards[shard] += self._container.seal
 
     def _whole(self, packed: PackedVideo) -> bool:
         pack = Pack(self.folder, self.settings, [packed], self.catalog.root, False)
@@ -379,18 +405,12 @@ class _Packing:
 
     def _cut_off(self) -> None:
         """Removes what no line of the journal names."""
-        for file in self.folder.glob("shard-*.bin"):
+        for file in self.folder.glob("shard-*.*"):
             number = int(file.stem.removeprefix("shard-"))
             if number >= len(self.shards):
                 file.unlink()
             elif stamp(file)[0] != self.shards[number]:
                 os.truncate(file, self.shards[number])
-
-
-def _copy(source: IO[bytes], target: IO[bytes], length: int) -> None:
-    while length:
-        chunk = source.read(min(length, 1 << 20))
-        length -= target.write(chunk)
 
 
 def _check_same_settings(folder: Path, made: PackSettings, asked: PackSettings) -> None:

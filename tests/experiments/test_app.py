@@ -12,6 +12,7 @@ import av
 import keras
 import numpy as np
 import pytest
+from browser import Browser, chromium  # tests/browser.py
 from starlette.testclient import TestClient
 
 from ar3d_keras import Conv3DClassifier, predict
@@ -362,3 +363,50 @@ def test_a_start_that_fails_is_one_line(refused, network, tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "pip install ar3d-keras[app]" in refused("--run", network)
+
+
+@pytest.fixture
+def address(network, tmp_path, eagerly):
+    """The page in a server of its own, and its corrections."""
+    classifier = open_classifier(network, None, network.parent)
+    kept = Corrections(tmp_path / "corrections", classifier.class_names, classifier.origin)
+    with (
+        serve.listening("127.0.0.1", 0) as listener,
+        serve.application(classifier, kept, window_seconds=0.4) as app,
+    ):
+        server = serve.server_of(app)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield f"{ADDRESS}:{listener.getsockname()[1]}/", kept
+        server.should_exit = True
+        thread.join(30)
+
+
+def test_a_person_drops_a_video_sees_the_answer_and_corrects_it(address, film, tmp_path):
+    chromium()
+    url, kept = address
+    with Browser(tmp_path / ".profile") as page:
+        page.open(url)
+        page.drop(film, "#drop")
+        page.wait_for("!!document.querySelector('[data-done]')")
+        assert page.run("document.querySelectorAll('.curve path').length") == 3
+        assert page.run("document.querySelector('.verdict strong').textContent") in (
+            *CLASSES[:2],
+            r"r\udcffun",
+        )
+        page.wait_for("document.querySelector('video').currentSrc.endsWith('overlay.mp4')")
+        page.wait_for("document.querySelector('video').readyState >= 3")
+        page.run(
+            "(async () => { const video = document.querySelector('video'); await video.play();"
+            " const seen = new Promise((go) => video.ontimeupdate = () => video.currentTime > 0.3 && go());"
+            " await seen; video.pause(); })()"
+        )
+        assert page.run("document.documentElement.scrollWidth <= innerWidth")
+        page.run(
+            "(() => { const form = document.querySelector('.correction');"
+            " form.label.value = 'Jump <b>'; form.by.value = 'Ada'; form.requestSubmit(); })()"
+        )
+        page.wait_for("document.querySelector('.sent').textContent")
+    [row] = read_label_csv(kept.file)
+    assert (row.label, row.start, row.extra["by"]) == ("Jump <b>", None, "Ada")
+    assert (kept.folder / row.path).read_bytes() == film.read_bytes()

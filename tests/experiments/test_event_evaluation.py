@@ -165,6 +165,15 @@ def test_the_segments_of_a_run_are_its_labels(run, films):
     assert counts["true_positives"] + counts["false_negatives"] == 2
 
 
+def test_stretches_outside_the_folder_of_their_csv(run, films, tmp_path, user_error):
+    rows = [(str(films / path), *rest) for path, *rest in LABELS]
+    write_labels(tmp_path / "labels.csv", rows)
+    with user_error("`allow_outside`"):
+        evaluate(run, films, stretches=tmp_path / "labels.csv")
+    content = evaluate(run, films, stretches=tmp_path / "labels.csv", allow_outside=True)
+    assert content["test"]["videos"] == 1
+
+
 def test_stretches_in_a_part_that_was_trained_on_are_refused(run, films, tmp_path, user_error):
     (run.folder / "split.csv").write_text(
         SPLIT + "val.avi,Bright,,train,0,1\nval.avi,Bright,,val,3,\ntest.avi,Bright,,test,4,7\n"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos import dataset as datasets
-from ar3d_keras.videos import pack_index, pack_worker, packing
+from ar3d_keras.videos import pack_index, pack_worker, packing, shards
 from ar3d_keras.videos.dataset import open_data, open_dataset
 from ar3d_keras.videos.pack_index import INDEX, JOURNAL, PackSettings, digest, is_pack
 from ar3d_keras.videos.packing import close_pack, make_pack
@@ -175,9 +175,7 @@ def test_a_dataset_from_a_pack_is_that_of_the_videos(ucf_set, ucf_pack):
 
 
 def test_pages_are_given_back_and_clips_stay_right(odd_set, odd_packs, monkeypatch):
-    from ar3d_keras.videos import packs
-
-    monkeypatch.setattr(packs, "MAPPED_BYTES", 30_000)
+    monkeypatch.setattr(shards, "MAPPED_BYTES", 30_000)
     for pack in odd_packs.values():
         assert pack.verify(workers=3) == {}
     decoded, packed = sources(odd_set, odd_packs["raw"], SHAPE, RandomSampler(1, True))
@@ -290,7 +288,7 @@ def test_killed_between_the_index_and_the_journals_end(ucf_set, ucf_pack):
 
 @pytest.mark.parametrize(
     ("line", "told"),
-    [('{"version": 5}', "begun as a pack of version 5"), ("dust", "is damaged")],
+    [('{"version": 6}', "begun as a pack of version 6"), ("dust", "is damaged")],
 )
 def test_an_unfinished_pack_that_cannot_be_continued(ucf_set, tmp_path, user_error, line, told):
     (tmp_path / JOURNAL).write_text(f"{zlib.crc32(line.encode()) * (line != 'dust'):08x} {line}\n")
@@ -436,9 +434,9 @@ def opened(root, shape=SHAPE):
 
 def test_a_pack_of_another_version(ucf_pack, user_error):
     content = json.loads((ucf_pack.root / INDEX).read_text())
-    content["version"] = 5
+    content["version"] = 6
     (ucf_pack.root / INDEX).write_text(json.dumps({**content, "sha256": digest(content)}))
-    with user_error("a pack of version 5 and this ar3d_keras reads version 4"):
+    with user_error("a pack of version 6 and this ar3d_keras reads version 5"):
         opened(ucf_pack.root)
 
 

@@ -17,8 +17,9 @@ from ar3d_keras.inference.timeline import clips_of, small_windows
 from ar3d_keras.reports.video_writer import VideoWriter
 from ar3d_keras.videos.decoders import NOT_A_VIDEO
 from ar3d_keras.videos.inspection import check_readable
-from ar3d_keras.videos.parts import Part
+from ar3d_keras.videos.parts import Part, resized
 from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, damage, load_cv2, read_header
+from ar3d_keras.videos.region import Region
 from ar3d_keras.videos.sampling import ClipShape, full_span
 
 VIEW_SIDE = 480  # pixels of the shorter side of the copy, at most
@@ -56,7 +57,9 @@ class _Copied(Part):
     shape: ClipShape
     max_seconds: float
 
-    def frames(self, *, threads: int = 1) -> Iterator[tuple[float, np.ndarray]]:
+    def frames(
+        self, *, threads: int = 1, size: tuple[int, int] | None = None, roi: Region | None = None
+    ) -> Iterator[tuple[float, np.ndarray]]:
         cv2, rate = load_cv2(), read_header(self.path).rate or ASSUMED_RATE
         writer: VideoWriter | None = None
         try:
@@ -66,10 +69,10 @@ class _Copied(Part):
                         f"it is longer than {self.max_seconds / 60:g} minutes (`max_minutes`)"
                     )
                 if writer is None:
-                    size = _view_size(frame, self.shape)
-                    writer = VideoWriter(self.copy, *size, rate, self.path)
-                writer.write(time, cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
-                yield time, frame
+                    view = _view_size(frame, self.shape)
+                    writer = VideoWriter(self.copy, *view, rate, self.path)
+                writer.write(time, cv2.resize(frame, view, interpolation=cv2.INTER_AREA))
+                yield time, resized(frame, size, roi)
             if writer is not None:
                 writer.close()
         finally:

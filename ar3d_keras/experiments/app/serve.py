@@ -9,7 +9,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ar3d_keras.config import Range
 from ar3d_keras.console import Console
@@ -222,20 +222,26 @@ def _run(
     classifier: Classifier,
     host: str,
 ) -> None:
-    import uvicorn
-
     name = f"[{host}]" if ":" in host else host
     reporter.log(f"network {classifier.origin}, {len(classifier.class_names)} classes")
     if not is_loopback(host):
         reporter.log("note: everybody who reaches this address can use the page: there is no login")
     reporter.log(f"open http://{name}:{listener.getsockname()[1]}/ in a browser; Ctrl-C ends it")
-    config = uvicorn.Config(
-        app,
-        log_level="error",
-        lifespan="off",
-        ws="none",
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=2,
+    server_of(app).run(sockets=[listener])
+
+
+def server_of(app: Starlette) -> Any:
+    """A uvicorn.Server, which `run(sockets=...)` runs."""
+    import uvicorn
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="error",
+            lifespan="off",
+            ws="none",
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+        )
     )
-    uvicorn.Server(config).run(sockets=[listener])

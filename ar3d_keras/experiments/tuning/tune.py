@@ -1,9 +1,10 @@
 """A hyper-parameter search from its options to its report."""
 
+import contextlib
 import dataclasses
 import importlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +17,12 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.experiments import setup
 from ar3d_keras.experiments.configure import configure
 from ar3d_keras.experiments.record import make_record
-from ar3d_keras.experiments.tuning.record import check_same_search, read_record, write_record
+from ar3d_keras.experiments.tuning.record import (
+    LOCK,
+    check_same_search,
+    read_record,
+    write_record,
+)
 from ar3d_keras.experiments.tuning.results import Result, read_results
 from ar3d_keras.experiments.tuning.space import (
     Parameter,
@@ -26,6 +32,7 @@ from ar3d_keras.experiments.tuning.space import (
 )
 from ar3d_keras.experiments.tuning.space import to_json as space_json
 from ar3d_keras.experiments.tuning.summary import about_search, write_summary
+from ar3d_keras.locking import LockedError, locked
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import check_plain_name
 from ar3d_keras.training.precision import choose_precision
@@ -83,8 +90,8 @@ def tune(
         The best trial; None in a worker process.
 
     Raises:
-        UserError: as `train`; the folder holds another search, a package is missing, or no trial
-            succeeded.
+        UserError: as `train`; the folder holds another search, another process searches in it, a
+            package is missing, or no trial succeeded.
         KeyboardInterrupt: the same call continues.
     """
     check_on(on)
@@ -149,26 +156,41 @@ def tune(
         reporter.log(f"the search is over; its chief writes the report in {folder}")
         return None
     check_same_search(folder, record)
-    before = read_record(folder)
-    # A finished search is over until `trials` grows, so that no worker waits for it.
-    over = bool(before and before["over"] and before["trials"] >= trials)
-    write_record(folder, record, over=over)
-    reporter.log_to(folder / "log.txt")
-    names = ", ".join(each.name for each in parameters)
-    reporter.log(f"{tuner} over {names}; search {folder}")
-    try:
-        search(plan, dataset, role, workers=threads, reporter=reporter, on=on)
-    except KeyboardInterrupt:
-        _summarize(plan, reporter)
-        reporter.log("stopped; the same command continues")
-        raise
-    for trial in folder.glob("trial_*"):
-        drop_state(trial)
-    best = _summarize(plan, reporter)
-    write_record(folder, record, over=True)
+    with _only_one(folder):
+        before = read_record(folder)
+        # A finished search is over until `trials` grows, so that no worker waits for it.
+        over = bool(before and before["over"] and before["trials"] >= trials)
+        write_record(folder, record, over=over)
+        reporter.log_to(folder / "log.txt")
+        names = ", ".join(each.name for each in parameters)
+        reporter.log(f"{tuner} over {names}; search {folder}")
+        try:
+            search(plan, dataset, role, workers=threads, reporter=reporter, on=on)
+        except KeyboardInterrupt:
+            _summarize(plan, reporter)
+            reporter.log("stopped; the same command continues")
+            raise
+        for trial in folder.glob("trial_*"):
+            drop_state(trial)
+        best = _summarize(plan, reporter)
+        write_record(folder, record, over=True)
     if best is None:
         raise UserError(f"no trial of {folder} has a score: its tuning.html says why")
     return best
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Keeps other searches out of the folder; the workers of this one take no lock."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(folder / LOCK):
+            yield
+    except LockedError as error:
+        raise UserError(
+            f"{folder} is being searched by {error}: wait until that ends, or choose another "
+            "`name`; docs/tuning.md says how several processes search together"
+        ) from None
 
 
 def _require_keras_tuner() -> None:
