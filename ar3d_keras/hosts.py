@@ -119,19 +119,21 @@ def joined(job: Job | None) -> Iterator[None]:
     Raises:
         UserError: another backend than JAX, a process does not answer in time, or one is lost.
     """
+    global _joined
     if job is None:
         yield
         return
     join(job)
     try:
         yield
+        leave()
     except Exception as error:
         text = " ".join(str(error).split())
         if isinstance(error, UserError) or not any(word in text.lower() for word in LOST):
             raise
         raise UserError(f"{ENDED} ({text[:160]})") from error
     finally:
-        leave()
+        _joined = None  # after an error nobody says goodbye: the others would be waited for
 
 
 ENDED = (

@@ -23,6 +23,7 @@ MAY_IMPORT_BACKENDS = (
     "serving/",
     "training/hardware.py",
     "training/profiling.py",
+    "training/replicas.py",
     "videos/pipeline.py",
 )
 # Layers from the bottom up; a file imports from its own layer and those below.

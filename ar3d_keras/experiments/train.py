@@ -103,6 +103,8 @@ def train(
     Range(0).check("checkpoint_minutes", checkpoint_minutes)
     job = find_job(hosts, process, wait_seconds)
     check_job(job, configured)
+    if job and configured.recipe.devices not in (1, "all"):
+        raise UserError("`devices` cannot be combined with `hosts`: each of them uses all it has")
     command = command or _call("train", preset=preset, name=name, **options)
     with joined(job):
         return _train(

@@ -66,7 +66,7 @@ class DecayingAdam(keras.optimizers.Adam):
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
         """Returns gradients that are summed already; TensorFlow's backend of Keras calls it.
 
-        The training step of `devices.share_batches` sums those of all replicas, before they are
+        The training step of `replicas.share_batches` sums those of all replicas, before they are
         clipped. With one replica there is nothing to sum, and `all_reduce` would register a gradient
         that keeps the graph of the training step in memory for good.
         """

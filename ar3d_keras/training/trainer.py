@@ -31,6 +31,7 @@ from ar3d_keras.training.fine_tuning import Phase, freeze, layer_rates, phases
 from ar3d_keras.training.fitting import OneTraining
 from ar3d_keras.training.losses import crossentropy
 from ar3d_keras.training.optimizers import make_optimizer
+from ar3d_keras.training.replicas import share_batches
 from ar3d_keras.training.run_state import RunState, Saved, position, restore
 from ar3d_keras.training.stopping import StopSignals
 from ar3d_keras.training.warm_start import WarmStart, take_weights
@@ -177,7 +178,7 @@ def train(
             layer_decay=phase.layer_decay,
         )
         last = len(source) - (steps - 1) * recipe.batch_size
-        devices.share_batches(model, recipe.batch_size, last)
+        share_batches(model, recipe.batch_size, last)
 
     # A state between two phases has the optimizer of the first one.
     at = position(run.state)
