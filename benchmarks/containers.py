@@ -10,7 +10,6 @@ while the pack's is, when a frame is first read: `first` is that, `again` is eve
 ArrayRecord is `pip install array_record`; without it, it is left out.
 """
 
-import argparse
 import os
 import statistics
 import struct
@@ -24,6 +23,7 @@ from ar3d_keras.videos.packs import open_pack
 from ar3d_keras.videos.reader import load_cv2
 from ar3d_keras.videos.sampling import ClipShape
 from ar3d_keras.videos.sources import PackSource, RandomSampler
+from benchmarks import bench
 
 cv2 = load_cv2()
 
@@ -54,11 +54,8 @@ def arrayrecord(frames, folder: Path):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = bench.parser(__doc__, repeats=5)
     parser.add_argument("--pack", type=Path, required=True)
-    parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
 
     def fresh() -> PackSource:
@@ -124,15 +121,17 @@ def main() -> None:
                     read(index, epoch)
                 rates[name].append(len(source) / (time.perf_counter() - begun))
     best = statistics.median(rates["pack, again"])
-    print(
-        f"{len(source)} videos, {total} frames of {height}x{width}, {arguments.repeats} repeats\n"
+    rows = [
+        [name, bench.spread(values), f"{best / statistics.median(values):.2f}"]
+        for name, values in rates.items()
+    ]
+    bench.report(
+        arguments,
+        bench.table(["container", "clips/s", "the pack is faster by"], rows)
+        + f"\n\n{len(source)} videos, {total} frames of {height}x{width}",
+        {f"containers.pack_vs_{name}": best / statistics.median(rates[name]) for name in readers},
+        packages=["tensorflow", "array-record", "numpy"],
     )
-    print("| container | clips/s, median | range | the pack is faster by |\n|---|---|---|---|")
-    for name, values in rates.items():
-        median = statistics.median(values)
-        print(
-            f"| {name} | {median:.0f} | {min(values):.0f}-{max(values):.0f} | {best / median:.2f} |"
-        )
 
 
 if __name__ == "__main__":
