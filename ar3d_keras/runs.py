@@ -4,6 +4,7 @@ import contextlib
 import csv
 import datetime
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -147,7 +148,10 @@ class RunFolder:
         try:
             where = f"{self.folder} is not a run ({file.name}"
             content = json.loads(
-                file.read_text(encoding="utf-8"), object_pairs_hook=lambda p: _Entries(where, p)
+                file.read_text(encoding="utf-8"),
+                object_pairs_hook=lambda p: _Entries(where, p),
+                parse_float=_finite,
+                parse_constant=_finite,
             )
             record = _upgraded(content)
             _check_types(record, _RECORD)
@@ -274,6 +278,14 @@ class _Entries(dict[str, Any]):
 
     def __missing__(self, key: str) -> Any:
         raise UserError(f"{self._where} has no {key!r})")
+
+
+def _finite(text: str) -> float:
+    """A number of run.json, whose writer has no others."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value
 
 
 # The types of entries of run.json. The entries that this package reads in every run are needed.

@@ -12,7 +12,6 @@ with `--container webdataset` (give it with --tar), read by its index. WebDatase
 from its front: `webdataset, in order` gives one clip of each video that passes, without random access.
 """
 
-import argparse
 import os
 import statistics
 import struct
@@ -26,6 +25,7 @@ from ar3d_keras.videos.packs import open_pack
 from ar3d_keras.videos.reader import load_cv2
 from ar3d_keras.videos.sampling import ClipShape
 from ar3d_keras.videos.sources import PackSource, RandomSampler
+from benchmarks import bench
 
 cv2 = load_cv2()
 
@@ -74,12 +74,9 @@ def in_order(folder: Path, source: PackSource) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = bench.parser(__doc__, repeats=5)
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--tar", type=Path, help="the same pack as WebDataset's tar files")
-    parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
 
     def fresh(folder: Path = arguments.pack) -> PackSource:
@@ -149,15 +146,17 @@ def main() -> None:
             if arguments.tar:
                 rates.setdefault("webdataset, in order", []).append(in_order(arguments.tar, source))
     best = statistics.median(rates["pack, again"])
-    print(
-        f"{len(source)} videos, {total} frames of {height}x{width}, {arguments.repeats} repeats\n"
+    rows = [
+        [name, bench.spread(values), f"{best / statistics.median(values):.2f}"]
+        for name, values in rates.items()
+    ]
+    bench.report(
+        arguments,
+        bench.table(["container", "clips/s", "the pack is faster by"], rows)
+        + f"\n\n{len(source)} videos, {total} frames of {height}x{width}",
+        {f"containers.pack_vs_{name}": best / statistics.median(rates[name]) for name in readers},
+        packages=["tensorflow", "array-record", "numpy"],
     )
-    print("| container | clips/s, median | range | the pack is faster by |\n|---|---|---|---|")
-    for name, values in rates.items():
-        median = statistics.median(values)
-        print(
-            f"| {name} | {median:.0f} | {min(values):.0f}-{max(values):.0f} | {best / median:.2f} |"
-        )
 
 
 if __name__ == "__main__":
