@@ -294,7 +294,9 @@ class RecipeConfig:
     test_clips: Count = 1
     """Clips of each video in the test report after training; their probabilities are averaged."""
     batch_size: Count = 16
-    """Clips per training step."""
+    """Clips per training step, on all devices together."""
+    devices: Count | Literal["all"] = 1
+    """GPUs (or, without one, CPU devices) of this machine that train, each on an equal part of every batch: a number, or `all`. `batch_size` is that of all together, so the learning rate stays as it is. TensorFlow and JAX; PyTorch trains on one."""
     learning_rate: Annotated[float, Range(0, exclude=(0, math.inf))] = 1e-4
     """Learning rate of Adam."""
     weight_decay: Annotated[float, Range(0)] = 1e-4

@@ -126,9 +126,10 @@ def plain_reports():
     """
     blank = load_cv2().imencode(".png", np.zeros((1, 1), np.uint8))[1].tobytes()
     with pytest.MonkeyPatch.context() as patch:
-        for drawn in ("plots.curves", "plots.confusion", "report.draw_reliability"):
+        for drawn in ("plots.confusion", "report.draw_reliability"):
             patch.setattr(f"ar3d_keras.reports.{drawn}", lambda *_, **__: None)
         patch.setattr("ar3d_keras.reports.drawing.png_bytes", lambda figure: blank)
+        patch.setattr("ar3d_keras.reports.plots.curves_png", lambda *_, **__: blank)
         patch.setattr("ar3d_keras.reports.examples.choose_examples", lambda _: np.empty(0, int))
         yield
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from ar3d_keras.cli.backend import start_backend
 from ar3d_keras.cli.options import check_run, command, parse, typed_names
+from ar3d_keras.config import Count
 from ar3d_keras.errors import UserError
 
 
@@ -49,6 +50,8 @@ class EvaluateOptions:
     """Events: the CSV may name videos outside its folder."""
     workers: int | None = None
     """Decoding threads. Default: one per CPU core."""
+    devices: Count | Literal["all"] = 1
+    """GPUs (or, without one, CPU devices) of this machine that predict, a number or `all`; the last bits depend on it."""
 
 
 OPTIONS = EvaluateOptions
@@ -91,6 +94,7 @@ def main(arguments: Sequence[str]) -> None:
         precision=options.precision,
         data=options.data,
         workers=options.workers,
+        devices=options.devices,
         runs_dir=options.runs_dir,
         command=command("evaluate", arguments),
     )

@@ -23,6 +23,7 @@ import tyro
 
 from ar3d_keras.cli.backend import start_backend
 from ar3d_keras.cli.options import check_run, parse
+from ar3d_keras.config import Count
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 
@@ -45,6 +46,10 @@ EXCLUSIVE = (
     ("--run", "--saved-model"),
     ("--journal", "--camera"),
     ("--on", "--camera"),
+    ("--devices", "--on"),
+    ("--devices", "--overlay"),
+    ("--devices", "--camera"),
+    ("--devices", "--saved-model"),
 )
 
 
@@ -88,6 +93,8 @@ class PredictOptions:
     """Timeline: the other windows of a stretch need at least this probability. Default: HIGH_THRESHOLD."""
     workers: int | None = None
     """Decoding threads. Default: one per core. With --on: Ray workers. Default: one per GPU, or per machine without GPUs."""
+    devices: Count | Literal["all"] = 1
+    """GPUs (or, without one, CPU devices) of this machine that predict, a number or `all`; the last bits depend on it."""
     on: str | None = None
     """Predict on a Ray cluster: `ray` (that of RAY_ADDRESS, else a local one) or ray://HOST:PORT. Default: in this process."""
     batch_size: int | None = None
@@ -123,7 +130,7 @@ def main(arguments: Sequence[str]) -> None:
             overlays = overlay_names(options.overlay, catalog)
         for note in catalog.notes:
             Console(stderr=True).log(note)
-        with _exact(_open(options)) as classifier:
+        with _opened(options) as classifier:
             _on_files(options, catalog, overlays, classifier, workers)
     else:
         from ar3d_keras.videos.camera import Camera
@@ -131,18 +138,9 @@ def main(arguments: Sequence[str]) -> None:
         log = Console(stderr=True).log
         with (
             Camera(options.camera, threads=workers, log=log) as camera,
-            _exact(_open(options)) as classifier,
+            _opened(options) as classifier,
         ):
             _live(options, camera, classifier)
-
-
-@contextlib.contextmanager
-def _exact(classifier: "Classifier") -> Iterator["Classifier"]:
-    """Inside, GPUs compute float32 without TensorFloat-32, as evaluation does."""
-    from ar3d_keras.training import hardware
-
-    with hardware.disable_tf32():
-        yield classifier
 
 
 def _validate(options: PredictOptions) -> None:
@@ -161,6 +159,7 @@ def _validate(options: PredictOptions) -> None:
         "--saved-model": options.saved_model is not None,
         "--journal": options.journal is not None,
         "--on": options.on is not None,
+        "--devices": options.devices != 1,
     }
     for one, other in EXCLUSIVE:
         if given[one] and given[other]:
@@ -201,8 +200,9 @@ def _bouts(options: PredictOptions) -> "BoutOptions":
     )
 
 
-def _open(options: PredictOptions) -> "Classifier":
-    """Loads the network."""
+@contextlib.contextmanager
+def _opened(options: PredictOptions) -> Iterator["Classifier"]:
+    """Loads the network. Inside, GPUs compute float32 without TensorFloat-32, as evaluation does."""
     if options.saved_model:
         from ar3d_keras.inference.saved_model import find_version
 
@@ -210,9 +210,12 @@ def _open(options: PredictOptions) -> "Classifier":
     else:
         check_run(options.run, options.runs_dir, needs=["checkpoints/best.keras"])
     start_backend()
+    from ar3d_keras.devices import number_of, using
     from ar3d_keras.experiments.load import open_classifier
+    from ar3d_keras.training import hardware
 
-    return open_classifier(options.run, options.saved_model, options.runs_dir, options.precision)
+    with using(number_of(options.devices)), hardware.disable_tf32():
+        yield open_classifier(options.run, options.saved_model, options.runs_dir, options.precision)
 
 
 def _on_files(

@@ -81,6 +81,7 @@ def crossval(
         raise UserError("`callbacks` cannot be used with `on`: the folds are trained elsewhere")
     reporter = reporter or Console()
     configured = with_folds(configure(config, preset=preset, reporter=reporter, **options))
+    configured = setup.with_devices(configured)
     check_plain_name(name)
     Range(0).check("checkpoint_minutes", checkpoint_minutes)
     catalog = setup.open_catalog(configured, reporter)
@@ -130,6 +131,7 @@ def run_fold(
             run.folder,
             data=config.data.data,
             workers=config.data.workers,
+            devices=config.recipe.devices,
             checkpoint_minutes=checkpoint_minutes,
             callbacks=callbacks,
             reporter=reporter.fresh(),
@@ -255,10 +257,11 @@ def _check_folder(folder: Path, folds: dict[str, TrainConfig], fingerprint: str)
 def _check_same_run(run: RunFolder, config: TrainConfig, fingerprint: str) -> None:
     """Folds with other options or data cannot be summed up with these."""
     before = run.config()
-    # Where the data is and how many threads decode it changes no metric.
+    # Where the data is and how many threads decode it changes no metric; devices change last bits.
     data = dataclasses.replace(before.data, data=config.data.data, workers=config.data.workers)
+    recipe = dataclasses.replace(before.recipe, devices=config.recipe.devices)
     for what, same in (
-        ("options", dataclasses.replace(before, data=data) == config),
+        ("options", dataclasses.replace(before, data=data, recipe=recipe) == config),
         ("data", run.record()["data"]["fingerprint"] == fingerprint),
     ):
         if not same:

@@ -3,13 +3,14 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from ar3d_keras.config import Range, check_choice
 from ar3d_keras.console import Console
+from ar3d_keras.devices import number_of, using
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.calibration import check_reject_error
 from ar3d_keras.evaluation.evaluator import evaluate
@@ -27,6 +28,7 @@ from ar3d_keras.experiments.setup import open_split
 from ar3d_keras.experiments.tuning.results import count_trials
 from ar3d_keras.inference.classifier import InferencePrecision
 from ar3d_keras.inference.journal import weights_digest
+from ar3d_keras.models.classifier import VideoClassifier
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports import examples
 from ar3d_keras.reports.explanation_sheet import Explanations
@@ -50,6 +52,7 @@ def evaluate_split(
     precision: InferencePrecision = "float32",
     data: str | os.PathLike[str] | None = None,
     workers: int | None = None,
+    devices: int | Literal["all"] = 1,
     runs_dir: str | os.PathLike[str] = "runs",
     reporter: Reporter | None = None,
     command: str = "run.evaluate()",
@@ -64,6 +67,7 @@ def evaluate_split(
         precision: what the network computes in. The report of bfloat16 has a folder of its own.
         data: where the videos are now, if they were moved.
         workers: decoding threads; None: one per core.
+        devices: devices that predict, a number or all; the last bits depend on it.
         runs_dir: the folder of all runs.
         reporter: shows progress; None: prints it.
         command: for the record.
@@ -82,6 +86,7 @@ def evaluate_split(
     Range(1).check("clips", clips)
     if crops not in (1, 3):
         raise UserError(f"`crops` must be 1 or 3, not {crops}")
+    number = number_of(devices)
     threads = decoding_threads(workers)
     found = find_run(run, Path(runs_dir), needs=["split.csv", "checkpoints/best.keras"])
     record, config = found.record(), found.config()
@@ -100,6 +105,7 @@ def evaluate_split(
         crops=crops,
         precision=precision,
         workers=threads,
+        devices=number,
         command=command,
         reporter=reporter,
     )
@@ -176,11 +182,13 @@ def evaluate_run(
     crops: int = 1,
     precision: InferencePrecision = "float32",
     workers: int,
+    devices: int = 1,
     command: str,
     reporter: Reporter,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     calibrate: bool = False,
     reject_error: float | None = None,
+    network: VideoClassifier | None = None,
 ) -> dict[str, Any]:
     """Evaluates the network that a run kept and writes its report.
 
@@ -192,12 +200,14 @@ def evaluate_run(
         crops: crops per clip, 1 or 3.
         precision: what the network computes in. Explanations are of float32 in any case.
         workers: decoding threads.
+        devices: devices that predict.
         command: for the record.
         reporter: shows progress and logs the result.
         callbacks: those with a method `on_report(split, metrics, folder)` receive the report.
         calibrate: whether a calibration is fitted on this split, which should be val, and stored in
             the run; else the report has that of the run.
         reject_error: see `RecipeConfig`; only with `calibrate`.
+        network: that of the run, in float32, if it is loaded already.
 
     Returns:
         The content of metrics.json.
@@ -208,17 +218,19 @@ def evaluate_run(
     if fingerprint != trained_on:
         warnings.append(f"THE DATA CHANGED since training: {trained_on} then, {fingerprint} now.")
         reporter.log(warnings[-1])
-    network = load_network(run)
-    evaluation, source = predict_split(
-        record,
-        network.in_precision(precision),
-        dataset,
-        split,
-        clips=clips,
-        crops=crops,
-        workers=workers,
-        reporter=reporter,
-    )
+    network = load_network(run) if network is None else network
+    with using(devices):
+        evaluation, source = predict_split(
+            record,
+            (network if devices == 1 else load_network(run)).in_precision(precision),
+            dataset,
+            split,
+            clips=clips,
+            crops=crops,
+            workers=workers,
+            reporter=reporter,
+        )
+        environment = hardware.environment_info()
     with hardware.disable_tf32():
         chosen = examples.choose_examples(evaluation)
         clips_shown = _clips(source, evaluation, chosen)
@@ -239,7 +251,7 @@ def evaluate_run(
         evaluation,
         title=f"{run.name} on {split}" + (f", {precision}" if precision != "float32" else ""),
         about=_about(run, record, dataset, split, sampling, network, precision)
-        | {"command": command, **hardware.environment_info(), **looks, **digests}
+        | {"command": command, **environment, **looks, **digests}
         | {"protocol_version": PROTOCOL_VERSION, **code_and_versions()},
         history=columns(read_history(run.history)),
         monitor=record["config"]["recipe"].get("monitor", "val_accuracy"),

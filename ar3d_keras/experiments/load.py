@@ -5,11 +5,10 @@ import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import keras
+from typing import Any, Literal
 
 from ar3d_keras.config import check_choice
+from ar3d_keras.devices import number_of, using
 from ar3d_keras.distributed.workers import check_on
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.fingerprints import check_same_classes
@@ -17,6 +16,7 @@ from ar3d_keras.inference.calibration import read_calibration
 from ar3d_keras.inference.classifier import Classifier, InferencePrecision, describe
 from ar3d_keras.inference.classifier_worker import OpenClassifier
 from ar3d_keras.inference.predictor import Prediction, predict_videos
+from ar3d_keras.models.classifier import VideoClassifier
 from ar3d_keras.models.loading import load_model
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import RunFolder, find_run
@@ -32,7 +32,7 @@ def is_network_file(run: str | os.PathLike) -> bool:
     return os.fspath(run).endswith(".keras")
 
 
-def load_network(run: RunFolder) -> keras.Model:
+def load_network(run: RunFolder) -> VideoClassifier:
     """The network that a run kept, in float32, with its class names and clip geometry.
 
     Raises:
@@ -61,6 +61,7 @@ def from_run(run: RunFolder, precision: InferencePrecision = "float32") -> Class
     """
     hardware.check_precision(precision)
     network, config = load_network(run), run.config()
+    assert network.class_names is not None and network.clip_shape is not None
     return Classifier(
         network.in_precision(precision),
         network.class_names,
@@ -115,6 +116,7 @@ def predict(
     window_seconds: float | None = None,
     hop_seconds: float | None = None,
     workers: int | None = None,
+    devices: int | Literal["all"] = 1,
     batch_size: int | None = None,
     precision: InferencePrecision | None = None,
     journal: str | os.PathLike | None = None,
@@ -137,6 +139,7 @@ def predict(
         hop_seconds: from the start of one window to the next. Default: `window_seconds`.
         workers: decoding threads. Default: one per core. With `on`: Ray actors, each of which has
             the network. Default: one per GPU, or per machine of a cluster without GPUs.
+        devices: devices that predict, a number or all; the last bits depend on it.
         batch_size: clips per step. Default: that of the evaluation; the last bits depend on it.
         precision: float32 or bfloat16. Default: float32, or what a SavedModel was exported in.
         journal: a file that keeps the predictions as they are made; the same call with it continues
@@ -156,9 +159,12 @@ def predict(
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else paths
     check_on(on)
+    if on is not None and devices != 1:
+        raise UserError("`devices` and `on` cannot be combined: each Ray actor has one device")
     catalog = find_videos(paths)
-    classifier = open_classifier(run, saved_model, Path(runs_dir), precision)
-    with hardware.disable_tf32():
+    number = number_of(devices)
+    with using(number), hardware.disable_tf32():
+        classifier = open_classifier(run, saved_model, Path(runs_dir), precision)
         return predict_videos(
             classifier,
             catalog,

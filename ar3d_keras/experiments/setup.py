@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from ar3d_keras.config import DEMO, DataConfig, TrainConfig
+from ar3d_keras.devices import number_of
 from ar3d_keras.errors import UserError
 from ar3d_keras.models import network
 from ar3d_keras.progress import Reporter
@@ -18,6 +19,16 @@ from ar3d_keras.videos.shares import keep_share
 from ar3d_keras.videos.splits import SPLITS, Split, default_scheme, make_split
 
 LITTLE = 0.4  # share of a frame that a clip shows; the default crop shows 0.57
+
+
+def with_devices(config: TrainConfig) -> TrainConfig:
+    """`config` with the number of devices in place of `all`.
+
+    Raises:
+        UserError: there are not so many, or the backend trains on one.
+    """
+    number = number_of(config.recipe.devices, config.recipe.batch_size)
+    return config.replace(devices=number)
 
 
 def open_catalog(config: TrainConfig, reporter: Reporter) -> Catalog:

@@ -88,7 +88,7 @@ def verify(
     for name, parts in reports.items():
         evaluation, _ = predict_split(
             record,
-            network.in_precision(parts[4] or "float32"),
+            network.in_precision("bfloat16" if parts[4] else "float32"),
             dataset,
             parts[1],
             clips=int(parts[2] or 1),

@@ -1,7 +1,8 @@
 """Explains clips by the network's attention map if it has a gate, else by Grad-CAM."""
 
+import functools
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import keras
 import numpy as np
@@ -45,6 +46,20 @@ def explain(
     return Explanation("attention", ops.convert_to_numpy(maps))
 
 
+class GateMaps(NamedTuple):
+    """The maps of a network's gate over clips.
+
+    Attributes:
+        attention: float32 (batch, T, H, W), in 0..1, see `Explanation`.
+        channels: int (batch, count), see `responsive_channels`.
+        maps: float32 (batch, count, T, H, W), the values of these channels.
+    """
+
+    attention: np.ndarray
+    channels: np.ndarray
+    maps: np.ndarray
+
+
 def responsive_channels(
     network: keras.Model, clips: np.ndarray, count: int = 3
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -66,16 +81,41 @@ def responsive_channels(
     Raises:
         ValueError: the network has no gate.
     """
+    maps = gate_maps(network, clips, count)
+    return maps.channels, maps.maps
+
+
+def gate_maps(network: keras.Model, clips: np.ndarray, count: int) -> GateMaps:
+    """Computes a gate once, for its attention map and its most responsive channels.
+
+    Args:
+        network: as for `responsive_channels`, like the arguments below.
+        clips: uint8 or float (batch, T, H, W, C), 0..255.
+        count: number of channels.
+
+    Raises:
+        ValueError: the network has no gate.
+    """
     gate = find_gate(network)
     if gate is None:
         raise ValueError(f"{network.name} has no gate.")
-    below = keras.Model(network.input, gate.input)
-    values = gate.attention_map(below(clips, training=False))
+    values = gate.attention_map(_below_gate(network)(clips, training=False))
+    attention = ops.mean(ops.cast(values, "float32"), axis=-1)
+    attention = ops.convert_to_numpy(over_the_clip(network, attention, clips))
     values = np.moveaxis(ops.convert_to_numpy(values), -1, 1)
     channels = np.argsort(-_response(values), axis=1, kind="stable")[:, :count]
     chosen = np.take_along_axis(values, channels[:, :, None, None, None], axis=1)
     maps = [over_the_clip(network, chosen[:, n], clips) for n in range(chosen.shape[1])]
-    return channels, np.stack([ops.convert_to_numpy(each) for each in maps], axis=1)
+    stacked = np.stack([ops.convert_to_numpy(each) for each in maps], axis=1)
+    return GateMaps(attention, channels, stacked)
+
+
+@functools.lru_cache(maxsize=1)  # the layers of `network` keep a reference to each new model
+def _below_gate(network: keras.Model) -> keras.Model:
+    """From clips to what the gate receives."""
+    gate = find_gate(network)
+    assert gate is not None
+    return keras.Model(network.input, gate.input)
 
 
 def _response(values: np.ndarray) -> np.ndarray:

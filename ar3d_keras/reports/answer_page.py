@@ -15,7 +15,8 @@ from ar3d_keras.inference.predictor import Prediction, likeliest, merged
 from ar3d_keras.reports import page
 from ar3d_keras.reports.events_page import class_color
 
-SHOWN = 5  # classes with a curve
+SHOWN = 5  # the likeliest classes, which have a curve
+MOST_SHOWN = 12  # curves, with those of other classes that have a stretch
 LARGEST_VIDEO = 50_000_000  # bytes of a video inside a saved page
 ASSETS = {
     "app.css": ("text/css", ("base.css", "film.css", "answer.css", "app.css")),
@@ -65,12 +66,17 @@ def answer_content(
         "accepted": prediction.accepted,
         "calibrated": None if calibrated is None else float(calibrated.max()),
         "classes": [
-            {"name": name, "share": share, "color": colors[name], "path": _path(prediction, name, seconds)}
-            for name, share in best
+            {
+                "name": name,
+                "share": float(prediction.probabilities[prediction.class_names.index(name)]),
+                "color": colors[name],
+                "path": _path(prediction, name, seconds),
+            }
+            for name in names[:MOST_SHOWN]
         ],
         "events": events,
         "colors": colors,
-    }  # fmt: skip
+    }
 
 
 def answer_fragment(content: Mapping[str, Any], **values: object) -> str:

@@ -14,10 +14,11 @@ from typing import Any
 
 import keras
 
+from ar3d_keras import atomic
 from ar3d_keras.config import Monitor
 from ar3d_keras.evaluation.evaluator import evaluate_batches
 from ar3d_keras.evaluation.metrics import has_informative_top5
-from ar3d_keras.reports import drawing, plots, report
+from ar3d_keras.reports import plots, report
 from ar3d_keras.runs import columns
 
 HEADLINES = ("top1", "top5", "mean_class_accuracy", "loss")  # of metrics.json, for TensorBoard
@@ -31,7 +32,6 @@ class CurvesPlot(keras.callbacks.Callback):
 
     Args:
         file: the PNG, written atomically.
-        name: the title of the figure; empty: the model's name.
         rows: rows of earlier epochs, where a run is resumed.
         monitor: the entry of the logs that ranks the epochs.
     """
@@ -39,12 +39,11 @@ class CurvesPlot(keras.callbacks.Callback):
     def __init__(
         self,
         file: str | Path,
-        name: str = "",
         rows: Sequence[dict[str, float]] = (),
         monitor: Monitor = "val_accuracy",
     ) -> None:
         super().__init__()
-        self.file, self.name, self.rows = Path(file), name, list(rows)
+        self.file, self.rows = Path(file), list(rows)
         self.monitor = monitor
         self._drawn, self._next = len(self.rows), 0.0
 
@@ -64,8 +63,9 @@ class CurvesPlot(keras.callbacks.Callback):
     def draw(self) -> None:
         """Draws the epochs so far."""
         begin, self._drawn = time.perf_counter(), len(self.rows)
-        history = {self.name or self.model.name: columns(self.rows)}
-        drawing.save(plots.curves(history, monitor=self.monitor), self.file)
+        picture = plots.curves_png(columns(self.rows), self.monitor)
+        with atomic.replacing(self.file) as temporary:
+            temporary.write_bytes(picture)
         # A figure and its canvas refer to each other: 7 MB that Python frees minutes later by itself.
         gc.collect()
         end = time.perf_counter()

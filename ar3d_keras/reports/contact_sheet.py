@@ -48,7 +48,7 @@ def draw_clips(rows: Sequence[Row]) -> Figure:
         axes = figure.add_axes(
             (BESIDE / whole[1], bottom / whole[0], width / whole[1], height / whole[0])
         )
-        axes.set_axis_off()
+        drawing.hide_axis(axes)
         axes.imshow(picture, interpolation="nearest", aspect="auto")
         letters = width / 6.9  # the letters of `view` that fit
         label = fonts.clean(row.label, int(letters / 2))

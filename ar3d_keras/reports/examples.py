@@ -70,7 +70,7 @@ def draw_examples(
         rows, 2 * columns, squeeze=False, width_ratios=[aspect, aspect / FRAMES * 1.8] * columns
     )
     for axes in grid.flat:
-        axes.set_axis_off()
+        drawing.hide_axis(axes)
     for i, (strip, path, label, shares) in enumerate(
         zip(strips, paths, labels, probabilities, strict=True)
     ):

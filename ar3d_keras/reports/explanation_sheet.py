@@ -85,19 +85,23 @@ def draw_explanations(
         # Column by column, as in the examples: right predictions left, wrong ones right.
         left = place // down * pitch[0] + BESIDE + NAMES
         top = place % down * pitch[1] + ABOVE
+        # One Axes for all rows of a block: each Axes takes longer than its picture.
+        tall = len(block) * (high + GAP) - GAP
+        bottom = whole[1] - top - tall
+        axes = figure.add_axes(
+            (left / whole[0], bottom / whole[1], wide / whole[0], tall / whole[1])
+        )
+        drawing.hide_axis(axes)
         for row, (name, frames) in enumerate(block):
-            bottom = whole[1] - top - row * (high + GAP) - high
-            axes = figure.add_axes(
-                (left / whole[0], bottom / whole[1], wide / whole[0], high / whole[1])
-            )
-            axes.set_axis_off()
-            axes.imshow(_strip(frames), aspect="auto", interpolation="antialiased")
+            low = tall - row * (high + GAP) - high
+            extent = (0, wide, low, low + high)
+            axes.imshow(_strip(frames), aspect="auto", interpolation="antialiased", extent=extent)
             axes.text(
-                -8 / wide, 0.5, name, transform=axes.transAxes, ha="right", va="center",
+                -8, low + high / 2, name, ha="right", va="center",
                 fontsize=7.5, color=drawing.INK if row == 0 else drawing.PALE,
             )  # fmt: skip
-            if row == 0:
-                title(axes, paths[place], int(labels[place]), probabilities[place], class_names)
+        axes.set(xlim=(0, wide), ylim=(0, tall))
+        title(axes, paths[place], int(labels[place]), probabilities[place], class_names)
     return drawing.finish(figure)
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from ar3d_keras.explanation.attention_map import find_gate
-from ar3d_keras.explanation.explain import explain, responsive_channels
+from ar3d_keras.explanation.explain import gate_maps
 from ar3d_keras.explanation.grad_cam import grad_cam
 from ar3d_keras.explanation.heat_map import blend, stretched
 from ar3d_keras.reports import fonts
@@ -55,8 +55,8 @@ def _rows(
 
     yield "video", frames
     if find_gate(network) is not None:
-        yield spread("attention", explain(network, batch).maps[0])
-        channels, maps = responsive_channels(network, batch, CHANNELS)
-        for channel, values in zip(channels[0], maps[0], strict=True):
+        found = gate_maps(network, batch, CHANNELS)
+        yield spread("attention", found.attention[0])
+        for channel, values in zip(found.channels[0], found.maps[0], strict=True):
             yield spread(f"channel {channel}", values)
     yield spread(f"Grad-CAM of\n{name}", grad_cam(network, batch, np.array([predicted]))[0])

@@ -5,6 +5,7 @@ Every function builds a matplotlib Figure of its own; `drawing.save` writes one 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
-History = Mapping[str, Sequence[float]]
+History = Mapping[str, Sequence[float | None]]
 
 ROWS = (("train", "", "#2f6db3"), ("val", "val_", "#d9822b"), ("test", "test_", "#3a8f5c"))
 QUANTITIES = ("accuracy", "loss")
@@ -83,6 +84,29 @@ def curves(
                 marked = "" if best is None else f"  (dashed: best val, {best:g})"
                 axes.set_xlabel(f"epoch{marked}")
     return drawing.finish(figure)
+
+
+def curves_png(history: History, monitor: Monitor = "val_accuracy") -> bytes:
+    """The curves of one training as a PNG: the same bytes for its curves.png and its reports.
+
+    Args:
+        history: see `curves`.
+        monitor: see `curves`.
+    """
+    drawn = {"epoch", monitor, *(p + quantity for _, p, _ in ROWS for quantity in QUANTITIES)}
+    series = tuple(
+        # None is equal to itself, NaN is not.
+        (name, tuple(value if value == value else None for value in history[name]))
+        for name in sorted(drawn & set(history))
+    )
+    return _curves_png(series, monitor)
+
+
+@functools.lru_cache(maxsize=1)  # a training ends with three pictures of the same curves
+def _curves_png(
+    history: tuple[tuple[str, tuple[float | None, ...]], ...], monitor: Monitor
+) -> bytes:
+    return drawing.png_bytes(curves({"": dict(history)}, monitor=monitor))
 
 
 def _crowded_curves(

@@ -88,9 +88,11 @@ def write_report(
     if clash := sorted(about.keys() & computed.keys()):
         raise ValueError(f"about may not hold {clash}: metrics have these names.")
     written = computed | about
-    drawn = _draw(evaluation, title, history, monitor, example_clips, explanations)
+    drawn = _draw(evaluation, title, example_clips, explanations)
     drawn["reliability"] = draw_reliability(evaluation, calibration)
     pictures = {name: drawing.png_bytes(figure) for name, figure in drawn.items()}
+    if history is not None and plots.drawable(history):
+        pictures["curves"] = plots.curves_png(history, monitor)
     caption = explanations.caption if explanations else ""
     built = report_page.build(evaluation, computed, about, title, has_leakage, pictures, caption)
     # Everything is made before anything is written: if that fails, an older report is unchanged.
@@ -155,15 +157,11 @@ def _write_tables(folder: Path, evaluation: Evaluation) -> None:
 def _draw(
     evaluation: Evaluation,
     title: str,
-    history: plots.History | None,
-    monitor: Monitor,
     example_clips: tuple[np.ndarray, np.ndarray] | None,
     explanations: Explanations | None,
 ) -> dict[str, Figure]:
     """Draws the pictures for which there is something to draw."""
     figures: dict[str, Figure] = {}
-    if history is not None and plots.drawable(history):
-        figures["curves"] = plots.curves({title: history}, monitor=monitor)
     if example_clips is not None and len(example_clips[0]):
         chosen, clips = example_clips
         shown = (

@@ -80,8 +80,13 @@ def signatures(network: keras.Model, description: Mapping[str, Any]) -> dict[str
     jpeg = tf.TensorSpec((None, None), tf.string, "jpeg_bytes")
     unused = tf.TensorSpec((None,), tf.string, "unused")
 
+    # Traced once, and a part of the SavedModel once, for all signatures.
+    @tf.function(input_signature=[clip], autograph=False)
+    def predict(clips: Any) -> Any:
+        return network(clips, training=False)
+
     def classify(clips: Any) -> dict[str, Any]:
-        probabilities = network(tf.ensure_shape(clips, clip.shape), training=False)
+        probabilities = predict(tf.ensure_shape(clips, clip.shape))
         best, places = tf.math.top_k(probabilities, min(TOP, len(class_names)))
         outputs = {
             "probabilities": probabilities,

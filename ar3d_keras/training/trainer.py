@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from ar3d_keras import devices
 from ar3d_keras.config import RecipeConfig, TrainConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.evaluator import evaluate
@@ -30,6 +31,7 @@ from ar3d_keras.training.fine_tuning import Phase, freeze, layer_rates, phases
 from ar3d_keras.training.fitting import OneTraining
 from ar3d_keras.training.losses import crossentropy
 from ar3d_keras.training.optimizers import make_optimizer
+from ar3d_keras.training.replicas import share_batches
 from ar3d_keras.training.run_state import RunState, Saved, position, restore
 from ar3d_keras.training.stopping import StopSignals
 from ar3d_keras.training.warm_start import WarmStart, take_weights
@@ -175,6 +177,8 @@ def train(
             soft_labels=bool(mixing),
             layer_decay=phase.layer_decay,
         )
+        last = len(source) - (steps - 1) * recipe.batch_size
+        share_batches(model, recipe.batch_size, last)
 
     # A state between two phases has the optimizer of the first one.
     at = position(run.state)
@@ -188,7 +192,7 @@ def train(
     _log_resume(saved, steps, rows, run, reporter)
     until = until or recipe.epochs
     early_stop = EarlyStop(recipe.early_stop, rows, recipe.monitor)
-    curves = CurvesPlot(run.curves, run.name, rows, recipe.monitor)
+    curves = CurvesPlot(run.curves, rows, recipe.monitor)
     if saved.epochs >= until or early_stop.is_due:
         curves.draw()  # a run that was killed after its last epoch may not have
         return
@@ -359,6 +363,7 @@ def _feed(
             mixing=mixing,
             balance=recipe.balance,
             first=first,
+            devices=devices.current(),
         )
         with contextlib.closing(stream):
             steps = steps_per_epoch(source, recipe.batch_size) - first
@@ -371,6 +376,7 @@ def _feed(
             workers=workers,
             mixing=mixing,
             balance=recipe.balance,
+            devices=devices.current(),
         )
         batches.epoch, batches.first = epochs.start, first
         yield _Feed(batches, batches.ready, callbacks=[EpochSetter(batches)])

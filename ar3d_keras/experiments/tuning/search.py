@@ -23,6 +23,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from ar3d_keras import atomic
 from ar3d_keras.config import RecipeConfig, TrainConfig, to_json
+from ar3d_keras.devices import number_of, using
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.monitor import rank
 from ar3d_keras.experiments.setup import resolve
@@ -186,18 +187,19 @@ def run_trial(
         log.log_to(run.log_file)
         if earlier and not run.state.exists():
             _continue_from(RunFolder(what.folder / f"trial_{earlier}"), run)
-        train(
-            run,
-            config,
-            dataclasses.replace(dataset, shape=clip_shape(config.data)),
-            workers=workers,
-            reporter=log,
-            splits=("val",),
-            until=epochs,
-            precision=what.record["precision"],
-            checkpoint_minutes=what.checkpoint_minutes,
-            callbacks=[*what.callbacks, _EpochCounter(trial.trial_id, epochs, on_epoch)],
-        )
+        with using(number_of(config.recipe.devices, config.recipe.batch_size)):
+            train(
+                run,
+                config,
+                dataclasses.replace(dataset, shape=clip_shape(config.data)),
+                workers=workers,
+                reporter=log,
+                splits=("val",),
+                until=epochs,
+                precision=what.record["precision"],
+                checkpoint_minutes=what.checkpoint_minutes,
+                callbacks=[*what.callbacks, _EpochCounter(trial.trial_id, epochs, on_epoch)],
+            )
         best = _kept(read_history(run.history), config.recipe)
         outcome = {
             "top1": best["val_accuracy"],

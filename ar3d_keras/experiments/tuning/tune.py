@@ -98,6 +98,7 @@ def tune(
     if on and callbacks:
         raise UserError("`callbacks` cannot be used with `on`: the trials are trained elsewhere")
     configured = configure(config, preset=preset, reporter=reporter, **options)
+    configured = setup.with_devices(configured)
     Range(1).check("trials", trials)
     Range(0).check("checkpoint_minutes", checkpoint_minutes)
     check_choice("tuner", tuner, Tuner)
