@@ -7,8 +7,6 @@ accuracy, the mean and the largest difference of its probabilities to those of K
 videos whose class changes, and the size of the file.
 """
 
-import argparse
-import importlib.metadata
 import os
 import tempfile
 from pathlib import Path
@@ -35,9 +33,7 @@ FILES = {
 
 def main() -> None:
     """Prints a Markdown table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = bench.parser(__doc__, repeats=1)
     parser.add_argument("--run", help="a run folder, or a name under runs; default: the latest")
     parser.add_argument("--split", default="test", help="train, val or test")
     parser.add_argument("--data", type=Path, help="where the run's videos are, if they moved")
@@ -72,11 +68,13 @@ def main() -> None:
             file = formats.export_file(run.best, target, describe_run(run), format, int8=int8)
             rows.append(row(name, evaluated(load(file, cores())), exact, file))
     header = ["", "top-1", "mean difference", "largest", "other class", "MB"]
-    print("\n" + bench.table(header, rows) + "\n")
-    print(f"{run.name} ({network.name}, {network.count_params():,} parameters), {options.split}: ")
-    print(f"{len(exact.paths)} videos of {split.catalog.root}, split scheme {split.scheme}; ")
-    print(f"{protocol(shape, clips=1, crops=1)}; ")
-    print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES) + ".")
+    text = (
+        f"{run.name} ({network.name}, {network.count_params():,} parameters), {options.split}: "
+        f"{len(exact.paths)} videos of {split.catalog.root}, split scheme {split.scheme}; "
+        f"{protocol(shape, clips=1, crops=1)}."
+    )
+    largest = {f"agreement.{row[0]}.largest": float(row[3]) for row in rows}
+    bench.report(options, bench.table(header, rows) + "\n\n" + text, largest, packages=PACKAGES)
 
 
 def row(name: str, found: "Evaluation", exact: "Evaluation", file: Path) -> list:

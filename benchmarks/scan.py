@@ -6,14 +6,15 @@ Each scan is a process of its own with an empty cache; the two kinds alternate. 
 CPU seconds (all processes) of both, and the ratios of the medians.
 """
 
-import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+
+from benchmarks import bench
 
 ROOT = Path(__file__).parents[1]
 SCAN = """
@@ -52,26 +53,32 @@ def scan(data: Path, files: int, isolated: bool, descriptors: bool) -> list[floa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Prints a Markdown table."""
+    parser = bench.parser(__doc__, repeats=3)
     parser.add_argument("data", type=Path)
     parser.add_argument("--files", type=int, default=300)
-    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--descriptors", action="store_true", help="as `ar3d check` scans")
     options = parser.parse_args()
-    measured: dict[bool, list[list[float]]] = {False: [], True: []}
-    for _ in range(options.repeats):
-        for isolated in (False, True):
-            found = scan(options.data, options.files, isolated, options.descriptors)
-            measured[isolated].append(found)
-            kind = "isolated" if isolated else "unisolated"
-            print(
-                f"{kind:<10} {found[0]:6.2f} s, {found[1]:6.2f} CPU s, {found[2]} files", flush=True
-            )
-    for place, unit in enumerate(("seconds", "CPU seconds")):
-        medians = {k: statistics.median(m[place] for m in runs) for k, runs in measured.items()}
-        print(
-            f"{unit}: {medians[True]:.2f} / {medians[False]:.2f} = {medians[True] / medians[False]:.2f}"
-        )
+    cpu: dict[str, list[float]] = {"in this process": [], "in other processes": []}
+
+    def once(name: str) -> float:
+        isolated = name == "in other processes"
+        seconds, busy, _ = scan(options.data, options.files, isolated, options.descriptors)
+        cpu[name].append(busy)
+        return seconds
+
+    seconds = bench.take_turns({name: partial(once, name) for name in cpu}, options.repeats)
+    rows = [[name, bench.spread(seconds[name], 2), bench.spread(cpu[name], 2)] for name in cpu]
+    here, other = cpu
+    bench.report(
+        options,
+        bench.table(["decoding", "seconds", "CPU s"], rows),
+        {
+            "scan.isolated_over_not": bench.ratio(seconds, other, here),
+            "scan.isolated_over_not_cpu": bench.ratio(cpu, other, here),
+        },
+        packages=["av", "opencv-python", "numpy"],
+    )
 
 
 if __name__ == "__main__":

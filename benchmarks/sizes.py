@@ -7,7 +7,6 @@ are medians over repeats that visit all rows in turn, so that a slow minute of t
 all of them. Compare ratios.
 """
 
-import argparse
 import time
 from collections.abc import Callable
 
@@ -18,6 +17,7 @@ from ar3d_keras.config import ModelConfig, TrainConfig
 from ar3d_keras.models.costs import gflops
 from ar3d_keras.training import hardware
 from ar3d_keras.training.precision import choose_precision
+from benchmarks import bench
 
 CLASSES = 101
 BASE = {"attention": True}
@@ -39,9 +39,7 @@ BATCHES = (1, 4, 8, 16)
 
 def main() -> None:
     """Prints a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
+    options = bench.parser(__doc__, repeats=3).parse_args()
     precision = choose_precision(TrainConfig(model=ModelConfig(attention=True))).precision
     cases = {name: (sizes, 4) for name, sizes in ROWS.items()}
     cases |= {f"batch {size}": ({}, size) for size in BATCHES if size != 4}
@@ -52,21 +50,26 @@ def main() -> None:
             begun = time.perf_counter()
             train()
             seconds[name].append((time.perf_counter() - begun) / cases[name][1])
-    versions = ", ".join(f"{name} {version}" for name, version in hardware.versions().items())
-    print(f"{hardware.device_name()}; {versions}; {precision}; batch 4 unless stated\n")
-    print("| network | parameters | GFLOP forward | training step, ms a clip | ratio |")
-    print("|---|---:|---:|---:|---:|")
     base = np.median(seconds["default"])
-    for name, (model, _) in steps.items():
-        middle = np.median(seconds[name])
-        print(
-            f"| {name} | {model.count_params():,} | {gflops(model):.1f} | {middle * 1e3:.0f} "
-            f"| {middle / base:.2f} |"
-        )
+    rows = [
+        [
+            name,
+            f"{model.count_params():,}",
+            f"{gflops(model):.1f}",
+            f"{1e3 * np.median(seconds[name]):.0f}",
+            f"{np.median(seconds[name]) / base:.2f}",
+        ]
+        for name, (model, _) in steps.items()
+    ]
+    header = ["network", "parameters", "GFLOP forward", "training step, ms a clip", "ratio"]
     # Only counted, because a head of this size does not fit into the memory of a laptop.
     features = 8 * 56 * 56 * 64
-    print(
-        f"\npool 2 2 2 leaves {features:,} features: dense 512 over them has {features * 512:,} weights"
+    note = f"pool 2 2 2 leaves {features:,} features: dense 512 over them has {features * 512:,} weights"
+    bench.report(
+        options,
+        bench.table(header, rows) + f"\n\n{precision}; batch 4 unless stated. {note}",
+        {f"sizes.{name.replace(' ', '_')}": np.median(seconds[name]) / base for name in steps},
+        packages=["keras", "tensorflow", "numpy"],
     )
 
 

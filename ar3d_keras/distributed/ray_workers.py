@@ -38,8 +38,8 @@ def check_address(on: str) -> None:
     Raises:
         UserError: one of both is not so.
     """
-    _import_ray()
     if on == "ray":
+        _import_ray()
         return
     address = urlsplit(on)
     try:
@@ -55,6 +55,7 @@ def check_address(on: str) -> None:
             f"`on` {on}: nothing answers at {host}:{port} ({error.strerror or error}): give the "
             "address of the cluster's Ray client server, or `ray` for a local one"
         ) from None
+    _import_ray()
 
 
 def _import_ray() -> Any:

@@ -2,8 +2,7 @@
 in pieces is the pack made in one go, byte for byte.
 
 While it is being made, packing.jsonl takes a line as soon as a video's bytes are in its shard.
-Whoever continues cuts off what no line names, and believes the last shard, which may not have
-been on the disk yet when a machine lost its power, only after comparing checksums.
+Whoever continues cuts off what no line names; see `pack_in_progress`.
 """
 
 import collections
@@ -19,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from ar3d_keras.distributed.workers import WithFile, WorkerError, Workers, check_on, open_workers
 from ar3d_keras.errors import UserError
@@ -28,18 +27,17 @@ from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
 from ar3d_keras.videos.demo import is_demo
 from ar3d_keras.videos.isolation import Limits
-from ar3d_keras.videos.pack_containers import check_container, container_of, copy
+from ar3d_keras.videos.pack_containers import check_container, copy
+from ar3d_keras.videos.pack_in_progress import PackInProgress
 from ar3d_keras.videos.pack_index import (
     INDEX,
     JOURNAL,
     NOT_PACKED,
-    DamagedIndexError,
     PackedVideo,
     PackSettings,
-    read_index,
     write_index,
 )
-from ar3d_keras.videos.pack_journal import line, read_journal, write_journal
+from ar3d_keras.videos.pack_journal import line, read_journal
 from ar3d_keras.videos.pack_worker import PackWorker
 from ar3d_keras.videos.packs import Pack, open_pack
 from ar3d_keras.videos.reader import decoding_threads
@@ -172,32 +170,12 @@ def _not_writable(folder: Path, error: OSError) -> UserError:
     return UserError(f"{folder} cannot be made or written ({error.strerror})")
 
 
-class _Packing:
-    """A pack that is being made.
+class _Packing(PackInProgress):
+    """A pack that is being made."""
 
-    Attributes:
-        done: path -> the videos packed so far, and those that failed in this process.
-        shards: bytes of each shard so far.
-    """
-
-    def __init__(
-        self,
-        catalog: Catalog,
-        folder: Path,
-        settings: PackSettings,
-        shard_bytes: int,
-    ):
-        self.catalog, self.folder, self.settings = catalog, folder, settings
+    def __init__(self, catalog: Catalog, folder: Path, settings: PackSettings, shard_bytes: int):
+        super().__init__(catalog, folder, settings)
         self.shard_bytes = shard_bytes
-        self.done: dict[str, PackedVideo] = {}
-        self.shards: list[int] = []
-        self._damaged: dict[str, PackedVideo] = {}  # in a finished pack, by key
-        self._sealed = 0  # shards of a finished pack, which stays usable while it gets more videos
-
-        self._container = container_of(settings)
-
-    def _shard(self, number: int) -> Path:
-        return self.folder / self.settings.shard_name(number)
 
     @property
     def todo(self) -> list[list[Video]]:
@@ -260,15 +238,15 @@ class _Packing:
 
     def finish(self) -> None:
         """Writes the index, after which the journal is of no use."""
-        if len(self.shards) > self._sealed:
+        if len(self.shards) > self.sealed:
             self._seal()
         for number, size in enumerate(self.shards):
-            file = self._shard(number)
+            file = self.shard_file(number)
             if stamp(file)[0] != size:  # cut off, and what was there is of no video any more
                 file.touch()
                 os.truncate(file, size)
         if self.shards:
-            _sync(self._shard(len(self.shards) - 1))
+            _sync(self.shard_file(len(self.shards) - 1))
         root = self.catalog.root
         videos = [self.done[video.key] for video in self.catalog.videos]
         write_index(self.folder, self.settings, videos, self.shards, root, is_demo(root))
@@ -276,149 +254,47 @@ class _Packing:
 
     def _append(self, packed: PackedVideo, content, journal) -> None:
         """First the bytes, then the line that says they are there."""
-        before = self._damaged.get(packed.video.key)
+        before = self.damaged.get(packed.video.key)
         if before and (before.length, before.crc) == (packed.length, packed.crc):
             packed = dataclasses.replace(packed, shard=before.shard, offset=before.offset)
             self._mend(packed, content)
         elif packed.frames:
             full = self.shards and self.shards[-1] + packed.length > self.shard_bytes
-            if full or len(self.shards) == self._sealed:
-                if len(self.shards) > self._sealed:
+            if full or len(self.shards) == self.sealed:
+                if len(self.shards) > self.sealed:
                     self._seal()
                 if self.shards:
-                    _sync(self._shard(len(self.shards) - 1))
+                    _sync(self.shard_file(len(self.shards) - 1))
                 self.shards.append(0)
             number, offset = len(self.shards) - 1, self.shards[-1]
-            file = self._shard(number)
+            file = self.shard_file(number)
             try:
                 with file.open("ab") as shard:
-                    lead, length = self._container.write(packed, content, shard)
+                    lead, length = self.container.write(packed, content, shard)
             except BaseException:
                 with contextlib.suppress(OSError):
                     os.truncate(file, offset)  # gives a full disk back what the index needs
                 raise
             packed = dataclasses.replace(packed, shard=number, offset=offset + lead, length=length)
-            self.shards[-1] = self._container.end(packed.offset + length)
+            self.shards[-1] = self.container.end(packed.offset + length)
         journal.write(line(packed))
         journal.flush()
         self.done[packed.video.key] = packed
 
     def _seal(self) -> None:
         """Ends the last shard."""
-        if self._container.seal:
-            self.shards[-1] += self._container.seal
-            os.truncate(self._shard(len(self.shards) - 1), self.shards[-1])
+        if self.container.seal:
+            self.shards[-1] += self.container.seal
+            os.truncate(self.shard_file(len(self.shards) - 1), self.shards[-1])
 
     def _mend(self, packed: PackedVideo, content: IO[bytes]) -> None:
         """Writes the bytes of a damaged video where they were."""
-        file = self._shard(packed.shard)
+        file = self.shard_file(packed.shard)
         with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as shard:
             shard.seek(packed.offset)
             copy(content, shard, packed.length)
             shard.flush()
             os.fsync(shard.fileno())
-
-    def take_over(self, workers: int, reporter: Reporter) -> bool:
-        """Keeps what earlier processes packed of these very files; False where that is all.
-
-        Failures are tried again: a permission or a disk may be mended.
-        """
-        index = self._index(reporter)
-        if (self.folder / JOURNAL).is_file():
-            made_with, known = read_journal(self.folder)
-            known = [packed for packed in known if packed.frames]
-            self._keep(made_with, known)
-            self._trust()
-        elif index:
-            known = list(index["videos"])
-            self._keep(index["settings"], known)
-            self.shards = list(index["shards"])
-            self._find_damaged(workers, reporter)
-            sizes = [stamp(self._shard(n))[0] for n in range(len(self.shards))]
-            same = [self.done.get(video.key) for video in self.catalog.videos] == known
-            if same and sizes == self.shards:
-                return False
-        write_journal(self.folder, self.settings, list(self.done.values()))
-        self._cut_off()
-        return True
-
-    def _index(self, reporter: Reporter) -> dict[str, Any] | None:
-        """The content of the index of a finished pack, whose shards may be damaged."""
-        if not (self.folder / INDEX).is_file():
-            return None
-        try:
-            index = read_index(self.folder, shards=False)
-        except DamagedIndexError:
-            reporter.log(f"{self.folder / INDEX} is damaged: every video is packed again")
-            return None
-        self._sealed = len(index["shards"])
-        return index
-
-    def _keep(self, made_with: PackSettings, known: Sequence[PackedVideo]) -> None:
-        _check_same_settings(self.folder, made_with, self.settings)
-        self.done = self._unchanged(known)
-        if known and not self.done:
-            raise UserError(
-                f"{self.folder} is a pack of other videos than those in {self.catalog.root}: "
-                "give another `out`"
-            )
-
-    def _find_damaged(self, workers: int, reporter: Reporter) -> None:
-        """Compares the checksums of a finished pack; what is damaged is packed again."""
-        pack = Pack(self.folder, self.settings, list(self.done.values()), self.catalog.root, False)
-        with reporter.bar("checking", len(pack.videos), "videos") as update:
-            damaged = pack.verify(workers=workers, progress=update)
-        for key, reason in damaged.items():
-            reporter.log(f"{key!r} is packed again: {reason}")
-            self._damaged[key] = self.done.pop(key)
-
-    def _unchanged(self, known: Sequence[PackedVideo]) -> dict[str, PackedVideo]:
-        """Those whose files are as they were, with the labels that they have now."""
-        now = {video.key: video for video in self.catalog.videos}
-        return {
-            key: dataclasses.replace(packed, video=now[key])
-            for key, packed in ((packed.video.key, packed) for packed in known)
-            if packed.frames
-            and key in now
-            and stamp(self.catalog.root / packed.video.path) == (packed.size, packed.mtime_ns)
-        }
-
-    def _trust(self) -> None:
-        """Keeps of `done` what is in the shards, the last of which is compared with checksums."""
-        last = max((packed.shard for packed in self.done.values()), default=-1)
-        self.done = {
-            path: packed
-            for path, packed in self.done.items()
-            if stamp(self._shard(packed.shard))[0] >= packed.offset + packed.length
-            and (packed.shard < last or self._whole(packed))
-        }
-        ends = [(packed.shard, packed.offset + packed.length) for packed in self.done.values()]
-        self.shards = [0] * (1 + max(ends, default=(-1, 0))[0])
-        for shard, end in ends:
-            self.shards[shard] = max(self.shards[shard], self._container.end(end))
-        for shard in range(max(len(self.shards) - 1, min(self._sealed, len(self.shards)))):
-            self.shards[shard] += self._container.seal
-
-    def _whole(self, packed: PackedVideo) -> bool:
-        pack = Pack(self.folder, self.settings, [packed], self.catalog.root, False)
-        return not pack.verify(workers=1)
-
-    def _cut_off(self) -> None:
-        """Removes what no line of the journal names."""
-        for file in self.folder.glob("shard-*.*"):
-            number = int(file.stem.removeprefix("shard-"))
-            if number >= len(self.shards):
-                file.unlink()
-            elif stamp(file)[0] != self.shards[number]:
-                os.truncate(file, self.shards[number])
-
-
-def _check_same_settings(folder: Path, made: PackSettings, asked: PackSettings) -> None:
-    if made != asked:
-        raise UserError(
-            f"{folder} was begun with other settings ({made}) than these ({asked}): "
-            "give the same again, or another `out`"
-        )
 
 
 def _sync(file: Path) -> None:

@@ -47,6 +47,8 @@ class Listener(Reporter):
 def two_cores():
     paths = [str(Path.cwd()), *filter(None, sys.path)]  # with this file and conftest.py
     environment = {"PYTHONPATH": os.pathsep.join(paths), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    # Ray starts workers with a niceness of 15: on a busy machine they would hardly run.
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
     ray.init(
         "local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error",
         runtime_env={"env_vars": environment},

@@ -80,7 +80,7 @@ def run(tmp_path, monkeypatch):
         }
     )
     classifier = Classifier(Brightness(), CLASSES, SHAPE, "bright")
-    monkeypatch.setattr(events, "from_run", lambda _: classifier)
+    monkeypatch.setattr(events, "from_run", lambda *_: classifier)
     return run
 
 

@@ -15,6 +15,7 @@ from ar3d_keras.videos import dataset as datasets
 from ar3d_keras.videos import pack_index, pack_worker, packing, shards
 from ar3d_keras.videos.dataset import open_data, open_dataset
 from ar3d_keras.videos.pack_index import INDEX, JOURNAL, PackSettings, digest, is_pack
+from ar3d_keras.videos.pack_journal import write_journal
 from ar3d_keras.videos.packing import close_pack, make_pack
 from ar3d_keras.videos.packs import open_pack
 from ar3d_keras.videos.sampling import ClipShape
@@ -279,7 +280,7 @@ def test_a_stopped_pack_goes_on_and_ends_as_one_made_in_one_go(
 
 
 def test_killed_between_the_index_and_the_journals_end(ucf_set, ucf_pack):
-    packing.write_journal(ucf_pack.root, RAW, [p for p in ucf_pack.videos if p.frames])
+    write_journal(ucf_pack.root, RAW, [p for p in ucf_pack.videos if p.frames])
     before = files(ucf_pack.root)
     del before[JOURNAL]
     assert pack_of(ucf_set, ucf_pack.root).videos == ucf_pack.videos
