@@ -4,6 +4,7 @@ from .config import TrainConfig as TrainConfig
 from .errors import UserError as UserError
 from .evaluation.evaluator import evaluate as evaluate
 from .evaluation.metrics import Evaluation as Evaluation
+from .experiments.app.serve import serve_app as serve_app
 from .experiments.check import check as check
 from .experiments.compare import compare as compare
 from .experiments.crossval import crossval as crossval

@@ -8,8 +8,12 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+# Windows flushes only files that are open for writing.
+_FLUSHABLE = os.O_RDWR if sys.platform == "win32" else os.O_RDONLY
 
 
 @contextlib.contextmanager
@@ -114,7 +118,7 @@ def csv_text(header: Sequence, rows: Iterable[Iterable]) -> str:
 def _flush(path: Path) -> None:
     """Flushes a file, or every file in a folder, to the disk."""
     for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
-        descriptor = os.open(file, os.O_RDONLY)
+        descriptor = os.open(file, _FLUSHABLE)
         try:
             os.fsync(descriptor)
         finally:

@@ -141,7 +141,9 @@ class DataConfig(AugmentConfig):
     split_lists: Path | None = None
     """Folder of the official split lists: ucfTrainTestlist for official1..3 (without it, the same rule is applied to the file names); testTrainMulti_7030_splits for hmdb1..3."""
     fold: Count | None = None
-    """The fold of kfold, logo or random that is tested, from 1; the next fold is val and the others train. `ar3d crossval` runs all folds. Default: 1."""
+    """The fold of kfold, logo or random that is tested, from 1; the next fold is val (see `val_fold`) and the others train. `ar3d crossval` runs all folds. Default: 1."""
+    val_fold: bool | None = None
+    """Whether the fold after the tested one is val. Without it that fold trains too, and nothing is measured on val. Default: with `keep` best; with `keep` last, nothing is chosen on val, so the videos are better used for training."""
     folds: Annotated[int, Range(3)] | None = None
     """Number of folds of kfold and random. Default: 5."""
     train_share: Annotated[float, Range(0, 1, exclude=(0,))] = 1.0
@@ -164,8 +166,8 @@ class DataConfig(AugmentConfig):
     """Seconds that a clip spans: another way to give `fps`, which is `frames` divided by it."""
     roi: tuple[float, float, float, float] | None = None
     """Region of interest: the left, top, right and bottom edge of the part of each frame that is used, in pixels or as shares in 0..1. A row of a CSV with the columns left, top, right and bottom has its own."""
-    flip: bool = True
-    """Mirror half of the training clips, unless two classes differ by left and right in their names (swipe_left, swipe_right). Switch it off where left and right are different actions."""
+    flip: bool | None = None
+    """Mirror half of the training clips. Switch it off where left and right are different actions. Default: yes, unless two classes differ by left and right in their names (swipe_left, swipe_right)."""
     flow: Flow | None = None
     """Optical flow between frames as two more channels, for the networks that use it: DIS, Farneback, or TV-L1 (needs opencv-contrib-python). Default: `dis` for these networks, else `none`."""
     skip: Path | None = None
@@ -219,6 +221,8 @@ class DataConfig(AugmentConfig):
             raise UserError(f"`split_scheme` {scheme} needs `split_by`, the column to split by")
         if self.fold is not None and scheme not in ("kfold", "logo", "random"):
             raise UserError("`fold` needs `split_scheme` kfold, logo or random")
+        if self.val_fold is not None and scheme not in ("kfold", "logo", "random"):
+            raise UserError("`val_fold` needs `split_scheme` kfold, logo or random")
         if self.folds is not None and scheme not in ("kfold", "random"):
             raise UserError("`folds` needs `split_scheme` kfold or random")
         if self.fold and self.fold > (self.folds or (self.fold if scheme == "logo" else FOLDS)):
@@ -245,6 +249,8 @@ class ModelConfig:
     """Average the input over squares of this many pixels a side; removes noise and small details."""
     differences: bool = False
     """Give the network differences between consecutive frames instead of the frames."""
+    motion_normalization: bool = False
+    """Divide the differences of each clip by their root mean square, so that small or pale people move as much as large ones. Needs `differences`."""
     pool: tuple[int, int, int] | Literal["global"] | None = None
     """Window of the average pooling (time height width), or `global`: one average for each channel."""
     grid: tuple[int, int, int] | None = None
@@ -288,7 +294,9 @@ class RecipeConfig:
     test_clips: Count = 1
     """Clips of each video in the test report after training; their probabilities are averaged."""
     batch_size: Count = 16
-    """Clips per training step."""
+    """Clips per training step, on all devices together."""
+    devices: Count | Literal["all"] = 1
+    """GPUs (or, without one, CPU devices) of this machine that train, each on an equal part of every batch: a number, or `all`. `batch_size` is that of all together, so the learning rate stays as it is. TensorFlow and JAX; PyTorch trains on one."""
     learning_rate: Annotated[float, Range(0, exclude=(0, math.inf))] = 1e-4
     """Learning rate of Adam."""
     weight_decay: Annotated[float, Range(0)] = 1e-4
@@ -334,6 +342,11 @@ class RecipeConfig:
     reject_error: Annotated[float, Range(0, 1, exclude=(0, 1))] | None = None
     """Reject uncertain predictions as "none of these", so that at most this share of the accepted val videos is wrong, e.g. 0.05. Default: accept all."""
 
+    @property
+    def needs_val(self) -> bool:
+        """Whether val has a part in the result: the kept epoch, the end, or the rejection."""
+        return self.keep == "best" or self.early_stop > 0 or self.reject_error is not None
+
     def validate(self) -> None:
         """Checks the values.
 
@@ -375,7 +388,9 @@ class TrainConfig:
         self.data.validate()
         self.recipe.validate()
 
-    def resolved(self, *, split_scheme: str, needs_flow: bool) -> "TrainConfig":
+    def resolved(
+        self, *, split_scheme: str, needs_flow: bool, has_sides: bool = False
+    ) -> "TrainConfig":
         """Replaces every None of `data` by the value that holds, once for the whole experiment.
 
         The options of `model` keep their None: it means that the network's own default holds.
@@ -384,6 +399,7 @@ class TrainConfig:
         Args:
             split_scheme: the default for this catalog.
             needs_flow: whether the network takes optical flow.
+            has_sides: whether two classes differ by left and right.
 
         Raises:
             UserError: optical flow is missing for a network that needs it, or given to one that
@@ -401,14 +417,19 @@ class TrainConfig:
             raise UserError(
                 f"`model` {name} does not use optical flow: leave `flow` out, or set it to none"
             )
+        has_folds = scheme in ("kfold", "logo", "random")
         resolved = dataclasses.replace(
             data,
             data=data.data or DEMO,
             split_scheme=scheme,
-            fold=data.fold or (1 if scheme in ("kfold", "logo", "random") else None),
+            fold=data.fold or (1 if has_folds else None),
+            val_fold=self.recipe.needs_val
+            if has_folds and data.val_fold is None
+            else data.val_fold,
             folds=data.folds or (FOLDS if scheme in ("kfold", "random") else None),
             resize=data.resize or default_resize(data.height, data.width),
             flow=flow,
+            flip=not has_sides if data.flip is None else data.flip,
         )
         resolved.validate()  # options that need a certain split scheme
         return dataclasses.replace(self, data=resolved)

@@ -22,16 +22,18 @@ class Console(Reporter):
 
     Args:
         stderr: whether to print to standard error, for lines that are not a command's output.
+        prefix: the beginning of every line.
     """
 
-    def __init__(self, *, stderr: bool = False):
+    def __init__(self, *, stderr: bool = False, prefix: str = ""):
         super().__init__()
-        self.stderr = stderr
+        self.stderr, self.prefix = stderr, prefix
         self.terminal = Terminal(
             stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True
         )
 
     def show(self, line: str) -> None:
+        line = self.prefix + line
         encoding = getattr(self.terminal.file, "encoding", None) or "utf-8"
         # A terminal of another encoding (cp1252, ASCII) shows escapes for what it lacks.
         self.terminal.print(line.encode(encoding, "backslashreplace").decode(encoding))
@@ -52,7 +54,7 @@ class Console(Reporter):
             yield lambda done, note="": bar.update(task, completed=done, note=note)
 
     def fresh(self) -> "Console":
-        return Console(stderr=self.stderr)
+        return Console(stderr=self.stderr, prefix=self.prefix)
 
 
 class _Rate(ProgressColumn):

@@ -22,7 +22,10 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "data": {
             "height": 96, "width": 128, "resize": (96, 128), "sampling": "uniform",
         },
-        "model": {"model": "compact3d", "motion_crop": (36, 48), "differences": True},
+        "model": {
+            "model": "compact3d", "motion_crop": (36, 48), "differences": True,
+            "motion_normalization": True,
+        },
         "recipe": {
             "epochs": 25, "clips_per_epoch": 480, "learning_rate": 2e-3, "weight_decay": 1e-2,
             "weight_decay_kind": "decoupled", "weight_decay_after": 0, "schedule": "cosine",
@@ -117,7 +120,11 @@ def with_preset(
         }
         sections = {
             "data": {"sampling": "stride", **clips},
-            "model": {"motion_crop": None, "differences": False},
+            "model": {
+                "motion_crop": None,
+                "differences": False,
+                "motion_normalization": False,
+            },
         }
         base = from_json(sections, base, f"weights of {base.model.model}")
     return base

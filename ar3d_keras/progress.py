@@ -33,8 +33,12 @@ class Reporter:
 
     def _flush(self) -> None:
         assert self._log_file is not None
-        with self._log_file.open("a", encoding="utf-8") as log:
-            log.writelines(line + "\n" for line in self._unwritten)
+        try:
+            with self._log_file.open("a", encoding="utf-8") as log:
+                log.writelines(line + "\n" for line in self._unwritten)
+        except OSError as error:
+            error.filename = error.filename or str(self._log_file)  # a full disk names no file
+            raise
         self._unwritten.clear()
 
     def show(self, line: str) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import datetime
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -15,11 +16,13 @@ from ar3d_keras import atomic
 from ar3d_keras.config import Scheme, TrainConfig, from_json
 from ar3d_keras.errors import UserError
 from ar3d_keras.locking import LockedError, is_locked, locked
+from ar3d_keras.videos import remote
 from ar3d_keras.videos.catalog import Catalog, Video
+from ar3d_keras.videos.pack_index import is_pack
 from ar3d_keras.videos.region import COLUMNS as REGION
 from ar3d_keras.videos.region import parse_region
 from ar3d_keras.videos.splits import Split
-from ar3d_keras.videos.video import format_seconds
+from ar3d_keras.videos.video import format_seconds, leads_out
 
 # Of split.csv; further columns of the catalog follow.
 _SPLIT_COLUMNS = "path", "label", "group", "split"
@@ -145,7 +148,10 @@ class RunFolder:
         try:
             where = f"{self.folder} is not a run ({file.name}"
             content = json.loads(
-                file.read_text(encoding="utf-8"), object_pairs_hook=lambda p: _Entries(where, p)
+                file.read_text(encoding="utf-8"),
+                object_pairs_hook=lambda p: _Entries(where, p),
+                parse_float=_finite,
+                parse_constant=_finite,
             )
             record = _upgraded(content)
             _check_types(record, _RECORD)
@@ -186,6 +192,9 @@ class RunFolder:
             UserError: the folder does not exist.
         """
         root = moved or Path(self.record()["data"]["root"])
+        if remote.is_remote(root):
+            root = remote.plain(root)
+            return root.parent if root.suffix.lower() == ".csv" else root
         root = root.parent if root.is_file() else root
         if not root.is_dir():
             raise UserError(
@@ -216,7 +225,8 @@ class RunFolder:
         """Rebuilds the split from split.csv, with paths relative to `root`.
 
         Raises:
-            UserError: split.csv is missing or damaged.
+            UserError: split.csv is missing or damaged, or a path in it leads out of `root` and the
+                run was trained without `allow_outside`.
         """
         file = self.folder / "split.csv"
         try:
@@ -227,6 +237,13 @@ class RunFolder:
             videos, assigned = zip(*(_split_row(header, row) for row in rows), strict=True)
         except (OSError, ValueError, csv.Error) as error:
             raise UserError(f"{file} cannot be read ({error}): the run is damaged") from None
+        outside = next((video.path for video in videos if leads_out(video.path)), None)
+        # The frames of a pack are in the pack, whatever their videos were called.
+        if outside and not is_pack(root) and not self.config().data.allow_outside:
+            raise UserError(
+                f"{file} names {outside!r}, which lies outside {root}, but the run was trained "
+                "without `allow_outside`: restore the file"
+            )
         return Split(Catalog(root, videos), scheme, assigned)
 
 
@@ -261,6 +278,14 @@ class _Entries(dict[str, Any]):
 
     def __missing__(self, key: str) -> Any:
         raise UserError(f"{self._where} has no {key!r})")
+
+
+def _finite(text: str) -> float:
+    """A number of run.json, whose writer has no others."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value
 
 
 # The types of entries of run.json. The entries that this package reads in every run are needed.

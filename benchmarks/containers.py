@@ -1,4 +1,4 @@
-"""Which container gives random clips fastest: memory-mapped arrays, TFRecord or ArrayRecord?
+"""Which container gives random clips fastest: memory-mapped arrays, our tar files, TFRecord or ArrayRecord?
 
 python -m benchmarks.containers --pack PACK [--repeats 5]
 
@@ -7,7 +7,9 @@ one record a frame, uncompressed, which suits random reads best; then each gives
 training clips, one thread, files in the page cache, in turns. TFRecord has no index, so it gets
 the offsets of its records for free; its checksum is not verified (nor is ArrayRecord's on reads),
 while the pack's is, when a frame is first read: `first` is that, `again` is every later epoch.
-ArrayRecord is `pip install array_record`; without it, it is left out.
+ArrayRecord is `pip install array_record`; without it, it is left out. `tar` is the same pack made
+with `--container webdataset` (give it with --tar), read by its index. WebDataset itself reads a tar
+from its front: `webdataset, in order` gives one clip of each video that passes, without random access.
 """
 
 import os
@@ -53,13 +55,32 @@ def arrayrecord(frames, folder: Path):
     return lambda places, size: reader.read(places)
 
 
+def in_order(folder: Path, source: PackSource) -> float:
+    """Clips a second that WebDataset gives, one of each video of a raw pack."""
+    import webdataset
+
+    shards = sorted(map(str, folder.glob("shard-*.tar")))
+    begun, count = time.perf_counter(), 0
+    for sample in webdataset.WebDataset(shards, shardshuffle=False).decode():
+        frames, shape = sample["npy"], source.shape
+        spec = source._sampler(len(frames), shape, 0, count)
+        rows = slice(spec.top, spec.top + shape.height)
+        columns = slice(spec.left, spec.left + shape.width)
+        clip = np.ascontiguousarray(frames[spec.window][:, rows, columns])
+        if spec.flip:
+            clip = clip[:, :, ::-1].copy()
+        count += 1
+    return count / (time.perf_counter() - begun)
+
+
 def main() -> None:
     parser = bench.parser(__doc__, repeats=5)
     parser.add_argument("--pack", type=Path, required=True)
+    parser.add_argument("--tar", type=Path, help="the same pack as WebDataset's tar files")
     arguments = parser.parse_args()
 
-    def fresh() -> PackSource:
-        pack = open_pack(arguments.pack)
+    def fresh(folder: Path = arguments.pack) -> PackSource:
+        pack = open_pack(folder)
         frames = pack.scan(pack.catalog.videos).frames
         videos = [video for video in pack.catalog.videos if video.path in frames]
         settings = pack.settings
@@ -80,7 +101,7 @@ def main() -> None:
     def frames():
         for video in source.videos:
             one = packed[video.path]
-            content = source.pack._bytes(one)
+            content = source.pack._shards.video(one)
             for number in range(one.frames):
                 yield content[number * size : (number + 1) * size].tobytes()
 
@@ -109,6 +130,8 @@ def main() -> None:
             readers["ArrayRecord"] = records(arrayrecord(frames(), Path(folder)))
         except ImportError:
             print("array_record is not installed: left out")
+        if arguments.tar:
+            readers["tar, again"] = fresh(arguments.tar).read
         source.pack.verify(workers=1)
         for index in range(len(source)):
             clips = [read(index, 0) for read in readers.values()]
@@ -120,6 +143,8 @@ def main() -> None:
                 for index in range(len(source)):
                     read(index, epoch)
                 rates[name].append(len(source) / (time.perf_counter() - begun))
+            if arguments.tar:
+                rates.setdefault("webdataset, in order", []).append(in_order(arguments.tar, source))
     best = statistics.median(rates["pack, again"])
     rows = [
         [name, bench.spread(values), f"{best / statistics.median(values):.2f}"]

@@ -107,7 +107,9 @@ def bare_copies(source: PackSource, workers: int) -> Iterator:
     size = pack.settings.height, pack.settings.width, 3
     packed = {p.video.path: p for p in pack.videos}
     frames = [
-        pack._bytes(packed[v.path])[: packed[v.path].frames * int(np.prod(size))].reshape(-1, *size)
+        pack._shards.video(packed[v.path])[: packed[v.path].frames * int(np.prod(size))].reshape(
+            -1, *size
+        )
         for v in source.videos
     ]
     views = [[source.clip_spec(index, e) for index in range(len(source))] for e in range(epochs)]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ar3d_keras.hosts import find_job
 from ar3d_keras.version import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -88,3 +89,21 @@ def test_citation_and_changelog_name_this_version():
 @pytest.mark.parametrize("file", sorted(DEPLOY.glob("*.yaml")), ids=lambda file: file.name)
 def test_yaml_says_how_it_is_run(file):
     assert re.search(r"^#     (docker|kubectl) ", file.read_text(), re.M)
+
+
+def test_the_job_files_start_the_processes_that_they_count():
+    (jobset,) = documents(DEPLOY / "jobset.yaml")
+    (job,) = jobset["spec"]["replicatedJobs"]
+    spec = job["template"]["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    hosts = {each["name"]: each["value"] for each in container["env"]}["HOSTS"]
+    pods = [
+        f"{jobset['metadata']['name']}-{job['name']}-0-{index}.{jobset['metadata']['name']}"
+        for index in range(spec["completions"])
+    ]
+    assert [host.rpartition(":")[0] for host in hosts.split(",")] == pods
+    assert spec["completionMode"] == "Indexed"
+    assert spec["parallelism"] == spec["completions"]
+    found = find_job(hosts, environment={"JOB_COMPLETION_INDEX": "1"})
+    assert (found.process, found.coordinator) == (1, hosts.split(",")[0])
+    assert "--ntasks-per-node=1" in (DEPLOY / "slurm.sh").read_text()

@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "ar3d_keras").rglob("*.py"))
 BACKENDS = {"tensorflow", "jax", "torch"}
 MAY_IMPORT_BACKENDS = (
+    "devices.py",
+    "hosts.py",
     "explanation/grad_cam.py",
     "inference/saved_model.py",
     "models/convolution.py",
@@ -21,6 +23,7 @@ MAY_IMPORT_BACKENDS = (
     "serving/",
     "training/hardware.py",
     "training/profiling.py",
+    "training/replicas.py",
     "videos/pipeline.py",
 )
 # Layers from the bottom up; a file imports from its own layer and those below.
@@ -31,9 +34,12 @@ LAYERS = [
     "console",
     "atomic",
     "locking",
+    "distributed",
     "networks",
     "config",
     "presets",
+    "hosts",
+    "devices",
     "videos",
     "labels",
     "inference",

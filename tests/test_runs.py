@@ -1,7 +1,9 @@
+import contextlib
 import os
 
 import pytest
 
+from ar3d_keras.config import DataConfig, TrainConfig, to_json
 from ar3d_keras.errors import UserError
 from ar3d_keras.runs import (
     RunFolder,
@@ -55,6 +57,19 @@ def test_a_damaged_split_is_refused(tmp_path, content):
         (tmp_path / "split.csv").write_text(content)
     with pytest.raises(UserError, match=r"split\.csv"):
         RunFolder(tmp_path).split(tmp_path, "csv")
+
+
+@pytest.mark.parametrize("path", ["../a.avi", "x/../../a.avi", "/etc/passwd"])
+def test_a_split_that_leads_out_of_the_data_is_refused(tmp_path, path, user_error):
+    run = RunFolder(tmp_path / "run")
+    run.folder.mkdir()
+    (run.folder / "split.csv").write_text(f"path,label,group,split\n{path},a,,train\n")
+    record = {"begun": "2026-01-01", "data": {}, "split": {"scheme": "group"}, "class_names": []}
+    for allowed in (False, True):
+        config = to_json(TrainConfig(data=DataConfig(allow_outside=allowed)))
+        run.write_record({**record, "config": config})
+        with contextlib.nullcontext() if allowed else user_error(path, "`allow_outside`"):
+            assert run.split(tmp_path / "data", "group").catalog.videos[0].path == path
 
 
 def test_a_record_with_odd_names_comes_back(tmp_path):

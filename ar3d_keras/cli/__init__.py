@@ -27,6 +27,7 @@ VERBS = {
     "compare": "compare runs on the same videos: table, paired tests, figures",
     "tune": "search sizes and training recipe by val accuracy",
     "predict": "predict the action in any video, from files or live",
+    "app": "serve a web page that predicts the videos dropped on it",
     "next": "select the unlabeled videos to label next",
     "export": "write a SavedModel, or a file for ONNX Runtime, OpenVINO or LiteRT",
     "import": "make a CSV of labels from BORIS, Label Studio, VIA and other tools",

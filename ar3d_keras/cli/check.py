@@ -55,7 +55,9 @@ class CheckOptions:
     decode_memory: float = 4.0
     """Gigabytes of memory for the decoding of one file (Linux and macOS)."""
     workers: int | None = None
-    """Processes that decode. Default: one per CPU core."""
+    """Processes that decode, or Ray workers with --on. Default: one per CPU core."""
+    on: str | None = None
+    """Decode on a Ray cluster: `ray` (that of RAY_ADDRESS, else a local one) or ray://HOST:PORT. Default: on this machine."""
 
 
 OPTIONS = CheckOptions
@@ -85,5 +87,6 @@ def main(arguments: Sequence[str]) -> None:
         decode_seconds=options.decode_seconds,
         decode_memory=options.decode_memory,
         workers=options.workers,
+        on=options.on,
         command=command("check", arguments),
     )

@@ -3,6 +3,7 @@
 ar3d crossval --attention --data DIR --folds 5                 no recording in two splits
 ar3d crossval --attention --data DIR --split-scheme logo       leave one recording out
 ar3d crossval --attention --data DIR --name NAME               the same command again continues
+ar3d crossval --attention --data DIR --on ray                  several folds at a time, on a Ray cluster
 ar3d crossval --attention --data DIR --split-scheme random     ignores recordings: what a leak is worth
 ar3d crossval --attention --data DIR --shares 0.25 0.5 1       what would more videos bring?
 """
@@ -34,6 +35,8 @@ class CrossvalOptions(NewRun):
     """Write a SavedModel for every fold."""
     suspects: bool = False
     """List the videos whose label is contradicted by networks that were not trained on them: suspects.csv and suspects.html."""
+    on: str | None = None
+    """Train the folds on a Ray cluster, several at a time: `ray` (that of RAY_ADDRESS, else a local one) or ray://HOST:PORT. --workers is the number of Ray workers then; default: one per GPU, or per machine without GPUs."""
     shares: tuple[float, ...] = ()
     """Repeat the cross-validation with these shares of the training videos, e.g. 0.25 0.5 1: accuracy against the number of videos, and what twice as many would bring. Whole groups, each share a part of the next."""
 
@@ -64,6 +67,7 @@ def main(arguments: Sequence[str]) -> None:
         export=options.export,
         suspects=options.suspects,
         checkpoint_minutes=options.checkpoint_minutes,
+        on=options.on,
         reporter=console,
         command=command("crossval", arguments),
     )
@@ -78,7 +82,7 @@ def _shares(
     from ar3d_keras.experiments.data_curve import data_curve
 
     given = typed_names(arguments)
-    for option in ("suspects", "export", "train_share"):
+    for option in ("suspects", "export", "train_share", "on"):
         if option in given:
             raise UserError(f"`{option}` cannot be combined with `shares`: leave it out")
     curve = data_curve(

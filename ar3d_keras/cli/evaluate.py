@@ -12,6 +12,7 @@ from typing import Literal
 
 from ar3d_keras.cli.backend import start_backend
 from ar3d_keras.cli.options import check_run, command, parse, typed_names
+from ar3d_keras.config import Count
 from ar3d_keras.errors import UserError
 
 
@@ -45,8 +46,12 @@ class EvaluateOptions:
     """Events: the class of the time without events. Default: the `background` of the run."""
     segments: Literal["strict", "clip"] | None = None
     """Events: `strict` refuses stretches that end beyond their file, `clip` cuts them. Default: as the run was trained."""
+    allow_outside: bool = False
+    """Events: the CSV may name videos outside its folder."""
     workers: int | None = None
     """Decoding threads. Default: one per CPU core."""
+    devices: Count | Literal["all"] = 1
+    """GPUs (or, without one, CPU devices) of this machine that predict, a number or `all`; the last bits depend on it."""
 
 
 OPTIONS = EvaluateOptions
@@ -73,6 +78,7 @@ def main(arguments: Sequence[str]) -> None:
             precision=options.precision,
             data=options.data,
             segments=options.segments,
+            allow_outside=options.allow_outside,
             workers=options.workers,
             runs_dir=options.runs_dir,
             command=command("evaluate", arguments),
@@ -88,6 +94,7 @@ def main(arguments: Sequence[str]) -> None:
         precision=options.precision,
         data=options.data,
         workers=options.workers,
+        devices=options.devices,
         runs_dir=options.runs_dir,
         command=command("evaluate", arguments),
     )
@@ -113,3 +120,5 @@ def _validate(options: EvaluateOptions, typed: Collection[str]) -> None:
     for name in ("stretches", "window_seconds", "hop_seconds", "background", "segments"):
         if getattr(options, name) is not None:
             raise UserError(f"`{name}` needs `events`")
+    if options.allow_outside:
+        raise UserError("`allow_outside` needs `events`")

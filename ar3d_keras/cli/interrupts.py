@@ -1,7 +1,6 @@
 """Keeps every Ctrl-C and SIGTERM."""
 
 import contextlib
-import os
 import signal
 import sys
 import threading
@@ -28,7 +27,7 @@ def delivered_interrupts() -> Iterator[None]:
     def hook(ignored: "sys.UnraisableHookArgs") -> None:
         if issubclass(ignored.exc_type, KeyboardInterrupt):
             number = signal.SIGTERM if issubclass(ignored.exc_type, Terminated) else signal.SIGINT
-            threading.Timer(RETRY_DELAY, os.kill, (os.getpid(), number)).start()
+            threading.Timer(RETRY_DELAY, _send, (number,)).start()
         else:
             before(ignored)
 
@@ -38,6 +37,15 @@ def delivered_interrupts() -> Iterator[None]:
             yield
     finally:
         sys.unraisablehook = before
+
+
+def _send(number: signal.Signals) -> None:
+    """Sends a signal to the main thread, which handles it even if it waits for something."""
+    main = threading.main_thread().ident
+    if main is not None and hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(main, number)
+    else:  # Windows, where os.kill would end the process
+        signal.raise_signal(number)
 
 
 @contextlib.contextmanager

@@ -31,6 +31,10 @@ Options = TypeVar("Options")
 ConfigOptions = TypeVar("ConfigOptions", bound=TrainConfig)
 
 
+# A flag with its --no-flag, whose default depends on other options.
+OPTIONAL_FLAG = bool | None
+
+
 class _Option(NamedTuple):
     """One option of a verb: a field of its dataclass, or of a section of that."""
 
@@ -86,6 +90,10 @@ def parse(
         for group in dataclasses.fields(parsed)
         for name, value in _values(getattr(parsed, group.name), group.name)
     }
+    typed = typed_names(arguments)
+    for option in options:
+        if option.kind == OPTIONAL_FLAG and option.name not in typed:
+            values[option.name] = _default(option, default)
     return _assembled(kind, options, values)
 
 
@@ -132,18 +140,24 @@ def _parser(
 
 def _field(option: _Option, text: str, base: Any) -> tuple:
     hint: dict[str, Any] = {"help": text}
-    default = option.default
-    if base is not None:
-        section = getattr(base, option.section) if option.section else base
-        default = getattr(section, option.name)
+    kind, default = option.kind, _default(option, base)
     if default is None:
         hint["help_behavior_hint"] = ""  # "(default: None)" says nothing
-    if metavar := _metavar(option.kind):
+    if kind == OPTIONAL_FLAG:
+        kind, default = bool, bool(default)
+    elif metavar := _metavar(kind):
         hint["metavar"] = metavar
-    annotated: Any = Annotated[option.kind, tyro.conf.arg(**hint)]
+    annotated: Any = Annotated[kind, tyro.conf.arg(**hint)]
     if default is dataclasses.MISSING:
         return (option.name, annotated)
     return (option.name, annotated, dataclasses.field(default=default))
+
+
+def _default(option: _Option, base: Any) -> Any:
+    """The value of an option without a flag: that of `base`, if there is one."""
+    if base is None:
+        return option.default
+    return getattr(getattr(base, option.section) if option.section else base, option.name)
 
 
 def _metavar(kind: Any) -> str | None:

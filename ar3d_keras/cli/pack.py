@@ -3,6 +3,7 @@
 ar3d pack --data data/UCF-101 --out data/UCF-101-pack                 the same command continues a stopped pack
 python train.py --attention --data data/UCF-101-pack                  the same clips as from the videos, bit for bit
 ar3d pack --data data/UCF-101 --out data/small --codec jpeg           a quarter of the disk space or less
+ar3d pack --data data/UCF-101 --out data/UCF-101-pack --on ray        the same pack, decoded by the workers of a Ray cluster
 ar3d pack --data data/UCF-101 --out data/flow --flow dis              with optical flow, for two_stream and fused3d
 """
 
@@ -25,6 +26,8 @@ class PackOptions:
     """The pack's folder: new, empty, or an unfinished pack, which is continued."""
     codec: Literal["raw", "jpeg"] = "raw"
     """`raw`: exactly the pixels of the videos, 66 kB per frame at 128x171. `jpeg`: about a fifth of that, slower to read, nearly the same pixels."""
+    container: Literal["shards", "webdataset"] = "shards"
+    """`webdataset`: tar files that WebDataset reads too; training reads them as it reads shards."""
     quality: int | None = None
     """JPEG quality, 1 to 100. Default: 95."""
     resize: tuple[int, int] | None = None
@@ -45,10 +48,16 @@ class PackOptions:
     """As in train.py: leave out the videos that this CSV names."""
     allow_outside: bool = False
     """A CSV may name videos outside its folder."""
+    decode_seconds: float = 60.0
+    """As in train.py: seconds after which a decoder without progress is stopped. The limit for a whole file is 30 times as long."""
+    decode_memory: float = 4.0
+    """As in train.py: gigabytes of memory for the decoding of one file (Linux and macOS)."""
     workers: int | None = None
-    """Decoding threads. Default: one per CPU core."""
+    """Decoding threads, or Ray workers with --on. Default: one per CPU core."""
     close: bool = False
     """Finish an unfinished pack with the videos that it has; the others are listed as not packed."""
+    on: str | None = None
+    """Decode on a Ray cluster: `ray` (that of RAY_ADDRESS, else a local one) or ray://HOST:PORT. Default: in this process."""
 
 
 OPTIONS = PackOptions

@@ -23,6 +23,7 @@ import tyro
 
 from ar3d_keras.cli.backend import start_backend
 from ar3d_keras.cli.options import check_run, parse
+from ar3d_keras.config import Count
 from ar3d_keras.console import Console
 from ar3d_keras.errors import UserError
 
@@ -44,6 +45,11 @@ EXCLUSIVE = (
     ("--format", "--camera"),
     ("--run", "--saved-model"),
     ("--journal", "--camera"),
+    ("--on", "--camera"),
+    ("--devices", "--on"),
+    ("--devices", "--overlay"),
+    ("--devices", "--camera"),
+    ("--devices", "--saved-model"),
 )
 
 
@@ -86,7 +92,11 @@ class PredictOptions:
     low_threshold: float | None = None
     """Timeline: the other windows of a stretch need at least this probability. Default: HIGH_THRESHOLD."""
     workers: int | None = None
-    """Decoding threads. Default: one per core."""
+    """Decoding threads. Default: one per core. With --on: Ray workers. Default: one per GPU, or per machine without GPUs."""
+    devices: Count | Literal["all"] = 1
+    """GPUs (or, without one, CPU devices) of this machine that predict, a number or `all`; the last bits depend on it."""
+    on: str | None = None
+    """Predict on a Ray cluster: `ray` (that of RAY_ADDRESS, else a local one) or ray://HOST:PORT. Default: in this process."""
     batch_size: int | None = None
     """Clips a step. Default: the batch size of evaluate.py; the last bits of a probability depend on it."""
     precision: Literal["float32", "bfloat16"] | None = None
@@ -120,7 +130,7 @@ def main(arguments: Sequence[str]) -> None:
             overlays = overlay_names(options.overlay, catalog)
         for note in catalog.notes:
             Console(stderr=True).log(note)
-        with _exact(_open(options)) as classifier:
+        with _opened(options) as classifier:
             _on_files(options, catalog, overlays, classifier, workers)
     else:
         from ar3d_keras.videos.camera import Camera
@@ -128,22 +138,14 @@ def main(arguments: Sequence[str]) -> None:
         log = Console(stderr=True).log
         with (
             Camera(options.camera, threads=workers, log=log) as camera,
-            _exact(_open(options)) as classifier,
+            _opened(options) as classifier,
         ):
             _live(options, camera, classifier)
 
 
-@contextlib.contextmanager
-def _exact(classifier: "Classifier") -> Iterator["Classifier"]:
-    """Inside, GPUs compute float32 without TensorFloat-32, as evaluation does."""
-    from ar3d_keras.training import hardware
-
-    with hardware.disable_tf32():
-        yield classifier
-
-
 def _validate(options: PredictOptions) -> None:
     """Raises if options contradict each other or are out of range."""
+    from ar3d_keras.distributed.workers import check_on
     from ar3d_keras.inference.limits import check_options
 
     given = {
@@ -156,6 +158,8 @@ def _validate(options: PredictOptions) -> None:
         "--run": options.run is not None,
         "--saved-model": options.saved_model is not None,
         "--journal": options.journal is not None,
+        "--on": options.on is not None,
+        "--devices": options.devices != 1,
     }
     for one, other in EXCLUSIVE:
         if given[one] and given[other]:
@@ -167,6 +171,7 @@ def _validate(options: PredictOptions) -> None:
         hop_seconds=options.hop_seconds,
         live=options.camera is not None,
     )
+    check_on(options.on)
     _bouts(options).validate()
     for name in ("smooth_seconds", "min_seconds", "high_threshold", "low_threshold"):
         if getattr(options, name) is not None and (
@@ -195,8 +200,9 @@ def _bouts(options: PredictOptions) -> "BoutOptions":
     )
 
 
-def _open(options: PredictOptions) -> "Classifier":
-    """Loads the network."""
+@contextlib.contextmanager
+def _opened(options: PredictOptions) -> Iterator["Classifier"]:
+    """Loads the network. Inside, GPUs compute float32 without TensorFloat-32, as evaluation does."""
     if options.saved_model:
         from ar3d_keras.inference.saved_model import find_version
 
@@ -204,9 +210,12 @@ def _open(options: PredictOptions) -> "Classifier":
     else:
         check_run(options.run, options.runs_dir, needs=["checkpoints/best.keras"])
     start_backend()
+    from ar3d_keras.devices import number_of, using
     from ar3d_keras.experiments.load import open_classifier
+    from ar3d_keras.training import hardware
 
-    return open_classifier(options.run, options.saved_model, options.runs_dir, options.precision)
+    with using(number_of(options.devices)), hardware.disable_tf32():
+        yield open_classifier(options.run, options.saved_model, options.runs_dir, options.precision)
 
 
 def _on_files(
@@ -216,6 +225,7 @@ def _on_files(
     classifier: "Classifier",
     workers: int,
 ) -> None:
+    from ar3d_keras.experiments.load import reopening
     from ar3d_keras.inference.formatting import as_csv, as_json, as_labels
     from ar3d_keras.inference.predictor import predict_videos
     from ar3d_keras.videos.sampling import protocol
@@ -242,6 +252,8 @@ def _on_files(
         workers=workers,
         batch_size=options.batch_size,
         journal=options.journal,
+        on=options.on,
+        reopen=reopening(classifier, options.run, options.saved_model),
         reporter=notes,
     )
     if options.json or options.format == "json":

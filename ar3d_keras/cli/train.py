@@ -4,23 +4,27 @@ python train.py --attention                                  the demo set, minut
 python train.py --attention --data data/UCF-101              the paper's recipe, a leak-free split
 python train.py --attention --init-from NAME --freeze features gate --data data/mine     fine-tune a run
 python train.py --resume                                     continue the run that was stopped last
+python train.py --attention --devices all                    on all GPUs of this machine
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from ar3d_keras.cli.options import check_not_typed, command, parse_config, typed_names
+from ar3d_keras.cli.watched import is_watched, watch
 from ar3d_keras.config import Preset, Range, TrainConfig
+from ar3d_keras.hosts import find_job
 
 ESSENTIAL = (
     *("data", "attention", "model", "epochs", "preset", "name", "resume"),
     *("batch_size", "learning_rate", "split_scheme", "seed", "runs_dir"),
 )
 RESUMABLE = {
-    *("resume", "epochs", "data", "workers", "runs_dir", "tensorboard", "profile"),
-    "checkpoint_minutes",
+    *("resume", "epochs", "data", "workers", "devices", "runs_dir", "tensorboard", "profile"),
+    *("checkpoint_minutes", "hosts", "process", "wait_seconds"),
 }
 
 
@@ -45,9 +49,15 @@ class TrainOptions(NewRun):
     name: str | None = None
     """The run's folder is RUNS_DIR/NAME, which must not exist. Default: date, time and network."""
     resume: str | None = None
-    """Continue this run (a path, or a name under RUNS_DIR) where its last state was saved; without a value the unfinished run that was last begun. Only --epochs, --workers, --checkpoint-minutes and --data (if it was moved) may be given too."""
+    """Continue this run (a path, or a name under RUNS_DIR) from its last state; without a value the unfinished run that was last begun. Takes only --epochs, --workers, --devices, --hosts, --checkpoint-minutes and --data (if it was moved)."""
     export: bool = True
     """Write a SavedModel at the end."""
+    hosts: str | None = None
+    """Train on several machines, with JAX: HOST:PORT of every process, separated by commas, the first one for the process that writes the run; or `slurm`, inside srun. The same command runs on each machine, and uses all its GPUs."""
+    process: Annotated[int, Range(0)] | None = None
+    """With --hosts: the number of this process, from 0. Default: that of SLURM or of an indexed Kubernetes Job."""
+    wait_seconds: Annotated[float, Range(0, exclude=(0, math.inf))] = 300.0
+    """With --hosts: how long to wait for the other processes."""
     tensorboard: bool = False
     """Write TensorBoard event files into the run: `tensorboard --logdir RUNS_DIR`."""
     profile: bool = False
@@ -64,10 +74,15 @@ def main(arguments: Sequence[str]) -> None:
         check_not_typed(
             arguments,
             RESUMABLE,
-            "`resume` continues a run as it began, so only --epochs, --workers, --checkpoint-minutes "
-            "and --data may be given with it; a new run with other options begins with --config",
+            "`resume` continues a run as it began, so only --epochs, --workers, --devices, "
+            "--hosts, --checkpoint-minutes and --data may be given with it; a new run with other options begins "
+            "with --config",
         )
     options = parse_config(TrainOptions, arguments, verb="train", text=__doc__, essential=ESSENTIAL)
+    if options.hosts and not is_watched():
+        find_job(options.hosts, options.process, options.wait_seconds)
+        watch()
+        return
     from ar3d_keras.experiments.train import resume, train
 
     typed_command = command("train", arguments)
@@ -78,10 +93,14 @@ def main(arguments: Sequence[str]) -> None:
             epochs=options.recipe.epochs if "epochs" in typed else None,
             data=options.data.data if "data" in typed else None,
             workers=options.data.workers,
+            devices=options.recipe.devices if "devices" in typed else None,
             runs_dir=options.runs_dir,
             tensorboard=options.tensorboard,
             profile=options.profile,
             checkpoint_minutes=options.checkpoint_minutes,
+            hosts=options.hosts,
+            process=options.process,
+            wait_seconds=options.wait_seconds,
             command=typed_command,
         )
     else:
@@ -94,6 +113,9 @@ def main(arguments: Sequence[str]) -> None:
             tensorboard=options.tensorboard,
             profile=options.profile,
             checkpoint_minutes=options.checkpoint_minutes,
+            hosts=options.hosts,
+            process=options.process,
+            wait_seconds=options.wait_seconds,
             command=typed_command,
         )
 

@@ -31,6 +31,8 @@ class TuneOptions(NewRun):
     """How values are chosen. `hyperband`: many short trainings; the best of them continue to --epochs. `bayesian`: by a Gaussian process."""
     space: Path | None = None
     """A JSON file that replaces the default search space: "section.option": {"choice": [...]}, {"float": [low, high], "log": true} or {"int": [low, high], "step": n}."""
+    on: str | None = None
+    """Train the trials on a Ray cluster, several at a time: `ray` (that of RAY_ADDRESS, else a local one) or ray://HOST:PORT. --workers is the number of Ray workers then; default: one per GPU, or per machine without GPUs."""
     name: str | None = None
     """The search's folder is RUNS_DIR/NAME. Default: tune-MODEL."""
 
@@ -51,6 +53,7 @@ def main(arguments: Sequence[str]) -> None:
         name=options.name,
         runs_dir=options.runs_dir,
         checkpoint_minutes=options.checkpoint_minutes,
+        on=options.on,
         command=command("tune", arguments),
         fixed=typed_names(arguments),
     )

@@ -9,10 +9,12 @@ from ar3d_keras.presets import Choice
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.dataset import open_data
 from ar3d_keras.videos.demo import is_demo
+from ar3d_keras.videos.examination import measure
+from ar3d_keras.videos.isolation import Isolation, Limits
 from ar3d_keras.videos.mirroring import mirrored_classes
 from ar3d_keras.videos.pack_index import is_pack
 from ar3d_keras.videos.packs import is_demo_pack, open_pack
-from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, rate_of, read_header, timed_frames
+from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError
 
 SAMPLED = 40  # videos whose length and size are read
 FEW = 2000  # videos; the recipe for few videos was measured on 60 to 181
@@ -44,7 +46,8 @@ def choose_preset(data: DataConfig) -> Choice:
         return Choice("paper", {}, (f"{what}: more than {FEW}, so preset paper",))
     reasons = [f"{what}: preset small-data, whose network has few weights"]
     sections: dict[str, dict[str, Any]] = {"data": {}}
-    seconds, (height, width), packed = _measure(catalog)
+    limits = Limits(data.decode_seconds, data.decode_memory)
+    seconds, (height, width), packed = _measure(catalog, limits)
     if packed:
         size, reason = (height, width), "the pack has this size"
     else:
@@ -65,7 +68,7 @@ def choose_preset(data: DataConfig) -> Choice:
     return Choice("small-data", sections, tuple(reasons))
 
 
-def _measure(catalog: Catalog) -> tuple[float, tuple[int, int], bool]:
+def _measure(catalog: Catalog, limits: Limits) -> tuple[float, tuple[int, int], bool]:
     """The median seconds of the videos, the median height and width, whether it is a pack."""
     step = max(1, len(catalog) // SAMPLED)
     videos = catalog.videos[::step]
@@ -77,17 +80,16 @@ def _measure(catalog: Catalog) -> tuple[float, tuple[int, int], bool]:
         size = pack.settings.height, pack.settings.width
         return statistics.median(frames) / ASSUMED_RATE, size, True
     seconds, sizes = [], []
-    for video in videos:
-        path = catalog.root / video.path
-        try:
-            _, frame = next(iter(timed_frames(path)))
-            length = read_header(path).frames / rate_of(path)
-        except ReadError:  # named when the videos are scanned
-            continue
-        if video.is_segment:
-            length = (video.end or length) - (video.start or 0.0)
-        seconds.append(length)
-        sizes.append(frame.shape[:2])
+    with Isolation(limits) as isolation:
+        for video in videos:
+            try:
+                length, size = isolation.call(measure, catalog.root / video.path)
+            except ReadError:  # named when the videos are scanned
+                continue
+            if video.is_segment:
+                length = (video.end or length) - (video.start or 0.0)
+            seconds.append(length)
+            sizes.append(size)
     if not sizes:
         raise UserError(f"none of {len(videos)} videos of {catalog.root} can be decoded")
     height, width = (int(statistics.median(side)) for side in zip(*sizes, strict=True))

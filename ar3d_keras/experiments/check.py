@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ar3d_keras import atomic
 from ar3d_keras.console import Console
+from ar3d_keras.distributed.workers import check_on
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.near_duplicates import near_duplicates
 from ar3d_keras.progress import Reporter
@@ -84,6 +85,7 @@ def check(
     decode_seconds: float = Limits.seconds,
     decode_memory: float = Limits.gigabytes,
     workers: int | None = None,
+    on: str | None = None,
     reporter: Reporter | None = None,
     command: str = "check()",
 ) -> DataReport | None:
@@ -111,7 +113,8 @@ def check(
         frames: frames of a clip; a video with fewer counts as too short.
         decode_seconds: how long a decoder may take without a sign of life, see `isolation.Limits`.
         decode_memory: gigabytes that the decoding of one file may take.
-        workers: processes that decode; None: one per core.
+        workers: processes that decode, or Ray actors with `on`; None: one per core.
+        on: where the videos are decoded, see `pack`.
         reporter: shows progress and the result; None: prints it.
         command: for the record.
 
@@ -130,7 +133,10 @@ def check(
         raise UserError("`run` has its own split: leave out `split_scheme` and its options")
     if split_scheme is None and (given := [n for n, v in split_options.items() if v is not None]):
         raise UserError(f"`{given[0]}` needs `split_scheme`")
+    check_on(on)
     if is_pack(data):
+        if on:
+            raise UserError(f"`on` {on}: `data` {data} is a pack, which is checked in this process")
         if html or split_scheme or run or group_by:
             raise UserError(
                 f"`data` {data} is a pack, whose checksums alone are compared: give the folder of "
@@ -161,11 +167,13 @@ def check(
     with reporter.bar("checking", len(catalog), "videos") as update:
         scanned = scan(
             catalog,
-            workers=threads,
+            workers=workers,
             progress=update,
             descriptors=True,
             clip_segments=clip,
             limits=limits,
+            on=on,
+            reporter=reporter,
         )
     pairs = near_duplicates(catalog, scanned, reporter)
     if split:

@@ -1,6 +1,8 @@
 """Cross-validation: a run for each fold, and one summary of them all."""
 
+import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +12,7 @@ import keras
 
 from ar3d_keras.config import Preset, Range, TrainConfig
 from ar3d_keras.console import Console
+from ar3d_keras.distributed.workers import WorkerError, check_on, open_workers
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.results import read_result
 from ar3d_keras.experiments import setup
@@ -34,6 +37,7 @@ def crossval(
     export: bool = False,
     suspects: bool = False,
     checkpoint_minutes: float = 10.0,
+    on: str | None = None,
     reporter: Reporter | None = None,
     command: str | None = None,
     **options: Any,
@@ -53,6 +57,10 @@ def crossval(
         suspects: whether to list the videos whose label the other folds' networks contradict
             (suspects.csv and suspects.html).
         checkpoint_minutes: as for `train`.
+        on: where the folds are trained, several at a time. Default: in this process; ray: in the
+            Ray cluster of RAY_ADDRESS, or a local one; ray://HOST:PORT: in a cluster, whose
+            machines need the data and `runs_dir` under the same paths. `workers` is the number of
+            Ray actors then; the default is one per GPU, or per machine without GPUs.
         reporter: receives progress and log lines. Default: prints them.
         command: the command to record.
         options: as for `train`; `split_scheme` is kfold (default), logo (default with
@@ -68,8 +76,12 @@ def crossval(
     """
     if options.get("fold") is not None:
         raise UserError("`fold` is an option of train: crossval runs every fold")
+    check_on(on)
+    if on and callbacks:
+        raise UserError("`callbacks` cannot be used with `on`: the folds are trained elsewhere")
     reporter = reporter or Console()
     configured = with_folds(configure(config, preset=preset, reporter=reporter, **options))
+    configured = setup.with_devices(configured)
     check_plain_name(name)
     Range(0).check("checkpoint_minutes", checkpoint_minutes)
     catalog = setup.open_catalog(configured, reporter)
@@ -77,34 +89,19 @@ def crossval(
     folds = fold_configs(configured, catalog)
     _check_folder(folder, folds, catalog.fingerprint)
     command = command or f"ar3d_keras.crossval(name={name!r})"
-    for number, (fold, fold_config) in enumerate(folds.items(), start=1):
-        reporter.log(f"{name}: fold {number} of {len(folds)}")
-        run = RunFolder(folder / fold)
-        if _is_finished(run):
-            continue
-        if (run.folder / "run.json").is_file():
-            data = fold_config.data
-            resume(
-                run.folder,
-                data=data.data,
-                workers=data.workers,
-                checkpoint_minutes=checkpoint_minutes,
-                callbacks=callbacks,
-                reporter=reporter.fresh(),
-                command=command,
-            )
-        else:
-            train(
-                fold_config,
-                name=fold,
-                runs_dir=folder,
-                callbacks=callbacks,
-                export=export,
-                checkpoint_minutes=checkpoint_minutes,
-                reporter=reporter.fresh(),
-                command=command,
-            )
-        keras.utils.clear_session()
+    how: dict[str, Any] = {
+        "folder": folder,
+        "export": export,
+        "checkpoint_minutes": checkpoint_minutes,
+        "command": command,
+    }
+    if on is None:
+        for number, (fold, fold_config) in enumerate(folds.items(), start=1):
+            reporter.log(f"{name}: fold {number} of {len(folds)}")
+            run_fold(fold, fold_config, **how, callbacks=callbacks, reporter=reporter)
+            keras.utils.clear_session()
+    else:
+        _run_on_workers(on, folds, how, configured.data.workers, reporter)
     runs = [RunFolder(folder / fold) for fold in folds]
     result = read_result(folder.resolve().name, runs, "test")
     reporter.log_to(folder / "log.txt")
@@ -112,6 +109,108 @@ def crossval(
     if suspects:
         write_suspects(folder, runs, reporter)
     return metrics
+
+
+def run_fold(
+    fold: str,
+    config: TrainConfig,
+    *,
+    folder: Path,
+    export: bool,
+    checkpoint_minutes: float,
+    command: str,
+    callbacks: Sequence[keras.callbacks.Callback],
+    reporter: Reporter,
+) -> None:
+    """Trains and evaluates the run of a fold, or continues it; a finished one is left as it is."""
+    run = RunFolder(folder / fold)
+    if _is_finished(run):
+        return
+    if (run.folder / "run.json").is_file():
+        resume(
+            run.folder,
+            data=config.data.data,
+            workers=config.data.workers,
+            devices=config.recipe.devices,
+            checkpoint_minutes=checkpoint_minutes,
+            callbacks=callbacks,
+            reporter=reporter.fresh(),
+            command=command,
+        )
+    else:
+        train(
+            config,
+            name=fold,
+            runs_dir=folder,
+            callbacks=callbacks,
+            export=export,
+            checkpoint_minutes=checkpoint_minutes,
+            reporter=reporter.fresh(),
+            command=command,
+        )
+
+
+class FoldWorker:
+    """Trains folds in a process of its own; a context manager."""
+
+    def __init__(self, **how: Any):
+        self._how = how
+
+    def __enter__(self) -> "FoldWorker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, fold: tuple[str, TrainConfig]) -> None:
+        run_fold(*fold, **self._how, callbacks=(), reporter=Reporter())
+        keras.utils.clear_session()
+
+
+def _run_on_workers(
+    on: str,
+    folds: dict[str, TrainConfig],
+    how: dict[str, Any],
+    workers: int | None,
+    reporter: Reporter,
+) -> None:
+    """Trains the folds by Ray actors; a fold whose actor dies is continued by another one."""
+    todo = {
+        # `workers` is the number of actors here, and that of decoding threads in a fold
+        fold: dataclasses.replace(config, data=dataclasses.replace(config.data, workers=None))
+        for fold, config in folds.items()
+    }
+    dead: dict[str, str] = {}
+    with (
+        open_workers(
+            on,
+            functools.partial(FoldWorker, **how),
+            workers=workers,
+            threads=1,
+            reporter=reporter,
+            network=True,
+            name=_name,
+        ) as actors,
+        reporter.bar("folds", len(folds), "folds") as update,
+        contextlib.closing(actors.map(todo.items())) as results,
+    ):
+        for number, ((fold, _), future) in enumerate(results, start=1):
+            try:
+                future.result()
+                reporter.log(f"{fold}: finished ({number} of {len(folds)})")
+            except WorkerError as error:
+                dead[fold] = str(error)
+                reporter.log(f"{fold}: {error}")
+            update(number)
+    if dead:
+        raise UserError(
+            f"{len(dead)} of {len(folds)} folds are not finished ({', '.join(dead)}: "
+            f"{next(iter(dead.values()))}): the same command continues"
+        )
+
+
+def _name(fold: tuple[str, TrainConfig]) -> str:
+    return fold[0]
 
 
 def with_folds(config: TrainConfig) -> TrainConfig:
@@ -158,10 +257,11 @@ def _check_folder(folder: Path, folds: dict[str, TrainConfig], fingerprint: str)
 def _check_same_run(run: RunFolder, config: TrainConfig, fingerprint: str) -> None:
     """Folds with other options or data cannot be summed up with these."""
     before = run.config()
-    # Where the data is and how many threads decode it changes no metric.
+    # Where the data is and how many threads decode it changes no metric; devices change last bits.
     data = dataclasses.replace(before.data, data=config.data.data, workers=config.data.workers)
+    recipe = dataclasses.replace(before.recipe, devices=config.recipe.devices)
     for what, same in (
-        ("options", dataclasses.replace(before, data=data) == config),
+        ("options", dataclasses.replace(before, data=data, recipe=recipe) == config),
         ("data", run.record()["data"]["fingerprint"] == fingerprint),
     ):
         if not same:

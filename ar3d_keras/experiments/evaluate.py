@@ -3,13 +3,14 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from ar3d_keras.config import Range, check_choice
 from ar3d_keras.console import Console
+from ar3d_keras.devices import number_of, using
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.calibration import check_reject_error
 from ar3d_keras.evaluation.evaluator import evaluate
@@ -51,6 +52,7 @@ def evaluate_split(
     precision: InferencePrecision = "float32",
     data: str | os.PathLike[str] | None = None,
     workers: int | None = None,
+    devices: int | Literal["all"] = 1,
     runs_dir: str | os.PathLike[str] = "runs",
     reporter: Reporter | None = None,
     command: str = "run.evaluate()",
@@ -65,6 +67,7 @@ def evaluate_split(
         precision: what the network computes in. The report of bfloat16 has a folder of its own.
         data: where the videos are now, if they were moved.
         workers: decoding threads; None: one per core.
+        devices: devices that predict, a number or all; the last bits depend on it.
         runs_dir: the folder of all runs.
         reporter: shows progress; None: prints it.
         command: for the record.
@@ -83,13 +86,16 @@ def evaluate_split(
     Range(1).check("clips", clips)
     if crops not in (1, 3):
         raise UserError(f"`crops` must be 1 or 3, not {crops}")
+    number = number_of(devices)
     threads = decoding_threads(workers)
     found = find_run(run, Path(runs_dir), needs=["split.csv", "checkpoints/best.keras"])
     record, config = found.record(), found.config()
     root = found.data_root(Path(data) if data is not None else None)
+    videos = found.split(root, record["split"]["scheme"])
+    if not videos.sizes[split]:
+        raise UserError(f"{found.folder} has no {split} videos: evaluate another `split`")
     reporter = reporter or Console()
     reporter.log_to(found.log_file)
-    videos = found.split(root, record["split"]["scheme"])
     dataset = open_split(config, videos, reporter, splits=[split])
     metrics = evaluate_run(
         found,
@@ -99,6 +105,7 @@ def evaluate_split(
         crops=crops,
         precision=precision,
         workers=threads,
+        devices=number,
         command=command,
         reporter=reporter,
     )
@@ -139,6 +146,11 @@ def calibrate_run(
     threads = decoding_threads(workers)
     found = find_run(run, Path(runs_dir), needs=["split.csv", "checkpoints/best.keras"])
     record, config = found.record(), found.config()
+    if not record["split"]["sizes"]["val"]:
+        raise UserError(
+            f"{found.folder} has no val videos to calibrate on: train with `val_fold`, or with val "
+            "videos"
+        )
     check_reject_error(reject_error, record["split"]["sizes"]["val"])
     root = found.data_root(Path(data) if data is not None else None)
     reporter = reporter or Console()
@@ -170,6 +182,7 @@ def evaluate_run(
     crops: int = 1,
     precision: InferencePrecision = "float32",
     workers: int,
+    devices: int = 1,
     command: str,
     reporter: Reporter,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -187,6 +200,7 @@ def evaluate_run(
         crops: crops per clip, 1 or 3.
         precision: what the network computes in. Explanations are of float32 in any case.
         workers: decoding threads.
+        devices: devices that predict.
         command: for the record.
         reporter: shows progress and logs the result.
         callbacks: those with a method `on_report(split, metrics, folder)` receive the report.
@@ -205,16 +219,18 @@ def evaluate_run(
         warnings.append(f"THE DATA CHANGED since training: {trained_on} then, {fingerprint} now.")
         reporter.log(warnings[-1])
     network = load_network(run) if network is None else network
-    evaluation, source = predict_split(
-        record,
-        network.in_precision(precision),
-        dataset,
-        split,
-        clips=clips,
-        crops=crops,
-        workers=workers,
-        reporter=reporter,
-    )
+    with using(devices):
+        evaluation, source = predict_split(
+            record,
+            (network if devices == 1 else load_network(run)).in_precision(precision),
+            dataset,
+            split,
+            clips=clips,
+            crops=crops,
+            workers=workers,
+            reporter=reporter,
+        )
+        environment = hardware.environment_info()
     with hardware.disable_tf32():
         chosen = examples.choose_examples(evaluation)
         clips_shown = _clips(source, evaluation, chosen)
@@ -235,7 +251,7 @@ def evaluate_run(
         evaluation,
         title=f"{run.name} on {split}" + (f", {precision}" if precision != "float32" else ""),
         about=_about(run, record, dataset, split, sampling, network, precision)
-        | {"command": command, **hardware.environment_info(), **looks, **digests}
+        | {"command": command, **environment, **looks, **digests}
         | {"protocol_version": PROTOCOL_VERSION, **code_and_versions()},
         history=columns(read_history(run.history)),
         monitor=record["config"]["recipe"].get("monitor", "val_accuracy"),

@@ -45,6 +45,7 @@ def event_labels(
     stretches: Path | None,
     data: Path | None,
     segments: Literal["strict", "clip"] | None,
+    allow_outside: bool = False,
     workers: int | None,
     reporter: Reporter,
 ) -> EventLabels:
@@ -58,6 +59,7 @@ def event_labels(
         data: where the run's videos are now, if they were moved.
         segments: strict refuses a stretch that ends beyond its file, clip cuts it; None: as the
             run was trained.
+        allow_outside: whether the CSV may name videos outside its folder.
         workers: decoding threads; None: one per core.
         reporter: shows progress.
 
@@ -72,7 +74,7 @@ def event_labels(
         rows = [(row, split or "") for row, split in trained]
     else:
         source, root = stretches, stretches.parent.resolve()
-        found = read_label_csv(stretches, keep_overlaps=True)
+        found = read_label_csv(stretches, keep_overlaps=True, allow_outside=allow_outside)
         rows = [(row, row.split or "") for row in found]
     if not any(row.is_segment for row, _ in rows):
         raise UserError(

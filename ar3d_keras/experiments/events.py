@@ -44,6 +44,7 @@ def evaluate_events(
     precision: InferencePrecision = "float32",
     data: str | os.PathLike[str] | None = None,
     segments: Literal["strict", "clip"] | None = None,
+    allow_outside: bool = False,
     workers: int | None = None,
     runs_dir: str | os.PathLike[str] = "runs",
     reporter: Reporter | None = None,
@@ -74,6 +75,7 @@ def evaluate_events(
         data: where the run's videos are now, if they were moved.
         segments: strict refuses a stretch that ends beyond its file, clip cuts it; None: as the
             run was trained.
+        allow_outside: whether `stretches` may name videos outside its folder.
         workers: decoding threads; None: one per core.
         runs_dir: the folder of all runs.
         reporter: shows progress; None: prints it.
@@ -101,6 +103,7 @@ def evaluate_events(
         stretches=None if stretches is None else Path(stretches),
         data=None if data is None else Path(data),
         segments=segments,
+        allow_outside=allow_outside,
         workers=workers,
         reporter=reporter,
     )

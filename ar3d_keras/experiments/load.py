@@ -1,15 +1,20 @@
 """From a run or a SavedModel to a classifier that predicts any video."""
 
+import contextlib
+import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ar3d_keras.config import check_choice
+from ar3d_keras.devices import number_of, using
+from ar3d_keras.distributed.workers import check_on
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.fingerprints import check_same_classes
 from ar3d_keras.inference.calibration import read_calibration
 from ar3d_keras.inference.classifier import Classifier, InferencePrecision, describe
+from ar3d_keras.inference.classifier_worker import OpenClassifier
 from ar3d_keras.inference.predictor import Prediction, predict_videos
 from ar3d_keras.models.classifier import VideoClassifier
 from ar3d_keras.models.loading import load_model
@@ -111,9 +116,11 @@ def predict(
     window_seconds: float | None = None,
     hop_seconds: float | None = None,
     workers: int | None = None,
+    devices: int | Literal["all"] = 1,
     batch_size: int | None = None,
     precision: InferencePrecision | None = None,
     journal: str | os.PathLike | None = None,
+    on: str | None = None,
     reporter: Reporter | None = None,
 ) -> list[Prediction]:
     """Predicts the class of videos.
@@ -130,11 +137,17 @@ def predict(
         crops: crops per clip, 1 (center) or 3.
         window_seconds: predict each window of this many seconds. Default: the whole video.
         hop_seconds: from the start of one window to the next. Default: `window_seconds`.
-        workers: decoding threads. Default: one per core.
+        workers: decoding threads. Default: one per core. With `on`: Ray actors, each of which has
+            the network. Default: one per GPU, or per machine of a cluster without GPUs.
+        devices: devices that predict, a number or all; the last bits depend on it.
         batch_size: clips per step. Default: that of the evaluation; the last bits depend on it.
         precision: float32 or bfloat16. Default: float32, or what a SavedModel was exported in.
         journal: a file that keeps the predictions as they are made; the same call with it continues
             after those.
+        on: where the videos are predicted. Default: in this process; ray: in the Ray cluster of
+            RAY_ADDRESS, or a local one; ray://HOST:PORT: in a cluster. Its machines need the files
+            of videos and network under the same paths. The probabilities are the same on the same
+            kind of device.
         reporter: shows progress and logs videos that cannot be decoded. Default: shows nothing.
 
     Returns:
@@ -145,9 +158,13 @@ def predict(
             can be decoded.
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else paths
+    check_on(on)
+    if on is not None and devices != 1:
+        raise UserError("`devices` and `on` cannot be combined: each Ray actor has one device")
     catalog = find_videos(paths)
-    classifier = open_classifier(run, saved_model, Path(runs_dir), precision)
-    with hardware.disable_tf32():
+    number = number_of(devices)
+    with using(number), hardware.disable_tf32():
+        classifier = open_classifier(run, saved_model, Path(runs_dir), precision)
         return predict_videos(
             classifier,
             catalog,
@@ -158,8 +175,39 @@ def predict(
             workers=workers,
             batch_size=batch_size,
             journal=None if journal is None else Path(journal),
+            on=on,
+            reopen=reopening(classifier, run, saved_model),
             reporter=reporter,
         )
+
+
+@contextlib.contextmanager
+def opened_classifier(
+    run: Path | None, saved_model: Path | None, precision: InferencePrecision
+) -> Iterator[Classifier]:
+    """`open_classifier` in a process of its own; GPUs compute in float32, as evaluation does."""
+    with hardware.disable_tf32():
+        yield open_classifier(run, saved_model, Path("runs"), precision)
+
+
+def reopening(
+    classifier: Classifier,
+    run: str | os.PathLike | None,
+    saved_model: str | os.PathLike | None,
+) -> OpenClassifier:
+    """What opens the same classifier in another process.
+
+    Args:
+        classifier: what `open_classifier` returned.
+        run: what it was given.
+        saved_model: what it was given.
+    """
+    if saved_model is not None:
+        found = functools.partial(opened_classifier, None, Path(saved_model).absolute())
+    else:
+        file = run if run is not None and is_network_file(run) else classifier.origin
+        found = functools.partial(opened_classifier, Path(file).absolute(), None)
+    return functools.partial(found, classifier.precision)
 
 
 def open_classifier(

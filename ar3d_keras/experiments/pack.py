@@ -6,13 +6,16 @@ from typing import Literal
 
 from ar3d_keras.config import Flow, TrainConfig, check_choice, from_json
 from ar3d_keras.console import Console
+from ar3d_keras.distributed.workers import check_on
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.configure import default_preset
 from ar3d_keras.presets import PRESETS
 from ar3d_keras.progress import Reporter
+from ar3d_keras.videos import remote
 from ar3d_keras.videos.background import with_background
 from ar3d_keras.videos.dataset import clip_shape, open_data
 from ar3d_keras.videos.flow import check as check_flow
+from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.pack_index import NOT_PACKED, PackSettings, is_pack
 from ar3d_keras.videos.packing import close_pack, make_pack
 from ar3d_keras.videos.packs import Pack
@@ -20,6 +23,7 @@ from ar3d_keras.videos.reader import decoding_threads
 from ar3d_keras.videos.region import check_region
 
 Codec = Literal["raw", "jpeg"]
+Container = Literal["shards", "webdataset"]
 QUALITY = 95  # of JPEGs; more than 95 gives larger files of nearly the same pixels
 
 
@@ -38,8 +42,12 @@ def pack(
     group_by: str | None = None,
     skip: str | os.PathLike[str] | None = None,
     allow_outside: bool = False,
+    decode_seconds: float = Limits.seconds,
+    decode_memory: float = Limits.gigabytes,
     workers: int | None = None,
     close: bool = False,
+    container: Container = "shards",
+    on: str | None = None,
     reporter: Reporter | None = None,
 ) -> Pack:
     """Decodes and resizes every video of a data set; the same call continues a stopped pack.
@@ -58,8 +66,13 @@ def pack(
         group_by: the rule of the groups, which the pack keeps.
         skip: a CSV of videos to leave out.
         allow_outside: whether a CSV may name videos outside its folder.
-        workers: decoding threads; None: one per core.
+        decode_seconds: how long a decoder may take without a sign of life, see `isolation.Limits`.
+        decode_memory: gigabytes that the decoding of one file may take.
+        workers: decoding threads, or Ray actors with `on`; None: one per core.
         close: finish an unfinished pack with the videos that it has.
+        container: shards, or webdataset for tar files that WebDataset reads too, see docs/scale.md.
+        on: where the videos are decoded. None: in this process; ray: in the Ray cluster of
+            RAY_ADDRESS, or a local one; ray://HOST:PORT: in a cluster. The pack is the same.
         reporter: shows progress and the result; None: prints it.
 
     Returns:
@@ -71,14 +84,20 @@ def pack(
         KeyboardInterrupt: the same call continues.
     """
     data, out, reporter = Path(data), Path(out), reporter or Console()
-    _check_options(codec, quality, resize, stride, flow, roi)
-    threads = decoding_threads(workers)
+    _check_options(codec, container, quality, resize, stride, flow, roi)
+    threads, limits = decoding_threads(workers), Limits(decode_seconds, decode_memory)
+    check_on(on)
     if is_pack(data):
         raise UserError(f"`data` {data} is a pack: give the videos that it was made from")
     clip = segments == "clip"
     catalog = open_data(data, group_by, clip_segments=clip, allow_outside=allow_outside, skip=skip)
     for note in catalog.notes:
         reporter.log(note)
+    if remote.is_remote(out):
+        raise UserError(
+            f"`out` {remote.address(out)} is an object store, to which nothing can be appended: pack "
+            "into a local folder and copy that"
+        )
     if out.resolve() == catalog.root:
         raise UserError(f"`out` {out} is the folder of the videos: give another")
     # The shared part of a preset; a network's own part would import Keras.
@@ -87,7 +106,7 @@ def pack(
     size = resize or (shape.resize_height, shape.resize_width)
     if background:
         catalog = with_background(
-            catalog, background, shape, seed=0, workers=threads, reporter=reporter
+            catalog, background, shape, seed=0, workers=threads, limits=limits, reporter=reporter
         )
     try:
         if close:
@@ -97,9 +116,16 @@ def pack(
             if algorithm:
                 check_flow(algorithm, size)
             jpeg_quality = (quality or QUALITY) if codec == "jpeg" else None
-            settings = PackSettings(codec, *size, jpeg_quality, stride, algorithm, roi)
+            settings = PackSettings(codec, *size, jpeg_quality, stride, algorithm, roi, container)
             packed = make_pack(
-                catalog, out, settings, workers=threads, reporter=reporter, clip_segments=clip
+                catalog,
+                out,
+                settings,
+                workers=workers,
+                reporter=reporter,
+                clip_segments=clip,
+                limits=limits,
+                on=on,
             )
     except KeyboardInterrupt:
         reporter.log("stopped; the same command continues")
@@ -110,6 +136,7 @@ def pack(
 
 def _check_options(
     codec: Codec,
+    container: Container,
     quality: int | None,
     resize: tuple[int, int] | None,
     stride: int,
@@ -117,6 +144,7 @@ def _check_options(
     roi: tuple[float, float, float, float] | None,
 ) -> None:
     check_choice("codec", codec, Codec)
+    check_choice("container", container, Container)
     check_choice("flow", flow, Flow)
     if quality is not None and codec == "raw":
         raise UserError("`quality` needs `codec` jpeg")

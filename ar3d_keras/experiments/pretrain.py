@@ -11,11 +11,12 @@ import numpy as np
 
 from ar3d_keras.config import Preset, Pretext, Range, TrainConfig, check_choice
 from ar3d_keras.console import Console
+from ar3d_keras.devices import number_of, using
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments.configure import configure
 from ar3d_keras.experiments.record import make_record
 from ar3d_keras.experiments.run import Run
-from ar3d_keras.experiments.setup import limits_of
+from ar3d_keras.experiments.setup import limits_of, with_devices
 from ar3d_keras.models import network
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import check_disk_space, check_plain_name, create_run, read_history
@@ -87,9 +88,11 @@ def pretrain(
     places = [data] if isinstance(data, str | os.PathLike) else list(data)
     preset = preset or (None if config else "paper")
     configured = configure(config, preset=preset, reporter=reporter, **options)
+    configured = with_devices(configured)
+    flip = configured.data.flip is not False
     configured = dataclasses.replace(
         configured,
-        data=dataclasses.replace(configured.data, data=Path(places[0])),
+        data=dataclasses.replace(configured.data, data=Path(places[0]), flip=flip),
         recipe=dataclasses.replace(configured.recipe, keep="last"),
     )
     if configured.recipe.init_from:
@@ -113,17 +116,18 @@ def pretrain(
     run = _open_run(Path(runs_dir), name, configured, pretext, command, reporter)
     if run.record().get("finished_epochs") != configured.recipe.epochs:
         with run.locked():
-            train_network(
-                run,
-                configured,
-                pretext,
-                precision=run.record()["precision"],
-                workers=workers,
-                reporter=reporter,
-                callbacks=callbacks,
-                splits=("val",),
-                checkpoint_minutes=checkpoint_minutes,
-            )
+            with using(number_of(configured.recipe.devices)):
+                train_network(
+                    run,
+                    configured,
+                    pretext,
+                    precision=run.record()["precision"],
+                    workers=workers,
+                    reporter=reporter,
+                    callbacks=callbacks,
+                    splits=("val",),
+                    checkpoint_minutes=checkpoint_minutes,
+                )
             run.update_record(finished_epochs=configured.recipe.epochs)
     last = read_history(run.history)[-1]
     reporter.log(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ar3d_keras.config import TrainConfig, to_json
+from ar3d_keras.devices import number_of
 from ar3d_keras.training import hardware
 from ar3d_keras.videos.dataset import Dataset
 
@@ -53,7 +54,7 @@ def make_record(
         ],
         "backend": hardware.backend(),
         "precision": precision,
-        "device": hardware.device_name(),
+        "device": hardware.device_name(number_of(config.recipe.devices)),
         "versions": hardware.versions(),
         "git_commit": git_commit(),
     }

@@ -30,6 +30,7 @@ class Run(RunFolder):
         precision: Literal["float32", "bfloat16"] = "float32",
         data: str | os.PathLike[str] | None = None,
         workers: int | None = None,
+        devices: int | Literal["all"] = 1,
         reporter: Reporter | None = None,
     ) -> dict[str, Any]:
         """Evaluates the run's network on a split and writes the report.
@@ -41,6 +42,7 @@ class Run(RunFolder):
             precision: what the network computes in.
             data: where the videos are now, if they were moved.
             workers: decoding threads; None: one per core.
+            devices: devices that predict, a number or all; the last bits depend on it.
             reporter: shows progress; None: prints it.
 
         Returns:
@@ -58,6 +60,7 @@ class Run(RunFolder):
             precision=precision,
             data=data,
             workers=workers,
+            devices=devices,
             reporter=reporter,
             command=f"run.evaluate({split!r}, clips={clips}, crops={crops})",
         )

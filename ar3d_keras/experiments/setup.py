@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from ar3d_keras.config import DEMO, DataConfig, TrainConfig
+from ar3d_keras.devices import number_of
+from ar3d_keras.errors import UserError
 from ar3d_keras.models import network
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.background import with_background
@@ -17,6 +19,16 @@ from ar3d_keras.videos.shares import keep_share
 from ar3d_keras.videos.splits import SPLITS, Split, default_scheme, make_split
 
 LITTLE = 0.4  # share of a frame that a clip shows; the default crop shows 0.57
+
+
+def with_devices(config: TrainConfig) -> TrainConfig:
+    """`config` with the number of devices in place of `all`.
+
+    Raises:
+        UserError: there are not so many, or the backend trains on one.
+    """
+    number = number_of(config.recipe.devices, config.recipe.batch_size)
+    return config.replace(devices=number)
 
 
 def open_catalog(config: TrainConfig, reporter: Reporter) -> Catalog:
@@ -60,14 +72,11 @@ def limits_of(data: DataConfig) -> Limits:
 
 
 def resolve(config: TrainConfig, catalog: Catalog) -> TrainConfig:
-    """`config` with every default of its data section filled in; see `TrainConfig.resolved`.
-
-    `flip` becomes False if mirrored clips would belong to other classes.
-    """
-    if mirrored_classes(catalog.class_names):
-        config = config.replace(flip=False)
+    """`config` with every default of its data section filled in; see `TrainConfig.resolved`."""
     return config.resolved(
-        split_scheme=default_scheme(catalog), needs_flow=network(config.model.model).needs_flow
+        split_scheme=default_scheme(catalog),
+        needs_flow=network(config.model.model).needs_flow,
+        has_sides=mirrored_classes(catalog.class_names) is not None,
     )
 
 
@@ -87,15 +96,21 @@ def split_videos(config: TrainConfig, catalog: Catalog) -> Split:
         fold=data.fold,
         folds=data.folds,
         by=data.split_by,
+        val_fold=data.val_fold is not False,
     )
+    if config.recipe.needs_val and not split.sizes["val"]:
+        raise UserError(
+            f"split scheme {split.scheme} puts no video of {catalog.root} into val, by which the best "
+            "epoch, `early_stop` and `reject_error` are decided: add val videos, or set `keep` to last"
+        )
     split = keep_share(split, data.train_share, config.recipe.seed)
-    notes = *rare_class_notes(split), *mirroring_notes(catalog.class_names)
+    notes = *rare_class_notes(split), *mirroring_notes(catalog.class_names, bool(data.flip))
     return dataclasses.replace(split, notes=(*split.notes, *notes))
 
 
 def log_split(split: Split, reporter: Reporter) -> None:
     """Logs the sizes of a split, and which recordings its parts share."""
-    sizes = ", ".join(f"{count} {name}" for name, count in split.sizes.items())
+    sizes = ", ".join(f"{count} {name}" for name, count in split.sizes.items() if count)
     reporter.log(f"{split.catalog.root}: {len(split.catalog.class_names)} classes; {sizes}")
     reporter.log(f"split scheme {split.scheme}. " + " ".join(split.leak.sentences()))
     for note in (*split.catalog.notes, *split.notes):

@@ -70,7 +70,7 @@ def _rows(config: TrainConfig, dataset: Dataset, count: int, epoch: int) -> list
     """The first clips of an epoch, counted from 0."""
     data, seed = config.data, config.recipe.seed
     source = dataset.training(
-        seed=seed, flip=data.flip, augment=data, at_least=config.recipe.clips_per_epoch
+        seed=seed, flip=bool(data.flip), augment=data, at_least=config.recipe.clips_per_epoch
     )
     mixing = Mixing(data, num_classes=len(dataset.class_names), seed=seed)
     batches = ClipBatches(

@@ -3,15 +3,17 @@
 import dataclasses
 import importlib.util
 import os
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 from ar3d_keras import atomic
 from ar3d_keras.config import Preset, Range, TrainConfig, to_json
-from ar3d_keras.console import Console
+from ar3d_keras.devices import number_of, using
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.calibration import check_reject_error
 from ar3d_keras.experiments import setup
@@ -21,6 +23,8 @@ from ar3d_keras.experiments.export import export as export_network
 from ar3d_keras.experiments.load import load_network
 from ar3d_keras.experiments.record import make_record
 from ar3d_keras.experiments.run import Run
+from ar3d_keras.experiments.several_hosts import check_job, check_same_work, copy_of, reporter_of
+from ar3d_keras.hosts import find_job, is_first, is_joined, joined, leave
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.callbacks import TensorBoardReport
 from ar3d_keras.runs import (
@@ -54,6 +58,9 @@ def train(
     tensorboard: bool = False,
     profile: bool = False,
     checkpoint_minutes: float = 10.0,
+    hosts: str | None = None,
+    process: int | None = None,
+    wait_seconds: float = 300.0,
     reporter: Reporter | None = None,
     command: str | None = None,
     **options: Any,
@@ -80,6 +87,9 @@ def train(
         profile: whether to trace three training steps.
         checkpoint_minutes: the time between two states that are saved within an epoch, at least 0.
             One is saved after every epoch too.
+        hosts: host:port of every process of a training on several machines, or `slurm`; JAX only.
+        process: the number of this process; see `hosts.find_job`.
+        wait_seconds: how long to wait for the other processes.
         reporter: receives progress and log lines. Default: prints them.
         command: the command to record. Default: this call.
         options: any option of `python train.py` by its name, e.g. `learning_rate=1e-3`.
@@ -91,9 +101,42 @@ def train(
     """
     configured = configure(config, preset=preset, reporter=reporter, **options)
     Range(0).check("checkpoint_minutes", checkpoint_minutes)
+    job = find_job(hosts, process, wait_seconds)
+    check_job(job, configured)
+    if job and configured.recipe.devices not in (1, "all"):
+        raise UserError("`devices` cannot be combined with `hosts`: each of them uses all it has")
     command = command or _call("train", preset=preset, name=name, **options)
-    reporter = reporter or Console()
-    folder = Path(runs_dir)
+    with joined(job):
+        return _train(
+            configured,
+            name=name,
+            runs_dir=Path(runs_dir),
+            callbacks=callbacks,
+            export=export,
+            tensorboard=tensorboard,
+            profile=profile,
+            checkpoint_minutes=checkpoint_minutes,
+            reporter=reporter or reporter_of(job),
+            command=command,
+        )
+
+
+def _train(
+    configured: TrainConfig,
+    *,
+    name: str | None,
+    runs_dir: Path,
+    callbacks: Sequence[keras.callbacks.Callback],
+    export: bool,
+    tensorboard: bool,
+    profile: bool,
+    checkpoint_minutes: float,
+    reporter: Reporter,
+    command: str,
+) -> Run:
+    """See `train`."""
+    configured = setup.with_devices(configured)
+    folder = runs_dir if is_first() else Path(tempfile.mkdtemp(prefix="ar3d-"))
     # Sizes and names are checked before any video is read.
     check_run_name(folder, name)
     _check_tensorboard(tensorboard)
@@ -101,12 +144,13 @@ def train(
     catalog = setup.open_catalog(configured, reporter)
     configured = setup.resolve(configured, catalog)
     precision, reason = choose_precision(configured)
-    facts = _check_network(configured, catalog.class_names, precision, folder, reporter)
+    facts = _check_network(configured, catalog.class_names, precision, runs_dir, reporter)
     check_disk_space(folder, facts["parameters"])
     split = setup.split_videos(configured, catalog)
     check_reject_error(configured.recipe.reject_error, split.sizes["val"])
     setup.log_split(split, reporter)
     dataset = setup.open_split(configured, split, reporter)
+    check_same_work(configured, dataset)
     network_name = configured.model.full_name
     run = Run(create_run(folder, name, network_name).folder)
     with run.locked():
@@ -117,7 +161,8 @@ def train(
         run.write_record(record)
         reporter.log(
             f"{network_name}: {facts['parameters']:,} parameters, {precision}"
-            f"{f' ({reason})' if reason else ''}, {hardware.backend()}, {hardware.device_name()}; run {run.folder}"
+            f"{f' ({reason})' if reason else ''}, {hardware.backend()}, "
+            f"{record['device']}; run {run.folder}"
         )
         observers = _observers(run, reporter, tensorboard=tensorboard, profile=profile)
         _complete(
@@ -139,11 +184,15 @@ def resume(
     epochs: int | None = None,
     data: str | os.PathLike[str] | None = None,
     workers: int | None = None,
+    devices: int | Literal["all"] | None = None,
     runs_dir: str | os.PathLike[str] = "runs",
     callbacks: Sequence[keras.callbacks.Callback] = (),
     tensorboard: bool = False,
     profile: bool = False,
     checkpoint_minutes: float = 10.0,
+    hosts: str | None = None,
+    process: int | None = None,
+    wait_seconds: float = 300.0,
     reporter: Reporter | None = None,
     command: str | None = None,
 ) -> Run:
@@ -158,19 +207,26 @@ def resume(
         epochs: a new last epoch. Default: the run's own.
         data: where the videos are now, if they were moved.
         workers: decoding threads. Default: one per core.
+        devices: devices to train on from here, a number or all. Default: as many as before.
         runs_dir: the folder of all runs.
         callbacks: as for `train`.
         tensorboard: as for `train`.
         profile: as for `train`.
         checkpoint_minutes: as for `train`.
+        hosts: as for `train`; every process must see the run's folder.
+        process: as for `train`.
+        wait_seconds: as for `train`.
         reporter: as for `train`.
         command: as for `train`.
 
     Raises:
-        UserError: there is no such run, another process trains it, or it would continue under other
-            conditions (data, backend), which would make it irreproducible.
+        UserError: there is no such run, another process trains it, or it would continue with other
+            data, which would make it irreproducible. Another backend is logged and recorded.
     """
-    reporter = reporter or Console()
+    job = find_job(hosts, process, wait_seconds)
+    if job and run is None:
+        raise UserError("`hosts` needs the name of the run to resume, the same for all processes")
+    reporter = reporter or reporter_of(job)
     Range(0).check("checkpoint_minutes", checkpoint_minutes)
     _check_tensorboard(tensorboard)
     folder = Path(runs_dir)
@@ -178,7 +234,9 @@ def resume(
     command = command or _call("resume", run=str(found.folder), epochs=epochs)
     record, before = found.record(), found.config()
     recipe = dataclasses.replace(
-        before.recipe, epochs=before.recipe.epochs if epochs is None else epochs
+        before.recipe,
+        epochs=before.recipe.epochs if epochs is None else epochs,
+        devices=before.recipe.devices if devices is None else devices,
     )
     recipe.validate()
     if recipe.schedule == "cosine" and recipe.epochs != before.recipe.epochs:
@@ -199,11 +257,45 @@ def resume(
         recipe=recipe,
     )
     config.validate()
+    check_job(job, config)
+    with joined(job):
+        config = setup.with_devices(config)
+        return _resume(
+            found if is_first() else copy_of(found),
+            config,
+            root,
+            callbacks=callbacks,
+            tensorboard=tensorboard,
+            profile=profile,
+            checkpoint_minutes=checkpoint_minutes,
+            reporter=reporter,
+            command=command,
+        )
+
+
+def _resume(
+    found: Run,
+    config: TrainConfig,
+    root: Path,
+    *,
+    callbacks: Sequence[keras.callbacks.Callback],
+    tensorboard: bool,
+    profile: bool,
+    checkpoint_minutes: float,
+    reporter: Reporter,
+    command: str,
+) -> Run:
+    """See `resume`."""
+    record, workers = found.record(), config.data.workers
+    decoding_threads(workers)
     with found.locked():
         reporter.log_to(found.log_file)
         reporter.log(f"resuming {found.folder}")
         split = found.split(root, record["split"]["scheme"])
         dataset = without_skipped(setup.open_split(config, split, reporter), record)
+        check_same_work(config, dataset)
+        if record["backend"] != hardware.backend():
+            _change_backend(record, config, reporter)
         precision = record["precision"]  # what `auto` chose when the run began
         hardware.check_precision(precision)
         _check_same_conditions(record, dataset)
@@ -265,11 +357,28 @@ def without_skipped(dataset: Dataset, record: dict[str, Any]) -> Dataset:
     return dataclasses.replace(dataset, unreadable=skipped | dataset.unreadable)
 
 
+def _change_backend(record: dict[str, Any], config: TrainConfig, reporter: Reporter) -> None:
+    """Notes in a record that the run goes on with another backend, from the same state."""
+    before = {name: record[name] for name in ("backend", "precision", "device", "versions")}
+    record["earlier_backends"] = [*record.get("earlier_backends", []), before]
+    if config.recipe.precision == "auto":  # what was chosen may not work with this backend
+        record["precision"], record["precision_reason"] = choose_precision(config)
+    record |= {
+        "backend": hardware.backend(),
+        "device": hardware.device_name(number_of(config.recipe.devices)),
+        "versions": hardware.versions(),
+    }
+    reporter.log(
+        f"the run began with {before['backend']} ({before['precision']}) and goes on with "
+        f"{record['backend']} ({record['precision']}): the same weights and optimizer, but last digits "
+        "and the masks of dropout differ"
+    )
+
+
 def _check_same_conditions(record: dict[str, Any], dataset: Dataset) -> None:
     """Resuming under different conditions would make the run irreproducible."""
     skipped = [path for name in dataset.split.sizes for path, _ in dataset.skipped(name)]
     for what, then, now in (
-        ("backend", record["backend"], hardware.backend()),
         ("data fingerprint", record["data"]["fingerprint"], dataset.fingerprint),
         ("undecodable videos", [skip["path"] for skip in record["skipped"]], skipped),
     ):
@@ -291,19 +400,28 @@ def _complete(
     checkpoint_minutes: float,
 ) -> None:
     """Trains, evaluates and exports: the same for a new run and a continued one."""
+    number = number_of(config.recipe.devices)
     try:
-        train_network(
-            run,
-            config,
-            dataset,
-            workers=decoding_threads(config.data.workers),
-            reporter=reporter,
-            callbacks=callbacks,
-            precision=precision,
-            checkpoint_minutes=checkpoint_minutes,
-        )
+        with using(number):
+            train_network(
+                run,
+                config,
+                dataset,
+                workers=decoding_threads(config.data.workers),
+                reporter=reporter,
+                callbacks=callbacks,
+                precision=precision,
+                checkpoint_minutes=checkpoint_minutes,
+            )
+        if is_joined():  # the others have nothing more to do
+            others_are_done = not is_first()
+            leave()
+            if others_are_done:
+                shutil.rmtree(run.folder.parent)
+                return
+            number = number_of("all")
         network = load_network(run)  # once, and traced once
-        for split in ("val", "test"):
+        for split in dataset.split.evaluated:
             evaluate_run(
                 run,
                 dataset,
@@ -316,6 +434,7 @@ def _complete(
                 callbacks=callbacks,
                 calibrate=split == "val",
                 reject_error=config.recipe.reject_error,
+                devices=number,
                 network=network,
             )
         if run.record().get("export", True):

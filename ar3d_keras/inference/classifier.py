@@ -112,7 +112,23 @@ def read_description(version: Path) -> Description:
     if not file.exists() and (version / OLD_DESCRIPTION).exists():
         file = version / OLD_DESCRIPTION
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        return parse_description(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(
+            f"{file} cannot be used ({reason}): only a SavedModel that `ar3d export` wrote "
+            "describes its clips; export the run again"
+        ) from None
+
+
+def parse_description(text: str) -> Description:
+    """Reads a preprocessor.json.
+
+    Raises:
+        ValueError: the text is not one.
+    """
+    try:
+        content = json.loads(text)
         content = {OLD_KEYS.get(key, key): value for key, value in content.items()}
         class_names, shape = tuple(content["class_names"]), ClipShape(**content["clip_shape"])
         if not class_names or not all(isinstance(name, str) for name in class_names):
@@ -124,9 +140,5 @@ def read_description(version: Path) -> Description:
             raise ValueError(f"unknown sampling {shape.sampling!r}")
         calibration = read_calibration(content.get("calibration"), class_names)
         return Description(class_names, shape, calibration, precision_of(content))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(
-            f"{file} cannot be used ({reason}): only a SavedModel that `ar3d export` wrote "
-            "describes its clips; export the run again"
-        ) from None
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(str(error)) from None

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ar3d_keras import devices
 from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
-from ar3d_keras.videos.pipeline import Batches
 from ar3d_keras.videos.sources import ClipSource
 
 
@@ -45,13 +45,16 @@ def predict_clips(
         reporter: shows the progress bar.
         description: label of the progress bar.
     """
+    from ar3d_keras.videos.pipeline import Batches  # imports Keras
+
     with (reporter or Reporter()).bar(description, len(source), "clips") as update:
 
         def watched() -> Iterator[tuple[np.ndarray, ...]]:
             done = 0
-            for batch in Batches(source, batch_size, workers=workers):
+            here = devices.current()
+            for batch in Batches(source, batch_size, workers=workers, devices=here):
                 yield batch
-                done += len(batch[0])
+                done = min(done + batch_size, len(source))
                 update(done)
 
         probabilities, _, weights = predict_batches(network, watched(), batch_size)
@@ -94,16 +97,28 @@ def predict_batches(
         probabilities float32 (clips, classes), labels int64 (clips,), weights float32 (clips,).
     """
     probabilities, labels, weights = [], [], []
-    full = batch_size
+    here = devices.current()
+    part = here.part(here.rows(batch_size, batch_size))
+    full = part.stop - part.start
     for clips, label, *weight in batches:
         clips, label = np.asarray(clips), np.asarray(label)
         count = len(clips)
         full = max(full, count)
-        if count < full:
-            # A second batch shape would compile again, and sum in another order.
-            clips = np.concatenate([clips, np.zeros((full - count, *clips.shape[1:]), clips.dtype)])
-        outputs = network.predict_on_batch(clips)[:count]
-        probabilities.append(np.asarray(outputs, np.float32))
-        labels.append(label.astype(np.int64))
-        weights.append(np.asarray(weight[0] if weight else np.ones(count), np.float32))
+        clip_weights = np.asarray(weight[0] if weight else np.ones(count), np.float32)
+        # A second batch shape would compile again, and sum in another order.
+        outputs = devices.predict_on_batch(network, _filled(clips, full, 0))
+        label = devices.gather(_filled(label.astype(np.int64), full, 0))
+        clip_weights = devices.gather(_filled(clip_weights, full, devices.PADDING))
+        is_clip = clip_weights != devices.PADDING
+        probabilities.append(np.asarray(outputs, np.float32)[is_clip])
+        labels.append(label[is_clip])
+        weights.append(clip_weights[is_clip])
     return np.concatenate(probabilities), np.concatenate(labels), np.concatenate(weights)
+
+
+def _filled(values: np.ndarray, rows: int, value: float) -> np.ndarray:
+    """The values with more rows of `value`."""
+    if len(values) == rows:
+        return values
+    more = np.full((rows - len(values), *values.shape[1:]), value, values.dtype)
+    return np.concatenate([values, more])

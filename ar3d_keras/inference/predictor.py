@@ -1,5 +1,6 @@
 """Predicts the actions in any video, with the network of a run or of a SavedModel."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,21 +10,29 @@ from typing import Any
 
 import numpy as np
 
+from ar3d_keras.distributed.workers import open_workers
 from ar3d_keras.errors import UserError
 from ar3d_keras.inference.bouts import NOTHING, Bout, BoutOptions, find_bouts
 from ar3d_keras.inference.calibration import NONE_OF_THESE, Calibration
 from ar3d_keras.inference.classifier import Classifier
+from ar3d_keras.inference.classifier_worker import (
+    ClassifierWorker,
+    OpenClassifier,
+    predict_by_workers,
+)
 from ar3d_keras.inference.forward import check_finite
 from ar3d_keras.inference.journal import CHUNK, Entry, Journal
 from ar3d_keras.inference.limits import check_options
 from ar3d_keras.inference.timeline import SegmentPrediction, timeline
 from ar3d_keras.inference.whole import predict_whole
 from ar3d_keras.progress import Reporter
-from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.catalog import Catalog, Video
 from ar3d_keras.videos.flow import check as check_flow
+from ar3d_keras.videos.isolation import Isolation, Limits
 from ar3d_keras.videos.parts import part_of
-from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, decoding_threads, read_header
+from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, decoding_threads
 from ar3d_keras.videos.reader import damage as damage_of
+from ar3d_keras.videos.remote import UnreachableError
 
 
 @dataclass(frozen=True)
@@ -157,6 +166,8 @@ def predict_videos(
     workers: int | None = None,
     batch_size: int | None = None,
     journal: Path | None = None,
+    on: str | None = None,
+    reopen: OpenClassifier | None = None,
     reporter: Reporter | None = None,
 ) -> list[Prediction]:
     """Predicts every video of a catalog; see `ar3d_keras.predict`.
@@ -175,6 +186,9 @@ def predict_videos(
         batch_size: clips a step; None: that of the classifier.
         journal: a file that keeps the predictions as they are made; what it holds is not predicted
             again. See `Journal`.
+        on: where the videos are predicted, see `distributed.workers.check_on`. `workers` is the
+            number of Ray actors then; None: one for each GPU, or for each machine without GPUs.
+        reopen: with `on`: opens the classifier in another process; it can be pickled.
         reporter: shows the progress bar and logs what is wrong with a video.
 
     Returns:
@@ -195,22 +209,43 @@ def predict_videos(
     shape = classifier.shape
     if shape.flow:
         check_flow(shape.flow, (shape.resize_height, shape.resize_width))
-    workers = decoding_threads(workers)
+    threads = decoding_threads(workers)
     batch_size = batch_size or classifier.batch_size
     views: dict[str, Any] = {"clips": clips, "crops": crops, "batch_size": batch_size}
-    rest: dict[str, Any] = {**views, "workers": workers, "reporter": reporter}
-    predict: Callable[[Catalog], list[Prediction]]
-    if window_seconds is None:
-        windows: dict[str, Any] = {}
-        predict = partial(_whole, classifier, **rest)
-    else:
+    windows: dict[str, Any] = {}
+    if window_seconds is not None:
         windows = {"seconds": window_seconds, "hop": hop_seconds or window_seconds}
-        predict = partial(_windows, classifier, **windows, **rest)
-    if journal is None:
-        predictions = predict(catalog)
-    else:
-        kept = Journal(journal, classifier, {**views, "windows": windows})
-        predictions = _with_journal(kept, classifier, catalog, predict, reporter)
+    how: Callable[..., list[Prediction]] = partial(
+        _windows if windows else _whole, **views, **windows
+    )
+    predict: Callable[[Catalog], list[Prediction]]
+    with contextlib.ExitStack() as stack:
+        if on is None:
+            predict, chunk = partial(how, classifier, workers=threads, reporter=reporter), CHUNK
+        else:
+            assert reopen is not None, "the actors need to open the classifier"
+            actors = stack.enter_context(
+                open_workers(
+                    on,
+                    partial(ClassifierWorker, reopen, how, catalog.root),
+                    workers=workers,
+                    threads=threads,
+                    reporter=reporter,
+                    network=True,
+                    name=_first_name,
+                )
+            )
+            piece = 1 if windows else CHUNK
+            failed = partial(_failed, classifier)
+            predict = partial(
+                predict_by_workers, workers=actors, piece=piece, failed=failed, reporter=reporter
+            )
+            chunk = 2 * actors.size * piece
+        if journal is None:
+            predictions = predict(catalog)
+        else:
+            kept = Journal(journal, classifier, {**views, "windows": windows})
+            predictions = _with_journal(kept, classifier, catalog, predict, chunk, reporter)
     for prediction in predictions:
         if prediction.probabilities is not None:
             check_finite(prediction.probabilities, prediction.path)
@@ -226,20 +261,29 @@ def predict_videos(
     return predictions
 
 
+def _failed(classifier: Classifier, video: Video, reason: str) -> Prediction:
+    return Prediction(video.key, classifier.class_names, None, failure=reason)
+
+
+def _first_name(videos: Sequence[Video]) -> str:
+    return videos[0].key
+
+
 def _with_journal(
     journal: Journal,
     classifier: Classifier,
     catalog: Catalog,
     predict: Callable[[Catalog], list[Prediction]],
+    chunk: int,
     reporter: Reporter,
 ) -> list[Prediction]:
-    """Predicts the videos that the journal lacks, some at a time, and adds them to it."""
+    """Predicts the videos that the journal lacks, `chunk` at a time, and adds them to it."""
     todo = [video for video in catalog.videos if not journal.has(catalog, video)]
     if len(todo) < len(catalog):
         done = len(catalog) - len(todo)
         reporter.log(f"{journal.file}: {done} of {len(catalog)} videos are predicted already")
-    for first in range(0, len(todo), CHUNK):
-        part = dataclasses.replace(catalog, videos=tuple(todo[first : first + CHUNK]), sizes=None)
+    for first in range(0, len(todo), chunk):
+        part = dataclasses.replace(catalog, videos=tuple(todo[first : first + chunk]), sizes=None)
         made = [Entry(p.probabilities, p.segments, p.failure) for p in predict(part)]
         for video, entry in zip(part.videos, made, strict=True):
             if entry.probabilities is not None:
@@ -303,39 +347,43 @@ def _windows(
 ) -> list[Prediction]:
     """Predicts each video window by window, one video after the other."""
     predictions = []
-    for number, video in enumerate(catalog.videos, start=1):
-        path, key = catalog.root / video.path, video.key
-        try:
-            if read_header(path).rate is None:
-                reporter.log(
-                    f"{video.path!r} has no frame rate: {ASSUMED_RATE:g} frames a second are "
-                    "assumed where its frames have no time stamps"
+    with Isolation(Limits()) as isolation:
+        for number, video in enumerate(catalog.videos, start=1):
+            path, key = catalog.root / video.path, video.key
+            try:
+                part = part_of(catalog.root, video, threads=workers, isolation=isolation)
+                if part.header().rate is None:
+                    reporter.log(
+                        f"{video.path!r} has no frame rate: {ASSUMED_RATE:g} frames a second are "
+                        "assumed where its frames have no time stamps"
+                    )
+                segments = timeline(
+                    classifier,
+                    part,
+                    seconds=seconds,
+                    hop=hop,
+                    clips=clips,
+                    crops=crops,
+                    batch_size=batch_size,
+                    threads=workers,
+                    reporter=reporter,
+                    description="predicting" if len(catalog) == 1 else f"{number}/{len(catalog)}",
                 )
-            segments = timeline(
-                classifier,
-                part_of(catalog.root, video, threads=workers),
-                seconds=seconds,
-                hop=hop,
-                clips=clips,
-                crops=crops,
-                batch_size=batch_size,
-                threads=workers,
-                reporter=reporter,
-                description="predicting" if len(catalog) == 1 else f"{number}/{len(catalog)}",
-            )
-        # UserError: a window of this video is too large, or a segment has no frame
-        except (ReadError, UserError) as error:
-            prediction = Prediction(key, classifier.class_names, None, failure=str(error))
-        else:
-            mean = np.mean([segment.probabilities for segment in segments], axis=0)
-            prediction = Prediction(
-                key,
-                classifier.class_names,
-                mean,
-                segments,
-                calibration=classifier.calibration,
-                file=video.path,
-            )
-            _log_damage(key, damage_of(path), reporter)
-        predictions.append(prediction)
+            except UnreachableError:
+                raise
+            # UserError: a window of this video is too large, or a segment has no frame
+            except (ReadError, UserError) as error:
+                prediction = Prediction(key, classifier.class_names, None, failure=str(error))
+            else:
+                mean = np.mean([segment.probabilities for segment in segments], axis=0)
+                prediction = Prediction(
+                    key,
+                    classifier.class_names,
+                    mean,
+                    segments,
+                    calibration=classifier.calibration,
+                    file=video.path,
+                )
+                _log_damage(key, damage_of(path), reporter)
+            predictions.append(prediction)
     return predictions

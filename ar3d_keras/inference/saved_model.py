@@ -1,5 +1,6 @@
 """A SavedModel that `ar3d export` wrote, as a Classifier: called as TF Serving calls it."""
 
+import abc
 from pathlib import Path
 from typing import Any
 
@@ -9,29 +10,39 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.inference.classifier import Classifier, read_description
 
 
-class SavedModelNetwork:
-    """Calls the signatures of a SavedModel.
+class SignatureNetwork(abc.ABC):
+    """A network that is called by its signatures; see `serving.signatures`.
 
     Attributes:
-        has_attention: whether the SavedModel has a signature for its attention map.
+        has_attention: whether it has a signature for its attention map.
     """
+
+    has_attention: bool
+
+    def predict_on_batch(self, clips: np.ndarray) -> np.ndarray:
+        """Maps clips, uint8 (batch, T, H, W, C), to probabilities, float32 (batch, classes)."""
+        return self._call("serving_default", "probabilities", clips)
+
+    def attention(self, clips: np.ndarray) -> np.ndarray:
+        """Maps clips to attention maps, float32 (batch, T, H, W) in 0..1; see `attention_map`."""
+        return self._call("attention", "attention", clips)
+
+    @abc.abstractmethod
+    def _call(self, signature: str, output: str, clips: np.ndarray) -> np.ndarray:
+        """One output of a signature: float32 (batch, ...)."""
+
+
+class SavedModelNetwork(SignatureNetwork):
+    """Calls the signatures of a SavedModel."""
 
     def __init__(self, loaded: Any):
         self._loaded = loaded  # the signatures alone do not keep its variables alive
         self.has_attention = "attention" in loaded.signatures
 
-    def predict_on_batch(self, clips: np.ndarray) -> np.ndarray:
-        """Maps clips, uint8 (batch, T, H, W, C), to probabilities, float32 (batch, classes)."""
-        return self._call("serving_default", clips)["probabilities"].numpy()
-
-    def attention(self, clips: np.ndarray) -> np.ndarray:
-        """Maps clips to attention maps, float32 (batch, T, H, W) in 0..1; see `attention_map`."""
-        return self._call("attention", clips)["attention"].numpy()
-
-    def _call(self, signature: str, clips: np.ndarray) -> dict[str, Any]:
+    def _call(self, signature: str, output: str, clips: np.ndarray) -> np.ndarray:
         import tensorflow as tf
 
-        return self._loaded.signatures[signature](clip=tf.constant(clips))
+        return self._loaded.signatures[signature](clip=tf.constant(clips))[output].numpy()
 
 
 def from_saved_model(folder: Path) -> Classifier:

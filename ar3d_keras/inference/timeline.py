@@ -16,8 +16,7 @@ from ar3d_keras.inference.forward import predict_batches
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.flow import with_flow
 from ar3d_keras.videos.parts import Part
-from ar3d_keras.videos.reader import ASSUMED_RATE, load_cv2, read_header
-from ar3d_keras.videos.region import cut_region
+from ar3d_keras.videos.reader import ASSUMED_RATE, load_cv2
 from ar3d_keras.videos.sampling import ClipShape, ClipSpec, frames_at, uniform_clip
 
 Frame = TypeVar("Frame")
@@ -186,14 +185,10 @@ def small_windows(
         ReadError: the video cannot be decoded.
         UserError: a window would not fit into memory.
     """
-    cv2 = load_cv2()
-    rate = read_header(part.path).rate or ASSUMED_RATE
+    rate = part.header().rate or ASSUMED_RATE
     check_window_memory(seconds, min(seconds * rate, count_of(part) or math.inf), shape)
-    size, roi = (shape.resize_width, shape.resize_height), part.roi or shape.roi
-    timed = (
-        (time, cv2.resize(cut_region(frame, roi), size, interpolation=cv2.INTER_LINEAR))
-        for time, frame in part.frames(threads=threads)
-    )
+    size = shape.resize_height, shape.resize_width
+    timed = part.frames(threads=threads, size=size, roi=part.roi or shape.roi)
     end = None if part.end is None else part.end - part.start
     for window in windows(timed, seconds=seconds, hop=hop, period=1 / rate, end=end):
         yield replace(
@@ -206,7 +201,7 @@ def small_windows(
 
 def count_of(part: Part) -> int:
     """Number of frames; of a whole file by its header, which is often wrong; 0: unknown."""
-    return read_header(part.path).frames if part.numbers is None else len(part.numbers)
+    return part.header().frames if part.numbers is None else len(part.numbers)
 
 
 def timeline(

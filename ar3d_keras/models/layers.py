@@ -117,6 +117,40 @@ class FrameDifferences(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
+class MotionNormalization(keras.layers.Layer):
+    """Divides the differences of each clip by their root mean square.
+
+    A recording of small people far away then has as much motion as one of large people near by, and
+    a video without contrast as much as one with.
+
+    Input: float (batch, time, height, width, channels), at least 1 frame. Output: the same shape,
+    float32. Channels after the third one are optical flow, which is kept.
+
+    Args:
+        floor: added to the root mean square, in the units of the input, so that the noise of a clip
+            without motion stays small.
+    """
+
+    def __init__(self, floor: float = 0.02, **kwargs: Any):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.floor = floor
+
+    def call(self, differences: Any) -> Any:
+        colors = differences[..., :3]
+        power = ops.mean(ops.square(colors), axis=(1, 2, 3, 4), keepdims=True)
+        colors = colors / (ops.sqrt(power) + self.floor)
+        if differences.shape[-1] <= 3:
+            return colors
+        return ops.concatenate([colors, differences[..., 3:]], axis=-1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "floor": self.floor}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
 class LogNormalization(keras.layers.Layer):
     """The logarithm of non-negative features, normalized over the training batches.
 

@@ -6,7 +6,7 @@ from typing import Any
 from keras import layers
 
 from ar3d_keras.errors import UserError
-from ar3d_keras.models.layers import FrameDifferences, LogNormalization
+from ar3d_keras.models.layers import FrameDifferences, LogNormalization, MotionNormalization
 from ar3d_keras.models.motion_crop import MotionCrop
 
 # The options and their defaults. A layer has the name of its option.
@@ -14,18 +14,20 @@ SHARED: dict[str, Any] = {
     "motion_crop": None,
     "spatial_downsample": 1,
     "differences": False,
+    "motion_normalization": False,
     "log_pooling": False,
 }
 TYPES: dict[str, Any] = {
     "motion_crop": tuple[int, int] | None,
     "spatial_downsample": int,
     "differences": bool,
+    "motion_normalization": bool,
     "log_pooling": bool,
 }
 
 
 def prepared(clip: Any, sizes: Mapping[str, Any]) -> Any:
-    """Crops to the motion, reduces the pictures and takes differences, as the options ask.
+    """Crops to the motion, reduces the pictures, and takes and normalizes differences, as asked.
 
     Args:
         clip: the symbolic scaled clip, float32 (batch, time, height, width, channels).
@@ -46,6 +48,8 @@ def prepared(clip: Any, sizes: Mapping[str, Any]) -> Any:
         )(x)
     if sizes["differences"]:
         x = FrameDifferences(dtype="float32", name="differences")(x)
+    if sizes["motion_normalization"]:
+        x = MotionNormalization(name="motion_normalization")(x)
     return x
 
 
@@ -68,6 +72,8 @@ def prepared_shape(sizes: Mapping[str, Any]) -> tuple[int, int, int]:
     for option in ("motion_crop", "differences"):
         if sizes[option] and frames < 2:
             raise UserError(f"`{option}` needs `frames` of at least 2, not {frames}")
+    if sizes["motion_normalization"] and not sizes["differences"]:
+        raise UserError("`motion_normalization` needs `differences`")
     window = sizes["spatial_downsample"]
     if height % window or width % window:
         what = "`motion_crop`" if crop else "`height` and `width`"

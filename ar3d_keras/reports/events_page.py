@@ -43,7 +43,7 @@ def write_events_page(
         labeled: the labeled events of all videos, by these names.
     """
     names = sorted({e.label for e in labeled} | {e.label for *_, found in predicted for e in found})
-    colors = {name: _color(place, len(names)) for place, name in enumerate(names)}
+    colors = {name: class_color(place, len(names)) for place, name in enumerate(names)}
     videos: list[dict[str, Any]] = []
     for number, (name, file, found) in enumerate(predicted, start=1):
         truth = [event for event in labeled if event.path == name]
@@ -90,7 +90,7 @@ def write_events_page(
     atomic.write_text(folder / "timeline.html", rendered)
 
 
-def _color(place: int, count: int) -> str:
+def class_color(place: int, count: int) -> str:
     """A color of its own for each class; neighbors in the list differ in lightness too."""
     red, green, blue = colorsys.hls_to_rgb(place / max(1, count), 0.42 + 0.16 * (place % 2), 0.55)
     return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"

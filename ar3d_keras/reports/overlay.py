@@ -9,12 +9,11 @@ import numpy as np
 
 from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
-from ar3d_keras.explanation.explain import explain
 from ar3d_keras.explanation.heat_map import blend, stretched
 from ar3d_keras.inference.calibration import NONE_OF_THESE
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.predictor import Prediction, is_accepted
-from ar3d_keras.inference.saved_model import SavedModelNetwork
+from ar3d_keras.inference.saved_model import SignatureNetwork
 from ar3d_keras.inference.timeline import count_of, cut, small_windows
 from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.drawing import finish, new_figure
@@ -36,7 +35,7 @@ def check_explainable(classifier: Classifier, window_seconds: float | None = Non
     if window_seconds is None:
         full_span(classifier.shape)
     network = classifier.network
-    if isinstance(network, SavedModelNetwork) and not network.has_attention:
+    if isinstance(network, SignatureNetwork) and not network.has_attention:
         raise UserError(
             f"`overlay` needs gradients, and the SavedModel {classifier.origin} has neither a gate "
             "nor gradients: give `run` in place of `saved_model`"
@@ -108,7 +107,7 @@ def _write(
 ) -> int:
     """Writes the overlay to `file` and returns the number of its frames."""
     cv2, shape, count = load_cv2(), classifier.shape, count_of(part)
-    rate = read_header(part.path).rate or ASSUMED_RATE
+    rate = part.header().rate or ASSUMED_RATE
     seconds = window_seconds or full_span(shape) / (shape.fps or rate)
     looks = _looks(classifier, prediction, part, seconds, hop_seconds or seconds, threads)
     writer: VideoWriter | None = None
@@ -190,9 +189,11 @@ def _looks(
 def _maps(classifier: Classifier, clip: np.ndarray, predicted: int) -> np.ndarray:
     """The maps of one clip, spread over 0..1 for drawing: float32 (T, H, W)."""
     network, clips = classifier.network, clip[None]
-    if isinstance(network, SavedModelNetwork):
+    if isinstance(network, SignatureNetwork):
         maps = network.attention(clips)[0]
     else:
+        from ar3d_keras.explanation.explain import explain  # imports Keras
+
         explanation = explain(network, clips, np.array([predicted]))
         maps = explanation.maps[0]
         if explanation.kind == "Grad-CAM":

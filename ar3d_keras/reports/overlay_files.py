@@ -10,6 +10,7 @@ from ar3d_keras.progress import Reporter
 from ar3d_keras.reports.fonts import legend
 from ar3d_keras.reports.overlay import write_overlay
 from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.isolation import Isolation, Limits
 from ar3d_keras.videos.parts import part_of
 from ar3d_keras.videos.reader import ReadError
 
@@ -41,30 +42,31 @@ def write_overlays(
         UserError: the only file, or none of several, could be written.
     """
     written = failed = 0
-    for video, prediction, file in zip(catalog.videos, predictions, files, strict=True):
-        if prediction.failure:
-            continue
-        try:
-            write_overlay(
-                classifier,
-                prediction,
-                part_of(catalog.root, video, threads=threads),
-                file,
-                window_seconds=window_seconds,
-                hop_seconds=hop_seconds,
-                threads=threads,
-                reporter=reporter,
-            )
-        except ReadError as error:  # a frame outside the clips cannot be decoded
-            reporter.log(f"no overlay of {prediction.path!r}: {error}")
-        except (UserError, OSError) as error:  # the file cannot be written
-            if len(files) == 1:
-                raise
-            failed += 1
-            reporter.log(f"no overlay of {prediction.path!r}: {error}")
-        else:
-            written += 1
-            reporter.log(f"overlay  {prediction.path} -> {file}")
+    with Isolation(Limits()) as isolation:
+        for video, prediction, file in zip(catalog.videos, predictions, files, strict=True):
+            if prediction.failure:
+                continue
+            try:
+                write_overlay(
+                    classifier,
+                    prediction,
+                    part_of(catalog.root, video, threads=threads, isolation=isolation),
+                    file,
+                    window_seconds=window_seconds,
+                    hop_seconds=hop_seconds,
+                    threads=threads,
+                    reporter=reporter,
+                )
+            except ReadError as error:  # a frame outside the clips cannot be decoded
+                reporter.log(f"no overlay of {prediction.path!r}: {error}")
+            except (UserError, OSError) as error:  # the file cannot be written
+                if len(files) == 1:
+                    raise
+                failed += 1
+                reporter.log(f"no overlay of {prediction.path!r}: {error}")
+            else:
+                written += 1
+                reporter.log(f"overlay  {prediction.path} -> {file}")
     if written:
         for label, name in legend(classifier.class_names):
             reporter.log(f"overlay  {label} is {name!r}: no installed font has its letters")

@@ -40,7 +40,7 @@ def _environment() -> Environment:
         loader=PackageLoader("ar3d_keras.reports"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_visible,
+        finalize=visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -59,7 +59,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _visible(value: object) -> object:
+def visible(value: object) -> str:
     """Escapes line breaks and invisible characters; markup of a template is left as it is."""
     if isinstance(value, Markup):
         return value
@@ -71,7 +71,7 @@ def _visible(value: object) -> object:
 
 def _cell(value: object) -> Markup:
     """Text of a file for a cell of a Markdown table: no markup, no column of its own."""
-    text = str(_visible(str(value)))
+    text = str(visible(str(value)))
     for mark, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", r"\|"), ("`", "'")):
         text = text.replace(mark, escaped)
     for mark in "*_[]":

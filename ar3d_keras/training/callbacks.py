@@ -158,15 +158,19 @@ class BestNetwork(keras.callbacks.Callback):
         super().__init__()
         self.file, self.float32_model, self.last = Path(file), float32_model, last
         self.monitor = monitor
-        self.best = max((rank(row, monitor) for row in rows), default=(-math.inf, -math.inf))
+        self.best = -math.inf, -math.inf
+        if not last:
+            self.best = max((rank(row, monitor) for row in rows), default=self.best)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        value = rank(logs or {}, self.monitor)
-        if self.last or value > self.best:
+        if not self.last:
+            value = rank(logs or {}, self.monitor)
+            if value <= self.best:
+                return
             self.best = value
-            self.float32_model.set_weights(self.model.get_weights())
-            with atomic.replacing(self.file) as temporary:
-                self.float32_model.save(temporary)
+        self.float32_model.set_weights(self.model.get_weights())
+        with atomic.replacing(self.file) as temporary:
+            self.float32_model.save(temporary)
 
 
 class EarlyStop(keras.callbacks.Callback):

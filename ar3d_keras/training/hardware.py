@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from ar3d_keras.devices import current
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.reader import cores
 
@@ -37,15 +38,21 @@ def gpu_name() -> str | None:
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
 
 
-def device_name() -> str:
-    """The GPU, or the CPU with its number of cores, for the record."""
-    return gpu_name() or f"CPU, {cores()} cores ({cpu_model()})"
+def device_name(count: int | None = None) -> str:
+    """The GPU, or the CPU with its number of cores, for the record.
+
+    Args:
+        count: the devices that compute together; None: those of `devices.using`.
+    """
+    name = gpu_name() or f"CPU, {cores()} cores ({cpu_model()})"
+    count = current().count if count is None else count
+    return name if count == 1 else f"{count} x {name}"
 
 
 def cpu_model() -> str:
     """The name of the CPU."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
@@ -75,7 +82,7 @@ def bfloat16_units() -> tuple[str, ...]:
 def cpu_flags() -> tuple[str, ...]:
     """The vector units of this CPU that matter for the speed of a network; empty if unknown."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return ()
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), "").split()
@@ -103,15 +110,6 @@ def gpu_has_bfloat16() -> bool:
     import jax
 
     return float(getattr(jax.devices()[0], "compute_capability", 0)) >= 8
-
-
-def num_replicas() -> int:
-    """How many devices TensorFlow's current strategy trains on together; 1 on other backends."""
-    if backend() != "tensorflow":
-        return 1
-    import tensorflow as tf
-
-    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def seed_everything(seed: int, *, deterministic: bool) -> None:
@@ -145,8 +143,8 @@ def generator_states() -> list[np.ndarray]:
 
 
 def set_generator_states(states: Sequence[np.ndarray]) -> None:
-    """Restores what `generator_states` returned; nothing without any."""
-    if not states:
+    """Restores what `generator_states` returned; nothing without any, and on other backends."""
+    if not states or backend() != "torch":
         return
     import torch
 

@@ -10,7 +10,6 @@ from keras.optimizers.schedules import LearningRateSchedule
 from ar3d_keras.config import Range, RecipeConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.models.layers import PACKAGE
-from ar3d_keras.training import hardware
 from ar3d_keras.training.schedules import learning_rate
 
 
@@ -65,14 +64,13 @@ class DecayingAdam(keras.optimizers.Adam):
         super().update_step(gradient, variable, learning_rate)
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
-        """Sums the gradients of all replicas; TensorFlow's backend of Keras calls it.
+        """Returns gradients that are summed already; TensorFlow's backend of Keras calls it.
 
-        With one replica there is nothing to sum, and `all_reduce` would register a gradient that
-        keeps the graph of the training step in memory for good.
+        The training step of `replicas.share_batches` sums those of all replicas, before they are
+        clipped. With one replica there is nothing to sum, and `all_reduce` would register a gradient
+        that keeps the graph of the training step in memory for good.
         """
-        if hardware.num_replicas() == 1:
-            return grads_and_vars
-        return super()._all_reduce_sum_gradients(grads_and_vars)
+        return grads_and_vars
 
     def get_config(self) -> dict[str, Any]:
         return {

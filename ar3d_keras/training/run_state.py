@@ -129,7 +129,7 @@ class RunState(keras.callbacks.Callback):
         elif self.stop.requested:
             self._write(self.epoch, done)
             raise self.stop.requested
-        elif time.monotonic() - self.written >= self.seconds:
+        elif not 0 <= time.monotonic() - self.written < self.seconds:  # below 0: a broken clock
             self._write(self.epoch, done)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from ar3d_keras import devices
 from ar3d_keras.config import RecipeConfig, TrainConfig
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.evaluator import evaluate
@@ -30,6 +31,7 @@ from ar3d_keras.training.fine_tuning import Phase, freeze, layer_rates, phases
 from ar3d_keras.training.fitting import OneTraining
 from ar3d_keras.training.losses import crossentropy
 from ar3d_keras.training.optimizers import make_optimizer
+from ar3d_keras.training.replicas import share_batches
 from ar3d_keras.training.run_state import RunState, Saved, position, restore
 from ar3d_keras.training.stopping import StopSignals
 from ar3d_keras.training.warm_start import WarmStart, take_weights
@@ -123,7 +125,7 @@ def train(
     workers: int,
     reporter: Reporter,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    splits: Sequence[str] = ("val", "test"),
+    splits: Sequence[str] | None = None,
     until: int | None = None,
     checkpoint_minutes: float = 10.0,
 ) -> None:
@@ -143,7 +145,7 @@ def train(
         callbacks: further callbacks. Their logs include the metrics of `splits`. A callback with a
             method `close` is closed at the end, also after an error. One with `get_state` and
             `set_state` keeps its counters (see `run_state.Stateful`).
-        splits: the splits to evaluate after every epoch, val among them.
+        splits: the splits to evaluate after every epoch. Default: test, and val if it has videos.
         until: the epoch to stop after, as if interrupted there. Default: the last epoch.
         checkpoint_minutes: the time between two states within an epoch; 0: after every step.
 
@@ -157,7 +159,7 @@ def train(
     model = build_network(config, dataset.class_names, precision, start)
     source = dataset.training(
         seed=recipe.seed,
-        flip=config.data.flip,
+        flip=bool(config.data.flip),
         augment=config.data,
         at_least=recipe.clips_per_epoch,
     )
@@ -175,6 +177,8 @@ def train(
             soft_labels=bool(mixing),
             layer_decay=phase.layer_decay,
         )
+        last = len(source) - (steps - 1) * recipe.batch_size
+        share_batches(model, recipe.batch_size, last)
 
     # A state between two phases has the optimizer of the first one.
     at = position(run.state)
@@ -216,7 +220,9 @@ def train(
             model,
             [
                 StopOnNaN(state.last_good),
-                _split_metrics(config, dataset, splits, workers, reporter),
+                _split_metrics(
+                    config, dataset, splits or dataset.split.evaluated, workers, reporter
+                ),
                 rate,
                 progress,
                 unreadable,
@@ -357,6 +363,7 @@ def _feed(
             mixing=mixing,
             balance=recipe.balance,
             first=first,
+            devices=devices.current(),
         )
         with contextlib.closing(stream):
             steps = steps_per_epoch(source, recipe.batch_size) - first
@@ -369,6 +376,7 @@ def _feed(
             workers=workers,
             mixing=mixing,
             balance=recipe.balance,
+            devices=devices.current(),
         )
         batches.epoch, batches.first = epochs.start, first
         yield _Feed(batches, batches.ready, callbacks=[EpochSetter(batches)])

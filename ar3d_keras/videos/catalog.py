@@ -12,11 +12,12 @@ from functools import cached_property
 from pathlib import Path
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos import remote
 from ar3d_keras.videos.class_folders import read_class_folders
 from ar3d_keras.videos.label_csv import read_label_csv
 from ar3d_keras.videos.segments import segment_notes
-from ar3d_keras.videos.video import Video, split_name
-from ar3d_keras.videos.video_files import is_address
+from ar3d_keras.videos.video import Video, labelled_video, split_name
+from ar3d_keras.videos.video_files import OTHER, has_video_suffix, is_address
 
 # If a folder contains a file of this name, it is the catalog of that folder.
 LABELS = "labels.csv"
@@ -83,7 +84,8 @@ class Catalog:
 
     def _link_notes(self) -> Iterator[str]:
         """Names the videos that lie outside the root, also through links."""
-        if self.source is None:  # no data set, but what the user named, or what a run remembers
+        # Without a source it is no data set, but what the user named, or what a run remembers.
+        if self.source is None or remote.is_remote(self.root):
             return
         try:
             outside = list(links_outside(self.root, (video.path for video in self.videos)))
@@ -125,6 +127,10 @@ def open_catalog(
             CSV that cannot be used.
     """
     data = Path(data)
+    if remote.is_remote(data):
+        return _open_remote(
+            data, nested=nested, clip_segments=clip_segments, allow_outside=allow_outside
+        )
     try:
         data.stat()
     except OSError as error:
@@ -150,6 +156,35 @@ def open_catalog(
             f"{error.filename} cannot be read ({error.strerror}): "
             "give `data` a folder of class folders, or a CSV, that you may read"
         ) from None
+    return _catalog(data, root.resolve(), videos, ignored)
+
+
+def _open_remote(data: Path, *, nested: bool, clip_segments: bool, allow_outside: bool) -> Catalog:
+    """The same of an object store: a CSV, a folder with a labels.csv, or class folders."""
+    data = remote.plain(data)
+    is_table = data.suffix.lower() == ".csv"
+    root = data.parent if is_table else data
+    paths = remote.list_files(root)
+    ignored: list[tuple[str, str]] = []
+    if is_table or LABELS in paths:
+        file = data if is_table else data / LABELS
+        videos = read_label_csv(file, clip_segments=clip_segments, allow_outside=allow_outside)
+    else:
+        videos = []
+        for path in paths:
+            folders = path.count("/")
+            if folders == 0 or (folders > 1 and not nested):
+                ignored.append((path, "not in a class folder"))
+            elif has_video_suffix(path):
+                videos.append(labelled_video(path, path.partition("/")[0]))
+            else:
+                ignored.append((path, OTHER))
+    return _catalog(data, root, videos, ignored)
+
+
+def _catalog(
+    data: Path, root: Path, videos: Sequence[Video], ignored: Sequence[tuple[str, str]]
+) -> Catalog:
     lost = "".join(f"; {line}" for line in _ignored_lines(ignored))
     if not videos:
         raise UserError(
@@ -158,7 +193,7 @@ def open_catalog(
             + lost
         )
     catalog = Catalog(
-        root.resolve(),
+        root,
         tuple(sorted(videos, key=lambda video: (video.path, video.start or 0.0, video.key))),
         ignored=tuple(ignored),
         source=data,
@@ -190,6 +225,8 @@ def stamp(path: str | os.PathLike) -> tuple[int, int]:
     A folder of frames changes when a frame is added or removed.
     """
     try:
+        if remote.is_remote(path):
+            return remote.stat(path)
         status = os.stat(path)  # noqa: PTH116, a Path takes longer than the call
     except OSError:
         return -1, -1

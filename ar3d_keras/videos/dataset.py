@@ -224,7 +224,7 @@ def open_dataset(
         for video in split.videos(name):
             if damage := scanned.damaged.get(video.key):
                 reporter.log(f"damaged ({name}): {video.key!r}: {damage}; the rest is used")
-        if len(skipped) == len(split.videos(name)):
+        if skipped and len(skipped) == len(split.videos(name)):
             raise UserError(f"no video of {name} in {root} can be decoded; {_REPLACE}")
     if scanned.unreadable:
         reporter.log(f"{len(scanned.unreadable)} of {len(catalog)} videos cannot be decoded")

@@ -8,19 +8,24 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from ar3d_keras.videos import decoders
 from ar3d_keras.videos.isolation import (
     CRASHED,
     IDLE_SECONDS,
+    ITEM,
+    REFUSED,
+    RESULT,
     TOO_LARGE,
     UNREADABLE,
     receive,
+    run,
     send,
 )
 from ar3d_keras.videos.opencv import load_cv2
+from ar3d_keras.videos.remote import UnreachableError
 from ar3d_keras.videos.video import ReadError
 
 _BEAT_SECONDS = 0.5  # between two signs of life
@@ -28,7 +33,10 @@ _GRACE_SECONDS = 30.0
 
 
 def main() -> None:
-    """Answers (function, path, arguments, seconds, gigabytes) by (kind, value); None: still alive."""
+    """Answers (function, path, arguments, seconds, gigabytes) by (kind, value); None: still alive.
+
+    A generator is answered by its items before its result.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     requests = os.fdopen(os.dup(0), "rb", buffering=0)
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -44,35 +52,38 @@ def main() -> None:
     import av  # noqa: F401  (before memory is limited)
 
     send(answers, None)  # ready
-    life = _Life(answers)
+    life = _Life(answers, null)
     decoders.heartbeat = life.beat
     while True:
         idle = threading.Timer(IDLE_SECONDS, os._exit, (0,))
         idle.daemon = True
         idle.start()
         try:
-            function, path, arguments, seconds, life.gigabytes = receive(requests)
+            function, path, arguments, life.seconds, life.gigabytes = receive(
+                requests, arrived=idle.cancel
+            )
         except (EOFError, OSError):
             os._exit(0)
-        idle.cancel()
-        # The parent enforces the limits, unless it was killed. This needs no lock of Python.
-        faulthandler.dump_traceback_later(seconds + _GRACE_SECONDS, exit=True, file=null)
+        life.begin()
         with _memory_limit(life.gigabytes):
-            answer = _answer(function, path, arguments)
-        faulthandler.cancel_dump_traceback_later()
-        try:
-            send(answers, answer)
-        except OSError:
-            os._exit(0)
+            answer = _answer(run(function, path, arguments), life)
+        life.send(answer)
 
 
-def _answer(function, path, arguments) -> tuple[str, Any]:
+def _answer(items: Generator[Any, None, Any], life: "_Life") -> tuple[str, Any]:
+    """Sends the items, and returns the last answer."""
     try:
-        return "result", function(path, **arguments)
+        while True:
+            life.send((ITEM, next(items)))
+            life.begin()
+    except StopIteration as end:
+        return RESULT, end.value
     except (decoders.TooLargeError, MemoryError):
         return TOO_LARGE, None
     except ReadError as error:
         return UNREADABLE, str(error)
+    except UnreachableError as error:
+        return REFUSED, str(error)
     except Exception as error:  # of a library that did not expect such a file, or a bug of ours
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119
@@ -80,11 +91,23 @@ def _answer(function, path, arguments) -> tuple[str, Any]:
 
 
 class _Life:
-    """Tells the parent from time to time that packets are being decoded."""
+    """Answers the parent, and tells it from time to time that packets are being decoded."""
 
-    def __init__(self, answers):
-        self._answers, self._last = answers, 0.0
-        self.gigabytes = 0.0
+    def __init__(self, answers, null: int):
+        self._answers, self._null, self._last = answers, null, 0.0
+        self.seconds = self.gigabytes = 0.0
+
+    def begin(self) -> None:
+        """Bounds the time to the next answer.
+
+        The parent enforces the limits, unless it was killed. This needs no lock of Python.
+        """
+        faulthandler.dump_traceback_later(self.seconds + _GRACE_SECONDS, exit=True, file=self._null)
+
+    def send(self, answer: tuple[str, Any]) -> None:
+        """Sends an answer, for which the parent may take its time."""
+        faulthandler.cancel_dump_traceback_later()
+        self._send(answer)
 
     def beat(self) -> None:
         now = time.monotonic()
@@ -93,8 +116,11 @@ class _Life:
         self._last = now
         if sys.platform == "darwin" and _peak_bytes() > self.gigabytes * 1e9:
             raise MemoryError  # macOS ignores RLIMIT_AS
+        self._send(None)
+
+    def _send(self, answer: tuple[str, Any] | None) -> None:
         try:
-            send(self._answers, None)
+            send(self._answers, answer)
         except OSError:
             os._exit(0)  # the parent is gone
 

@@ -16,11 +16,13 @@ import itertools
 import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 
+from ar3d_keras.errors import UserError
 from ar3d_keras.videos.opencv import load_cv2
+from ar3d_keras.videos.remote import is_remote, open_binary
 from ar3d_keras.videos.video import ReadError
 
 # Decoding goes on after a damaged packet, and ends after this many in a row.
@@ -122,15 +124,23 @@ class PyAVFrames:
 
         self._av, live = av, isinstance(source, str)
         self.path = None if isinstance(source, str) else source
-        name = source if isinstance(source, str) else os.fspath(source.absolute())
+        file: IO[bytes] | None = None
+        if isinstance(source, str):
+            name = source
+        else:
+            name = os.fspath(source.absolute())
+            if is_remote(source):
+                file = open_binary(source)
         options = {"rtsp_transport": "tcp"} if live and name.startswith("rtsp") else {}
         try:
             self._container = av.open(
-                name,
+                file or name,
                 timeout=timeout,
                 metadata_errors="replace",
                 options=options,
             )
+        except UserError:
+            raise
         except (av.error.FFmpegError, OSError, ValueError) as error:
             _check_memory(error)
             raise ReadError(_reason(error) if live else NOT_A_VIDEO) from None

@@ -134,6 +134,11 @@ def make_demo(
             "1 to 99 clips a group and a seed of 0 or greater."
         )
     folder = Path(folder)
+    if folder.is_symlink() and not folder.exists():
+        raise UserError(
+            f"{folder} is a symbolic link to {folder.readlink()}, which does not exist: remove the "
+            "link, or mount the disk that it leads to"
+        )
     recipe = {"demo": _VERSION, "seed": seed, "groups": groups, "clips": clips}
     if _stands(folder, recipe):
         return folder

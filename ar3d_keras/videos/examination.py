@@ -16,7 +16,15 @@ from ar3d_keras.videos.inspection import (
 )
 from ar3d_keras.videos.isolation import Isolation
 from ar3d_keras.videos.keyframes import FrameIndex, cached_index, keep_index
-from ar3d_keras.videos.reader import count_frames, frame_index, make_index, show_frames
+from ar3d_keras.videos.reader import (
+    ASSUMED_RATE,
+    count_frames,
+    frame_index,
+    make_index,
+    read_header,
+    show_frames,
+    timed_frames,
+)
 from ar3d_keras.videos.video import Video
 
 
@@ -66,6 +74,17 @@ def examine(
         return Examination(facts, index)
     viewer.end()
     return Examination(facts, index, viewer.descriptors, viewer.failed)
+
+
+def measure(path: Path) -> tuple[float, tuple[int, int]]:
+    """The seconds of a video by its header, and height and width of its first frame.
+
+    Raises:
+        ReadError: it cannot be decoded.
+    """
+    _, frame = next(iter(timed_frames(path)))
+    header = read_header(path)
+    return header.frames / (header.rate or ASSUMED_RATE), frame.shape[:2]
 
 
 def isolated_index(isolation: Isolation, path: Path, *, threads: int = 1) -> FrameIndex:

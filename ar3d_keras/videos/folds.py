@@ -119,8 +119,10 @@ def check_fold(fold: int, folds: int) -> None:
         raise UserError(f"`fold` must be one of 1 to {folds}, the number of folds, not {fold}")
 
 
-def check_each_fold(catalog: Catalog, dealt: Sequence[np.ndarray], scheme: str) -> None:
-    """Checks all folds before one is trained.
+def check_each_fold(
+    catalog: Catalog, dealt: Sequence[np.ndarray], scheme: str, *, val_fold: bool = True
+) -> None:
+    """Checks all folds before one is trained; for `val_fold` see `assign_fold`.
 
     Raises:
         UserError: a fold is empty, or a class has no training video in one.
@@ -134,17 +136,22 @@ def check_each_fold(catalog: Catalog, dealt: Sequence[np.ndarray], scheme: str) 
                 f"fold {number} of {len(dealt)} would be empty: give fewer `folds`, or choose "
                 "another `split_scheme`"
             )
-        trained = counts - tested - by_fold[number % len(by_fold)]
+        trained = counts - tested
+        if val_fold:
+            trained = trained - by_fold[number % len(by_fold)]
         if not trained.all():
             name = catalog.class_names[int(np.argmin(trained))]
             raise UserError(untrained(f"{scheme} {number} of {len(dealt)}", name))
 
 
-def assign_fold(videos: int, dealt: Sequence[np.ndarray], fold: int) -> list[str | None]:
-    """Fold `fold` tests, the next one (after the last comes the first) validates."""
+def assign_fold(
+    videos: int, dealt: Sequence[np.ndarray], fold: int, *, val_fold: bool = True
+) -> list[str | None]:
+    """Fold `fold` tests, and with `val_fold` the next one (after the last, the first) validates."""
     assigned = np.array(["train"] * videos, dtype=object)
     assigned[dealt[fold - 1]] = "test"
-    assigned[dealt[fold % len(dealt)]] = "val"
+    if val_fold:
+        assigned[dealt[fold % len(dealt)]] = "val"
     return list(assigned)
 
 

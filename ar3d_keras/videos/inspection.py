@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ar3d_keras.videos import remote
 from ar3d_keras.videos.decoders import PyAVFrames, ReadError
 from ar3d_keras.videos.truncation import missing_bytes
 
@@ -103,6 +104,8 @@ def stamp(path: Path) -> str:
     Raises:
         OSError: there is no such file.
     """
+    if remote.is_remote(path):
+        return "{}-{}".format(*remote.stat(path))
     status = path.stat()
     return f"{status.st_size}-{status.st_mtime_ns}"
 
@@ -153,10 +156,11 @@ def check_readable(path: Path) -> str:
         ReadError: it is missing, empty or locked; neither decoder would say which.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its other end
-            raise ReadError("neither a file nor a folder")
         at = stamp(path)
-        path.open("rb").close()
+        if not remote.is_remote(path):
+            if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its other end
+                raise ReadError("neither a file nor a folder")
+            path.open("rb").close()
     except OSError as error:
         raise ReadError(f"cannot be opened: {error.strerror}") from None
     if at.startswith("0-"):

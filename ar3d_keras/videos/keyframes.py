@@ -94,8 +94,13 @@ def cached_index(path: Path, at: str) -> FrameIndex | None:
     """
     index = known_index(path) or _load(_cache_file(path), at)
     if index:
-        _known[os.fspath(path.absolute())] = at, index
+        remember_index(path, index, at)
     return index
+
+
+def remember_index(path: Path, index: FrameIndex, at: str) -> None:
+    """Keeps an index for this process; `at` is the file's stamp when it was indexed."""
+    _known[os.fspath(path.absolute())] = at, index
 
 
 def keep_index(path: Path, at: str, index: FrameIndex) -> None:
@@ -107,7 +112,7 @@ def keep_index(path: Path, at: str, index: FrameIndex) -> None:
         index: its index.
     """
     _store(_cache_file(path), at, index)
-    _known[os.fspath(path.absolute())] = at, index
+    remember_index(path, index, at)
 
 
 def worth_a_seek(index: FrameIndex, wanted: Sequence[int]) -> bool:

@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import io
 import os
 import unicodedata
 from collections.abc import Iterator
@@ -10,9 +11,10 @@ from pathlib import Path, PureWindowsPath
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos.region import COLUMNS as REGION
 from ar3d_keras.videos.region import parse_region
+from ar3d_keras.videos.remote import open_binary
 from ar3d_keras.videos.segments import with_groups, without_overlaps
 from ar3d_keras.videos.times import parse_stretch
-from ar3d_keras.videos.video import SPLITS, Video, named_group, split_name
+from ar3d_keras.videos.video import SPLITS, Video, leads_out, named_group, split_name
 
 COLUMNS = ("path", "label", "group", "split", "start", "end", *REGION)
 _NEEDED = "its first line must name path,label and optionally group,split"
@@ -69,7 +71,7 @@ def _read_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     """(number of its first line, cells) of each row that is not empty, one after another."""
     try:
         # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name.
-        with file.open(encoding="utf-8-sig", newline="") as lines:
+        with io.TextIOWrapper(open_binary(file), encoding="utf-8-sig", newline="") as lines:
             line, delimiter = 0, _delimiter(next((text for text in lines if text.strip()), ""))
             lines.seek(0)
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -191,7 +193,7 @@ def _relative(file: Path, where: str, path: str, allow_outside: bool, *, hint: b
             if inside != root and inside.is_relative_to(root):
                 return inside.relative_to(root).as_posix()
     normal = os.path.normpath(path)
-    outside = Path(path).is_absolute() or normal == "." or Path(normal).parts[0] == ".."
+    outside = normal == "." or leads_out(path)
     if outside and allow_outside and normal != ".":
         return normal
     if outside or (PureWindowsPath(path).is_absolute() and not (folder / path).exists()):

@@ -26,10 +26,16 @@ def mirrored_classes(class_names: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
-def mirroring_notes(class_names: Sequence[str]) -> list[str]:
-    """A sentence for the log if training does not mirror clips because of the class names."""
+def mirroring_notes(class_names: Sequence[str], flip: bool) -> list[str]:
+    """A sentence for the log if mirrored clips would belong to another class.
+
+    Args:
+        class_names: the classes.
+        flip: whether training mirrors clips.
+    """
     if (pair := mirrored_classes(class_names)) is None:
         return []
-    return [
-        f"Classes {pair[0]!r} and {pair[1]!r} differ by the side, so no training clip is mirrored."
-    ]
+    names = f"Classes {pair[0]!r} and {pair[1]!r} differ by the side"
+    if flip:
+        return [f"{names}, and training mirrors half of the clips: their labels become wrong."]
+    return [f"{names}, so no training clip is mirrored."]

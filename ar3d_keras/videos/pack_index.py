@@ -1,7 +1,7 @@
 """The format of a pack: every frame of a data set, decoded and resized once, in shards.
 
     P/pack.json           the index: settings, every video with its place, what could not be decoded
-    P/shard-00000.bin     one video after another, about 1 GiB a shard
+    P/shard-00000.bin     one video after another, about 1 GiB a shard; or .tar, see `pack_containers`
     P/packing.jsonl       instead of pack.json while the pack is unfinished (see `packing`)
 
 A video in a shard is its frames (raw: uint8 RGB (height, width, 3); jpeg: one JPEG each), then, if
@@ -29,11 +29,14 @@ import numpy as np
 
 from ar3d_keras import atomic
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos import remote
 from ar3d_keras.videos.catalog import Video, stamp
 from ar3d_keras.videos.reader import load_cv2
 
 # 2 added flow, 3 the hash and the damage of each video, 4 segments, times and regions; all are optional when reading.
-VERSION, VERSIONS = 4, (1, 2, 3, 4)
+# 5 has another container; other packs are of version 4, which earlier releases read.
+VERSION, VERSIONS = 5, (1, 2, 3, 4, 5)
+SHARDS = "shards"
 _TICKS = 1_000_000  # a second
 INDEX, JOURNAL = "pack.json", "packing.jsonl"
 # Why a video is not in a pack that was closed before it was finished.
@@ -56,6 +59,7 @@ class PackSettings:
             at any frame, so every frame is kept, and runs with another stride can use it too.
         flow: the algorithm of the optical flow, None: there is none.
         roi: the region of interest of videos that have none of their own, see `region`.
+        container: "shards", or "webdataset" for tar files, see `pack_containers`.
     """
 
     codec: str
@@ -65,10 +69,27 @@ class PackSettings:
     stride: int = field(default=4, compare=False)
     flow: str | None = None
     roi: tuple[float, float, float, float] | None = None
+    container: str = SHARDS
 
     def __post_init__(self):
         if self.roi is not None:  # JSON has lists
             object.__setattr__(self, "roi", tuple(self.roi))
+
+    @property
+    def version(self) -> int:
+        """Of the format."""
+        return VERSION if self.container != SHARDS else VERSION - 1
+
+    def to_json(self) -> dict[str, Any]:
+        """What `PackSettings(**...)` makes the same of."""
+        values = dict(vars(self))
+        if self.container == SHARDS:
+            del values["container"]
+        return values
+
+    def shard_name(self, number: int) -> str:
+        """The file of a shard."""
+        return f"shard-{number:05d}.{'bin' if self.container == SHARDS else 'tar'}"
 
     @property
     def parts(self) -> int:
@@ -79,7 +100,8 @@ class PackSettings:
         quality = f" quality {self.quality}" if self.quality else ""
         flow = f", flow {self.flow}" if self.flow else ""
         roi = f", region {' '.join(f'{side:g}' for side in self.roi)}" if self.roi else ""
-        return f"{self.codec}{quality}, {self.height}x{self.width}{flow}{roi}"
+        container = f", {self.container}" if self.container != SHARDS else ""
+        return f"{self.codec}{quality}, {self.height}x{self.width}{flow}{roi}{container}"
 
 
 @dataclass(frozen=True)
@@ -97,7 +119,7 @@ class PackedVideo:
         length: in bytes, table included.
         crc: CRC-32 of its table.
         damage: what is missing of it, else None; see `inspection`.
-        hash: of its file's content (see `scan.content_hash`); None in a pack of version 1 or 2.
+        hash: of its file's content (see `file_scanner.content_hash`); None in a pack of version 1 or 2.
         clock: the times of its frames, compressed (see `times`); None in an older pack.
     """
 
@@ -143,11 +165,6 @@ def clock_of(times: Sequence[float], duration: float) -> str:
     return base64.b64encode(zlib.compress(steps.tobytes(), 9)).decode()
 
 
-def shard_name(number: int) -> str:
-    """The file of a shard."""
-    return f"shard-{number:05d}.bin"
-
-
 def digest(content: dict[str, Any]) -> str:
     """What the index says of itself: SHA-256 over its other entries, 16 hex digits."""
     rest = {name: value for name, value in content.items() if name != "sha256"}
@@ -156,6 +173,8 @@ def digest(content: dict[str, Any]) -> str:
 
 def is_pack(folder: str | os.PathLike) -> bool:
     """Whether `folder` is a pack, finished or not."""
+    if remote.is_remote(folder):
+        return remote.is_file(Path(folder) / INDEX)
     try:
         return any((Path(folder) / name).is_file() for name in (INDEX, JOURNAL))
     except OSError:
@@ -181,8 +200,8 @@ def write_index(
         demo: whether that is the built-in demo set.
     """
     content = {
-        "version": VERSION,
-        "settings": vars(settings),
+        "version": settings.version,
+        "settings": settings.to_json(),
         "source": str(source),
         "demo": demo,
         "opencv": load_cv2().__version__,  # another decodes some codecs to other pixels
@@ -208,7 +227,9 @@ def read_index(folder: Path, *, shards: bool = True) -> dict[str, Any]:
         UserError: unfinished, of another version, or a shard is missing or cut short.
     """
     try:
-        content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        index = folder / INDEX
+        text = remote.read_bytes(index) if remote.is_remote(index) else index.read_bytes()
+        content = json.loads(text.decode("utf-8"))
         version = content["version"]
     except FileNotFoundError:
         raise UserError(
@@ -233,7 +254,7 @@ def read_index(folder: Path, *, shards: bool = True) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, AttributeError, zlib.error) as error:
         raise DamagedIndexError(f"{folder / INDEX} is damaged ({error}); {MEND}") from None
     for number, size in enumerate(read["shards"] if shards else ()):
-        file = folder / shard_name(number)
+        file = folder / read["settings"].shard_name(number)
         there = stamp(file)[0]
         if there != size:
             what = "is missing" if there < 0 else f"has {there} bytes instead of {size}"
@@ -245,6 +266,8 @@ def _parsed(content: dict[str, Any]) -> dict[str, Any]:
     """Raises ValueError, TypeError, KeyError or AttributeError for what no pack has."""
     settings, shards = PackSettings(**content["settings"]), content["shards"]
     sizes = settings.height, settings.width, *shards
+    if settings.container not in (SHARDS, "webdataset"):
+        raise ValueError("its container is none")
     if settings.codec not in ("raw", "jpeg") or not all(_is_count(size) for size in sizes):
         raise ValueError("its settings or shards are none")
     videos = tuple(PackedVideo.from_json(values) for values in content["videos"])

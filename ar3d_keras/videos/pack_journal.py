@@ -46,7 +46,7 @@ def read_journal(folder: Path) -> tuple[PackSettings, list[PackedVideo]]:
 
 def write_journal(folder: Path, settings: PackSettings, done: Sequence[PackedVideo]) -> None:
     """Writes it anew, whole or not at all; `line` gives what is appended later."""
-    header = {"version": VERSION, "settings": vars(settings)}
+    header = {"version": settings.version, "settings": settings.to_json()}
     atomic.write_text(folder / JOURNAL, _checked(header) + "".join(map(line, done)))
 
 

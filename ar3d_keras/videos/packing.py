@@ -2,8 +2,7 @@
 in pieces is the pack made in one go, byte for byte.
 
 While it is being made, packing.jsonl takes a line as soon as a video's bytes are in its shard.
-Whoever continues cuts off what no line names, and believes the last shard, which may not have
-been on the disk yet when a machine lost its power, only after comparing checksums.
+Whoever continues cuts off what no line names; see `pack_in_progress`.
 """
 
 import collections
@@ -12,58 +11,38 @@ import dataclasses
 import errno
 import functools
 import hashlib
+import io
 import itertools
-import math
 import os
-import shutil
-import tempfile
-import threading
 import time
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-import numpy as np
-
+from ar3d_keras.distributed.workers import WithFile, WorkerError, Workers, check_on, open_workers
 from ar3d_keras.errors import UserError
 from ar3d_keras.locking import LockedError, locked
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
 from ar3d_keras.videos.demo import is_demo
-from ar3d_keras.videos.examination import isolated_index
-from ar3d_keras.videos.flow import STILL, algorithm, every_flow
-from ar3d_keras.videos.isolation import Isolation, Limits
+from ar3d_keras.videos.isolation import Limits
+from ar3d_keras.videos.pack_containers import check_container, copy
+from ar3d_keras.videos.pack_in_progress import PackInProgress
 from ar3d_keras.videos.pack_index import (
     INDEX,
     JOURNAL,
     NOT_PACKED,
-    DamagedIndexError,
     PackedVideo,
     PackSettings,
-    clock_of,
-    read_index,
-    shard_name,
     write_index,
 )
-from ar3d_keras.videos.pack_journal import line, read_journal, write_journal
+from ar3d_keras.videos.pack_journal import line, read_journal
+from ar3d_keras.videos.pack_worker import PackWorker
 from ar3d_keras.videos.packs import Pack, open_pack
-from ar3d_keras.videos.reader import (
-    ReadError,
-    damage,
-    every_frame,
-    frame_index,
-    load_cv2,
-    timed_frames,
-)
-from ar3d_keras.videos.region import cut_region
-from ar3d_keras.videos.scan import content_hash
-from ar3d_keras.videos.segments import check_inside, ends, starts, stretch
+from ar3d_keras.videos.reader import decoding_threads
 
 SHARD_BYTES = 1 << 30
-# A decoded video waits for its turn in memory up to this size, above it in a file beside the pack.
-SPOOL_BYTES = 32 << 20
 LOCK = ".lock"
 
 
@@ -72,10 +51,12 @@ def make_pack(
     folder: Path,
     settings: PackSettings,
     *,
-    workers: int,
+    workers: int | None,
     reporter: Reporter,
     shard_bytes: int = SHARD_BYTES,
     clip_segments: bool = False,
+    limits: Limits | None = None,
+    on: str | None = None,
 ) -> Pack:
     """Packs the videos of a catalog, or goes on where that was stopped; names what it cannot decode.
 
@@ -85,22 +66,39 @@ def make_pack(
             damaged or could not be decoded are packed, and what nothing names any more keeps its
             bytes. Damaged ones are mended in their place.
         settings: codec and size.
-        workers: threads that decode; OpenCV does so without Python's global lock.
+        workers: threads that decode; OpenCV does so without Python's global lock. With `on`: Ray
+            actors that decode. None: one for each core.
         reporter: draws the bar and says what cannot be decoded.
         shard_bytes: a shard ends before the video that would make it larger; a single video
             that is larger fills one of its own.
         clip_segments: whether a segment may end beyond its file.
+        limits: on the decoding of one file; None: the defaults.
+        on: where the videos are decoded, see `workers.check_on`. It changes no byte of the pack.
 
     Raises:
         UserError: the folder holds something else, a pack with other settings or of other
             videos altogether, the disk is full, a segment is beyond its file, or no video can
             be decoded.
     """
+    check_on(on)
+    check_container(settings)
+    threads = decoding_threads(workers)
     with _only_one(folder, reporter):
-        packing = _Packing(catalog, folder, settings, shard_bytes, clip_segments)
+        packing = _Packing(catalog, folder, settings, shard_bytes)
         try:
-            if packing.take_over(workers, reporter):
-                packing.run(workers, reporter)
+            if packing.take_over(threads, reporter):
+                make = functools.partial(
+                    PackWorker,
+                    catalog.root,
+                    settings,
+                    clip_segments,
+                    folder.absolute(),
+                    limits or Limits(),
+                )
+                started = open_workers(
+                    on, make, workers=workers, threads=threads, reporter=reporter, name=_name
+                )
+                packing.run(started, reporter)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
                 raise
@@ -164,33 +162,20 @@ def _only_one(folder: Path, reporter: Reporter) -> Iterator[None]:
         yield
 
 
+def _name(videos: Sequence[Video]) -> str:
+    return videos[0].path
+
+
 def _not_writable(folder: Path, error: OSError) -> UserError:
     return UserError(f"{folder} cannot be made or written ({error.strerror})")
 
 
-class _Packing:
-    """A pack that is being made.
+class _Packing(PackInProgress):
+    """A pack that is being made."""
 
-    Attributes:
-        done: path -> the videos packed so far, and those that failed in this process.
-        shards: bytes of each shard so far.
-    """
-
-    def __init__(
-        self,
-        catalog: Catalog,
-        folder: Path,
-        settings: PackSettings,
-        shard_bytes: int,
-        clip_segments: bool = False,
-    ):
-        self.catalog, self.folder, self.settings = catalog, folder, settings
-        self.clip_segments = clip_segments
+    def __init__(self, catalog: Catalog, folder: Path, settings: PackSettings, shard_bytes: int):
+        super().__init__(catalog, folder, settings)
         self.shard_bytes = shard_bytes
-        self.done: dict[str, PackedVideo] = {}
-        self.shards: list[int] = []
-        self._damaged: dict[str, PackedVideo] = {}  # in a finished pack, by key
-        self._sealed = 0  # shards of a finished pack, which stays usable while it gets more videos
 
     @property
     def todo(self) -> list[list[Video]]:
@@ -205,43 +190,31 @@ class _Packing:
         order = sorted(left, key=lambda k: (hashlib.sha256(os.fsencode(k[0])).digest(), k[1]))
         return [left[unit] for unit in order]
 
-    def run(self, workers: int, reporter: Reporter) -> None:
+    def run(self, workers: Workers, reporter: Reporter) -> None:
         """Packs what is left."""
-        stop, begun = threading.Event(), time.perf_counter()
+        begun = time.perf_counter()
         todo, before = self.todo, len(self.done)
         if self.done:
             reporter.log(f"continuing after {len(self.done)} of {len(self.catalog)} videos")
         with (
             reporter.bar("packing", len(self.catalog), "videos") as update,
-            ThreadPoolExecutor(workers) as pool,
-            Isolation(Limits()) as isolation,
             (self.folder / JOURNAL).open("a", encoding="ascii") as journal,
+            workers,
+            contextlib.closing(workers.map(todo)) as results,
         ):
             update(len(self.done))
-            ahead: collections.deque[Future] = collections.deque()
-            waiting = iter(todo)
-            try:
-                for _ in todo:
-                    # Two files a thread: enough to be busy while the next in turn is slow.
-                    while len(ahead) < 2 * workers and (videos := next(waiting, None)):
-                        ahead.append(pool.submit(self._decode, videos, stop, isolation))
-                    packed_videos, content = ahead.popleft().result()
-                    with content:
-                        content.seek(0)
-                        for packed in packed_videos:
-                            self._append(packed, content, journal)
-                            update(len(self.done))
-            finally:
-                stop.set()
-                pool.shutdown(cancel_futures=True)
-                for future in ahead:
-                    if not future.cancelled() and not future.exception():
-                        future.result()[1].close()
+            for videos, result in results:
+                packed_videos, content = self._of_result(videos, result)
+                with content:
+                    content.seek(0)
+                    for packed in packed_videos:
+                        self._append(packed, content, journal)
+                        update(len(self.done))
         seconds = time.perf_counter() - begun
         made = len(self.done) - before
         reporter.log(
             f"packed {made} videos in {seconds:.1f} s, {made / seconds:.1f} videos/s, "
-            f"{workers} thread(s)"
+            f"{workers.size} worker(s)"
         )
         if not self.shards:
             (self.folder / JOURNAL).unlink()
@@ -252,363 +225,76 @@ class _Packing:
             )
         self.finish()
 
+    def _of_result(
+        self, videos: Sequence[Video], result: Future
+    ) -> tuple[Sequence[PackedVideo], IO[bytes]]:
+        """The packed videos of a file and their bytes; the reason where its workers died."""
+        try:
+            done: WithFile[list[PackedVideo]] = result.result()
+        except WorkerError as error:
+            there = stamp(self.catalog.root / videos[0].path)
+            return [PackedVideo(v, *there, reason=str(error)) for v in videos], io.BytesIO()
+        return done.value, done.file
+
     def finish(self) -> None:
         """Writes the index, after which the journal is of no use."""
+        if len(self.shards) > self.sealed:
+            self._seal()
         for number, size in enumerate(self.shards):
-            file = self.folder / shard_name(number)
+            file = self.shard_file(number)
             if stamp(file)[0] != size:  # cut off, and what was there is of no video any more
                 file.touch()
                 os.truncate(file, size)
         if self.shards:
-            _sync(self.folder / shard_name(len(self.shards) - 1))
+            _sync(self.shard_file(len(self.shards) - 1))
         root = self.catalog.root
         videos = [self.done[video.key] for video in self.catalog.videos]
         write_index(self.folder, self.settings, videos, self.shards, root, is_demo(root))
         (self.folder / JOURNAL).unlink()
 
-    def _decode(
-        self, videos: Sequence[Video], stop: threading.Event, isolation: Isolation
-    ) -> tuple[list[PackedVideo], tempfile.SpooledTemporaryFile]:
-        """The videos of one file, and their bytes one after the other; in a thread of the pool."""
-        path = self.catalog.root / videos[0].path
-        size, mtime_ns = stamp(path)
-        content = tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=str(self.folder))  # noqa: SIM115
-        try:
-            # It counts the frames too, which `every_frame` needs, and a decoder that crashes shows.
-            index = isolated_index(isolation, path)
-            if any(video.is_segment for video in videos):
-                found = self._decode_segments(path, videos, content, stop)
-            else:
-                table = _Table(content)
-                for parts in encoded_frames(path, self._settings_of(videos[0])):
-                    if stop.is_set():
-                        break
-                    table.add(parts, index.times[table.frames])
-                table.finish(index.end)
-                found = [(videos[0], table)]
-            digest, lost = content_hash(path), damage(path)
-        except ReadError as error:
-            content.truncate(0)
-            return [PackedVideo(v, size, mtime_ns, reason=str(error)) for v in videos], content
-        except BaseException:
-            content.close()
-            raise
-        packed = [
-            PackedVideo(
-                video,
-                size,
-                mtime_ns,
-                table.frames,
-                length=table.length,
-                crc=table.crc,
-                damage=lost,
-                hash=digest,
-                clock=clock_of(table.times, table.duration),
-            )
-            if table.frames
-            else PackedVideo(video, size, mtime_ns, reason=f"it lies in a missing part: {lost}")
-            for video, table in found
-        ]
-        return packed, content
-
-    def _settings_of(self, video: Video) -> PackSettings:
-        """The settings with the region of a video."""
-        return dataclasses.replace(self.settings, roi=video.roi or self.settings.roi)
-
-    def _decode_segments(
-        self, path: Path, videos: Sequence[Video], content: IO[bytes], stop: threading.Event
-    ) -> "list[tuple[Video, _Table]]":
-        """Writes the segments of a file, which is decoded once, in the order of their ends.
-
-        Raises:
-            ReadError: the file cannot be decoded.
-            UserError: a segment contains no frame, or ends beyond the file.
-        """
-        waiting = collections.deque(sorted(videos, key=lambda video: video.start or 0.0))
-        growing: dict[str, tuple[Video, _Table]] = {}
-        found: dict[str, tuple[Video, _Table]] = {}
-
-        def finish(key: str, file_end: float) -> None:
-            video, table = found[key] = growing.pop(key)
-            start, end = stretch(video, file_end)
-            table.finish(end - start)
-            table.content.seek(0)
-            shutil.copyfileobj(table.content, content, 1 << 20)
-            table.content.close()
-
-        last = file_end = 0.0
-        try:
-            for last, parts in _timed_parts(path, self._settings_of(videos[0])):
-                if stop.is_set():
-                    break
-                for key in [key for key, (video, _) in growing.items() if ends(video, last)]:
-                    finish(key, math.inf)
-                while waiting and starts(waiting[0], last):
-                    video = waiting.popleft()
-                    spool = tempfile.SpooledTemporaryFile(  # noqa: SIM115
-                        SPOOL_BYTES // 8, dir=str(self.folder)
-                    )
-                    growing[video.key] = video, _Table(spool)
-                    if ends(video, last):
-                        finish(video.key, math.inf)
-                if growing:
-                    encoded = parts()
-                    for video, table in growing.values():
-                        table.add(encoded, last - (video.start or 0.0))
-            # Only this asks for the end of the last frame, which costs another pass.
-            file_end = frame_index(path).end if growing else last
-            for key in list(growing):
-                finish(key, file_end)
-        finally:
-            for _, table in growing.values():
-                table.content.close()
-        found |= {video.key: (video, _Table(content)) for video in waiting}
-        lost = damage(path)
-        for video, table in () if stop.is_set() else found.values():
-            if table.frames or not lost:
-                check_inside(
-                    video, table.frames, last, file_end, self.catalog.root,
-                    clip=self.clip_segments or bool(lost),
-                )  # fmt: skip
-        return list(found.values())
-
     def _append(self, packed: PackedVideo, content, journal) -> None:
         """First the bytes, then the line that says they are there."""
-        before = self._damaged.get(packed.video.key)
+        before = self.damaged.get(packed.video.key)
         if before and (before.length, before.crc) == (packed.length, packed.crc):
             packed = dataclasses.replace(packed, shard=before.shard, offset=before.offset)
             self._mend(packed, content)
         elif packed.frames:
             full = self.shards and self.shards[-1] + packed.length > self.shard_bytes
-            if full or len(self.shards) == self._sealed:
+            if full or len(self.shards) == self.sealed:
+                if len(self.shards) > self.sealed:
+                    self._seal()
                 if self.shards:
-                    _sync(self.folder / shard_name(len(self.shards) - 1))
+                    _sync(self.shard_file(len(self.shards) - 1))
                 self.shards.append(0)
             number, offset = len(self.shards) - 1, self.shards[-1]
-            packed = dataclasses.replace(packed, shard=number, offset=offset)
-            file = self.folder / shard_name(number)
+            file = self.shard_file(number)
             try:
                 with file.open("ab") as shard:
-                    _copy(content, shard, packed.length)
+                    lead, length = self.container.write(packed, content, shard)
             except BaseException:
                 with contextlib.suppress(OSError):
                     os.truncate(file, offset)  # gives a full disk back what the index needs
                 raise
-            self.shards[-1] += packed.length
+            packed = dataclasses.replace(packed, shard=number, offset=offset + lead, length=length)
+            self.shards[-1] = self.container.end(packed.offset + length)
         journal.write(line(packed))
         journal.flush()
         self.done[packed.video.key] = packed
 
+    def _seal(self) -> None:
+        """Ends the last shard."""
+        if self.container.seal:
+            self.shards[-1] += self.container.seal
+            os.truncate(self.shard_file(len(self.shards) - 1), self.shards[-1])
+
     def _mend(self, packed: PackedVideo, content: IO[bytes]) -> None:
         """Writes the bytes of a damaged video where they were."""
-        file = self.folder / shard_name(packed.shard)
+        file = self.shard_file(packed.shard)
         with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as shard:
             shard.seek(packed.offset)
-            _copy(content, shard, packed.length)
+            copy(content, shard, packed.length)
             shard.flush()
             os.fsync(shard.fileno())
-
-    def take_over(self, workers: int, reporter: Reporter) -> bool:
-        """Keeps what earlier processes packed of these very files; False where that is all.
-
-        Failures are tried again: a permission or a disk may be mended.
-        """
-        index = self._index(reporter)
-        if (self.folder / JOURNAL).is_file():
-            made_with, known = read_journal(self.folder)
-            known = [packed for packed in known if packed.frames]
-            self._keep(made_with, known)
-            self._trust()
-        elif index:
-            known = list(index["videos"])
-            self._keep(index["settings"], known)
-            self.shards = list(index["shards"])
-            self._find_damaged(workers, reporter)
-            sizes = [stamp(self.folder / shard_name(n))[0] for n in range(len(self.shards))]
-            same = [self.done.get(video.key) for video in self.catalog.videos] == known
-            if same and sizes == self.shards:
-                return False
-        write_journal(self.folder, self.settings, list(self.done.values()))
-        self._cut_off()
-        return True
-
-    def _index(self, reporter: Reporter) -> dict[str, Any] | None:
-        """The content of the index of a finished pack, whose shards may be damaged."""
-        if not (self.folder / INDEX).is_file():
-            return None
-        try:
-            index = read_index(self.folder, shards=False)
-        except DamagedIndexError:
-            reporter.log(f"{self.folder / INDEX} is damaged: every video is packed again")
-            return None
-        self._sealed = len(index["shards"])
-        return index
-
-    def _keep(self, made_with: PackSettings, known: Sequence[PackedVideo]) -> None:
-        _check_same_settings(self.folder, made_with, self.settings)
-        self.done = self._unchanged(known)
-        if known and not self.done:
-            raise UserError(
-                f"{self.folder} is a pack of other videos than those in {self.catalog.root}: "
-                "give another `out`"
-            )
-
-    def _find_damaged(self, workers: int, reporter: Reporter) -> None:
-        """Compares the checksums of a finished pack; what is damaged is packed again."""
-        pack = Pack(self.folder, self.settings, list(self.done.values()), self.catalog.root, False)
-        with reporter.bar("checking", len(pack.videos), "videos") as update:
-            damaged = pack.verify(workers=workers, progress=update)
-        for key, reason in damaged.items():
-            reporter.log(f"{key!r} is packed again: {reason}")
-            self._damaged[key] = self.done.pop(key)
-
-    def _unchanged(self, known: Sequence[PackedVideo]) -> dict[str, PackedVideo]:
-        """Those whose files are as they were, with the labels that they have now."""
-        now = {video.key: video for video in self.catalog.videos}
-        return {
-            key: dataclasses.replace(packed, video=now[key])
-            for key, packed in ((packed.video.key, packed) for packed in known)
-            if packed.frames
-            and key in now
-            and stamp(self.catalog.root / packed.video.path) == (packed.size, packed.mtime_ns)
-        }
-
-    def _trust(self) -> None:
-        """Keeps of `done` what is in the shards, the last of which is compared with checksums."""
-        last = max((packed.shard for packed in self.done.values()), default=-1)
-        self.done = {
-            path: packed
-            for path, packed in self.done.items()
-            if stamp(self.folder / shard_name(packed.shard))[0] >= packed.offset + packed.length
-            and (packed.shard < last or self._whole(packed))
-        }
-        ends = [(packed.shard, packed.offset + packed.length) for packed in self.done.values()]
-        self.shards = [0] * (1 + max(ends, default=(-1, 0))[0])
-        for shard, end in ends:
-            self.shards[shard] = max(self.shards[shard], end)
-
-    def _whole(self, packed: PackedVideo) -> bool:
-        pack = Pack(self.folder, self.settings, [packed], self.catalog.root, False)
-        return not pack.verify(workers=1)
-
-    def _cut_off(self) -> None:
-        """Removes what no line of the journal names."""
-        for file in self.folder.glob("shard-*.bin"):
-            number = int(file.stem.removeprefix("shard-"))
-            if number >= len(self.shards):
-                file.unlink()
-            elif stamp(file)[0] != self.shards[number]:
-                os.truncate(file, self.shards[number])
-
-
-class _Table:
-    """Collects the frames of a video in a file, and the table that follows them in a shard.
-
-    Attributes:
-        content: where the bytes go.
-        frames: number of frames.
-        length: bytes, table included, after `finish`.
-        crc: CRC-32 of the table, after `finish`.
-        times: of the frames, in seconds since the start of the video.
-        duration: seconds until its end, after `finish`.
-    """
-
-    def __init__(self, content: IO[bytes]):
-        self.content, self.frames, self.length, self.crc = content, 0, 0, 0
-        self.times: list[float] = []
-        self.duration = 0.0
-        self._rows: list[tuple[int, int]] = []  # of each frame
-        self._flows: list[bytes] = []
-
-    def add(self, parts: tuple[bytes, ...], seconds: float) -> None:
-        """Appends a frame and its flow, if there is one, and its time."""
-        frame, *flow = parts
-        self.times.append(seconds)
-        self.length += self.content.write(frame)
-        self._rows.append((len(frame), zlib.crc32(frame)))
-        self._flows += flow
-        self.frames += 1
-
-    def finish(self, duration: float) -> None:
-        """Appends the flows and the table."""
-        self.duration = duration
-        if self._flows:  # a segment's last frame has no next frame, as the last one of a file
-            size = len(zlib.decompress(self._flows[-1]))
-            still = zlib.compress(bytes([STILL]) * size)
-            self._flows[-1] = self._flows[-2] if self.frames > 1 else still
-        parts = [[row] for row in self._rows]
-        for row, flow in zip(parts, self._flows, strict=False):
-            row.append((len(flow), zlib.crc32(flow)))
-        tail = np.array(parts, "<u4").tobytes()
-        self.content.writelines(self._flows)
-        self.content.write(tail)
-        self.length += sum(map(len, self._flows)) + len(tail)
-        self.crc = zlib.crc32(tail)
-
-
-def _copy(source: IO[bytes], target: IO[bytes], length: int) -> None:
-    while length:
-        chunk = source.read(min(length, 1 << 20))
-        length -= target.write(chunk)
-
-
-def _timed_parts(
-    path: Path, settings: PackSettings
-) -> Iterator[tuple[float, Callable[[], tuple[bytes, ...]]]]:
-    """The time of every frame of a video, and what `encoded_frames` yields for it, on demand."""
-    cv2 = load_cv2()
-    times: collections.deque[float] = collections.deque()
-
-    def frames() -> Iterator[np.ndarray]:
-        for seconds, frame in timed_frames(path):
-            times.append(seconds)
-            size = settings.width, settings.height
-            frame = cut_region(frame, settings.roi)
-            yield cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
-
-    if not settings.flow:
-        for frame in frames():
-            yield times.popleft(), functools.partial(_encoded_parts, frame, settings)
-        return
-    for frame, flow in every_flow(frames(), algorithm(settings.flow)):
-        yield times.popleft(), functools.partial(_encoded_parts, frame, settings, flow)
-
-
-def _encoded_parts(
-    frame: np.ndarray, settings: PackSettings, flow: np.ndarray | None = None
-) -> tuple[bytes, ...]:
-    encoded = _encoded(frame, settings)
-    return (encoded,) if flow is None else (encoded, zlib.compress(flow.tobytes()))
-
-
-def encoded_frames(path: Path, settings: PackSettings) -> Iterator[tuple[bytes, ...]]:
-    """Every frame of a video and, where it is wanted, its flow, as a shard holds them.
-
-    Raises:
-        ReadError: one cannot be decoded.
-    """
-    frames = every_frame(path, (settings.height, settings.width), roi=settings.roi)
-    if not settings.flow:
-        yield from (_encoded_parts(frame, settings) for frame in frames)
-        return
-    for frame, flow in every_flow(frames, algorithm(settings.flow)):
-        yield _encoded(frame, settings), zlib.compress(flow.data)
-
-
-def _encoded(frame: np.ndarray, settings: PackSettings) -> bytes:
-    cv2 = load_cv2()
-    if settings.codec == "raw":
-        return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).tobytes()
-    quality = [cv2.IMWRITE_JPEG_QUALITY, settings.quality]
-    return cv2.imencode(".jpg", frame, quality)[1].tobytes()
-
-
-def _check_same_settings(folder: Path, made: PackSettings, asked: PackSettings) -> None:
-    if made != asked:
-        raise UserError(
-            f"{folder} was begun with other settings ({made}) than these ({asked}): "
-            "give the same again, or another `out`"
-        )
 
 
 def _sync(file: Path) -> None:

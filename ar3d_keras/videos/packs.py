@@ -1,8 +1,8 @@
 """Reading packs: clips cut out of decoded frames through memory maps; see `pack_index`."""
 
-import mmap
 import os
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -11,26 +11,25 @@ from pathlib import Path
 import numpy as np
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.videos import remote
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
 from ar3d_keras.videos.isolation import UNREADABLE
+from ar3d_keras.videos.pack_containers import frame_starts
 from ar3d_keras.videos.pack_index import (
     AGAIN,
+    MEND,
     PackedVideo,
     PackSettings,
     is_pack,
     read_index,
-    shard_name,
 )
 from ar3d_keras.videos.reader import ReadError, load_cv2, mirror
 from ar3d_keras.videos.sampling import ClipShape, ClipSpec, frames_at
 from ar3d_keras.videos.scan import Scan
+from ar3d_keras.videos.shards import open_shards
 
 GONE = (-1, -1)
 FRAME, FLOW = 0, 1  # the parts that a pack holds for each frame
-# Mapped bytes of a pack that may count as memory of this process; the system can reclaim them.
-MAPPED_BYTES = 1 << 32
-# The least that the kernel maps when a byte is read (Linux, fault_around_bytes).
-MAPPED_AT_ONCE = 1 << 16
 
 
 def open_pack(folder: str | os.PathLike) -> "Pack":
@@ -41,13 +40,32 @@ def open_pack(folder: str | os.PathLike) -> "Pack":
             truncated.
     """
     content = read_index(Path(folder))
-    return Pack(
-        Path(folder).resolve(),
+    pack = Pack(
+        remote.plain(folder) if remote.is_remote(folder) else Path(folder).resolve(),
         content["settings"],
         content["videos"],
         content["source"],
         content["demo"],
     )
+    if not remote.is_remote(folder):
+        _check_shards(pack)
+    return pack
+
+
+def _check_shards(pack: "Pack") -> None:
+    """Raises UserError if a shard is that of another pack: none of some of its videos is right."""
+    shards: dict[int, list[PackedVideo]] = defaultdict(list)
+    for packed in pack.videos:
+        if packed.frames:
+            shards[packed.shard].append(packed)
+    for number, videos in shards.items():
+        some = {videos[place].offset: videos[place] for place in (0, len(videos) // 2, -1)}
+        if len(some) > 1 and not any(map(pack.has_table, some.values())):
+            name = pack.root / pack.settings.shard_name(number)
+            raise UserError(
+                f"{name} holds other videos than the pack's index says: it is of another pack, or "
+                f"all of it is damaged; copy it again from where the pack is whole, or {MEND}"
+            )
 
 
 def is_demo_pack(folder: Path) -> bool:
@@ -80,8 +98,7 @@ class Pack:
         self.root, self.settings, self.videos = root, settings, tuple(videos)
         self.source, self.demo = source, demo
         self._places = {packed.video.key: packed for packed in self.videos}
-        self._maps: dict[int, mmap.mmap] = {}
-        self._touched = 0  # bytes read through the maps since they were last dropped
+        self._shards = open_shards(root, settings, self.bytes)
         self._seen: dict[str, np.ndarray] = {}  # `Video.key` -> which frames were verified
 
     @cached_property
@@ -123,6 +140,11 @@ class Pack:
 
     def changed(self) -> list[str]:
         """Paths of the videos whose original file has changed since it was packed."""
+        if remote.is_remote(self.source):
+            try:
+                remote.list_files(self.source)  # instead of a request for each video
+            except UserError:  # gone, or not for this user
+                return []
         return [
             packed.video.path
             for packed in self.videos
@@ -220,7 +242,7 @@ class Pack:
             ReadError: the checksum of a frame is wrong.
         """
         packed = self._places[key]
-        starts = self._verify(packed, spec.window)
+        starts, lengths = self._verify(packed, spec.window)
         if out is None:
             out = np.empty(shape.array, np.uint8)
         rows = slice(spec.top, spec.top + shape.height)
@@ -228,107 +250,102 @@ class Pack:
         if self.settings.codec == "raw":
             self._cut_raw(packed, spec, rows, columns, out[..., :3])
         else:
-            self._cut_jpeg(packed, spec, rows, columns, out[..., :3], starts)
+            self._cut_jpeg(packed, spec, rows, columns, out[..., :3], starts, lengths)
         if shape.flow:
             self._cut_flow(packed, spec, rows, columns, out[..., 3:])
         if spec.flip:
             mirror(out)
-        self._touch(len(out) * (starts[1] - starts[0]))
+        self._shards.touch(len(out) * int(lengths[0]))
         return out
 
     def _cut_raw(
         self, packed, spec: ClipSpec, rows: slice, columns: slice, out: np.ndarray
     ) -> None:
         height, width = self.settings.height, self.settings.width
-        length = packed.frames * height * width * 3
-        frames = self._bytes(packed)[:length].reshape(packed.frames, height, width, 3)
-        crops = frames[:, rows, columns]
+        size, start, stop = height * width * 3, int(spec.window.min()), int(spec.window.max()) + 1
+        stretch = self._shards.video(packed)[start * size : stop * size]
+        crops = stretch.reshape(stop - start, height, width, 3)[:, rows, columns]
         first, last, count = int(spec.window[0]), int(spec.window[-1]), len(spec.window)
         step = max(1, (last - first) // max(1, count - 1))
         # One call per clip: each call releases Python's lock and has to acquire it again.
         if (spec.window == np.arange(first, first + step * count, step)).all():
-            np.copyto(out, crops[first : last + 1 : step])
+            np.copyto(out, crops[::step])
         else:  # a short video starts again at frame 0
             for place, index in enumerate(spec.window):
-                out[place] = crops[index]
+                out[place] = crops[index - start]
 
     def _cut_jpeg(
-        self, packed, spec, rows, columns, out: np.ndarray, starts: Sequence[int] | np.ndarray
+        self,
+        packed,
+        spec,
+        rows: slice,
+        columns: slice,
+        out: np.ndarray,
+        starts: Sequence[int] | np.ndarray,
+        lengths: np.ndarray,
     ) -> None:
         cv2 = load_cv2()
-        video = self._bytes(packed)
+        video = self._shards.video(packed)
         for place, index in enumerate(spec.window):
-            frame = cv2.imdecode(video[starts[index] : starts[index + 1]], cv2.IMREAD_COLOR)
+            jpeg = video[starts[index] : starts[index] + lengths[index]]
+            frame = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
             if frame is None:
-                raise ReadError(f"its frame {index} in {shard_name(packed.shard)} is not a JPEG")
+                raise ReadError(f"its frame {index} in {self._shard(packed)} is not a JPEG")
             out[place] = cv2.cvtColor(frame[rows, columns], cv2.COLOR_BGR2RGB)
 
     def _cut_flow(self, packed, spec, rows: slice, columns: slice, out: np.ndarray) -> None:
-        starts = self._verify(packed, spec.window, FLOW)
-        video = self._bytes(packed)
+        starts, lengths = self._verify(packed, spec.window, FLOW)
+        video = self._shards.video(packed)
         size = self.settings.height, self.settings.width, 2
         for place, index in enumerate(spec.window):
-            flow = zlib.decompress(video[starts[index] : starts[index + 1]].data)
+            flow = zlib.decompress(video[starts[index] : starts[index] + lengths[index]].data)
             out[place] = np.frombuffer(flow, np.uint8).reshape(size)[rows, columns]
-        self._touch(starts[-1] - starts[0])
-
-    def _bytes(self, packed: PackedVideo) -> np.ndarray:
-        """A video's bytes in its shard, uint8 (length,), read-only; nothing is read yet."""
-        shard = self._maps.get(packed.shard)
-        if shard is None:
-            try:
-                with (self.root / shard_name(packed.shard)).open("rb") as file:
-                    shard = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except (OSError, ValueError) as error:  # ValueError: an empty file
-                reason = error.strerror if isinstance(error, OSError) else error
-                raise ReadError(f"{shard_name(packed.shard)}: {reason}") from None
-            # Two threads that arrive here at once get the same map.
-            shard = self._maps.setdefault(packed.shard, shard)
-        if packed.offset + packed.length > len(shard):
-            raise ReadError(f"{shard_name(packed.shard)} is cut off")
-        return np.frombuffer(shard, np.uint8, packed.length, packed.offset)
-
-    def _touch(self, length: int) -> None:
-        """Counts the bytes read, and releases the pages of the maps from time to time.
-
-        The pages stay in the page cache, so reading them again is cheap. While they are mapped
-        they count as memory of this process, which would grow with the pack. Mapping them again
-        takes half as long as the copy, so a small pack keeps its pages.
-        """
-        self._touched += max(length, MAPPED_AT_ONCE)
-        if self._touched > MAPPED_BYTES < self.bytes:
-            self._touched = 0
-            for shard in list(self._maps.values()):
-                shard.madvise(mmap.MADV_DONTNEED)
+        self._shards.touch(int(lengths.sum()))
 
     def _verify(
         self, packed: PackedVideo, window: np.ndarray, part: int = FRAME
-    ) -> Sequence[int] | np.ndarray:
+    ) -> tuple[Sequence[int] | np.ndarray, np.ndarray]:
         """Compares the checksums of frames, or of their flow, at the first reading.
 
         Returns:
-            (frames + 1,), the offset of each one in the video's bytes, and the end.
+            (frames,), the offset of each one in the video's bytes, and (frames,), its length.
         """
         frames, parts = packed.frames, self.settings.parts
-        video = self._bytes(packed)
-        where = f"in {shard_name(packed.shard)} is damaged (its checksum is wrong)"
+        video = self._shards.video(packed)
+        where = f"in {self._shard(packed)} is damaged (its checksum is wrong)"
         table_bytes = video[len(video) - 8 * parts * frames :]
         seen = self._seen.get(packed.video.key)
         if seen is None:
-            if zlib.crc32(table_bytes.data) != packed.crc:
+            if not self.has_table(packed):
                 raise ReadError(f"its table {where}")
             seen = self._seen.setdefault(packed.video.key, np.zeros((parts, frames), bool))
         table = table_bytes.view("<u4").reshape(frames, parts, 2)
+        lengths = table[:, part, 0]
         if part == FRAME and self.settings.codec == "raw":
             size = self.settings.height * self.settings.width * 3
-            starts: Sequence[int] | np.ndarray = range(0, (frames + 1) * size, size)
-        else:  # first all frames, then the flow of each
-            ends = np.cumsum(table[:, :, 0].T, dtype=np.int64)
-            starts = np.concatenate([[0], ends])[part * frames : (part + 1) * frames + 1]
+            starts: Sequence[int] | np.ndarray = range(0, frames * size, size)
+        elif part == FRAME:
+            starts = frame_starts(self.settings, lengths)
+        else:  # behind all frames
+            starts = table[:, FRAME, 0].sum(dtype=np.int64) + frame_starts(self.settings, lengths)
         what = "flow of frame" if part == FLOW else "frame"
         for index in window[~seen[part, window]]:
-            if zlib.crc32(video[starts[index] : starts[index + 1]].data) != table[index, part, 1]:
+            frame = video[starts[index] : starts[index] + lengths[index]]
+            if zlib.crc32(frame.data) != table[index, part, 1]:
                 raise ReadError(f"its {what} {index} {where}")
             seen[part, index] = True
-            self._touch(starts[index + 1] - starts[index])
-        return starts
+            self._shards.touch(int(lengths[index]))
+        return starts, lengths
+
+    def has_table(self, packed: PackedVideo) -> bool:
+        """Whether a video's table is the one that the index knows.
+
+        Raises:
+            ReadError: the shard is missing or cut off.
+        """
+        video = self._shards.video(packed)
+        table = video[len(video) - 8 * self.settings.parts * packed.frames :]
+        return zlib.crc32(table.data) == packed.crc
+
+    def _shard(self, packed: PackedVideo) -> str:
+        return self.settings.shard_name(packed.shard)

@@ -2,7 +2,10 @@
 
 A batch is (clips uint8 (B, T, H, W, C), labels int64 (B,), weights float32 (B,)); a clip that
 could not be read weighs 0 and is black, so that batches, steps and random numbers stay the
-same. Batches depend on (seed, epoch, index) alone, never on the number of workers.
+same. Batches depend on (seed, epoch, index) alone, never on the number of workers or devices.
+
+Several devices need equal parts of a batch. Rows that fill a batch up repeat its clips and weigh
+`devices.PADDING`; the training step leaves them out. One of several processes reads its part only.
 
 Where training mixes clips (`mixing`), its labels are float32 (B, classes), the share of each class.
 """
@@ -20,6 +23,7 @@ import keras
 import numpy as np
 
 from ar3d_keras.config import Balance as BalanceMethod
+from ar3d_keras.devices import PADDING, Devices
 from ar3d_keras.videos.balance import balanced_order, class_weights, weigh
 from ar3d_keras.videos.mixing import Mixing
 from ar3d_keras.videos.sampling import epoch_order
@@ -30,6 +34,7 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 # What TensorFlow and JAX ask of an array that they are to use without a copy.
 ALIGNMENT = 64
 AHEAD = 3  # batches that are being filled at once in training
+ONE = Devices()
 
 
 def steps_per_epoch(source: ClipSource, batch_size: int) -> int:
@@ -47,10 +52,14 @@ class Batches:
         source: the clips.
         batch_size: clips a batch; the last may have fewer.
         workers: threads that decode.
+        devices: how a batch is divided; each of several processes gets its clips, without padding.
     """
 
-    def __init__(self, source: ClipSource, batch_size: int, *, workers: int = 1):
+    def __init__(
+        self, source: ClipSource, batch_size: int, *, workers: int = 1, devices: Devices = ONE
+    ):
         self.source, self.batch_size, self.workers = source, batch_size, workers
+        self.part = devices.part(devices.rows(batch_size, batch_size))
 
     def __len__(self) -> int:
         return steps_per_epoch(self.source, self.batch_size)
@@ -60,7 +69,7 @@ class Batches:
         with _BatchReader(self.source, self.batch_size, self.workers) as reader:
             ahead: collections.deque[_Filling] = collections.deque()
             for first in range(0, len(clips), self.batch_size):
-                ahead.append(reader.begin(clips[first : first + self.batch_size], 0))
+                ahead.append(reader.begin(clips[first : first + self.batch_size][self.part], 0))
                 if len(ahead) > 2:
                     yield ahead.popleft().result()
             for filling in ahead:
@@ -75,6 +84,7 @@ class ClipStream:
 
     Args:
         first: the first step of the first epoch, where a training goes on within an epoch.
+        devices: how a batch is divided.
 
     Attributes:
         dataset: the tf.data.Dataset; None after `close`.
@@ -92,9 +102,10 @@ class ClipStream:
         mixing: Mixing | None = None,
         balance: BalanceMethod = "none",
         first: int = 0,
+        devices: Devices = ONE,
     ):
         self.source, self.batch_size, self.seed, self.mixing = source, batch_size, seed, mixing
-        self.first = first
+        self.first, self.devices = first, devices
         self.order = EpochOrder(source, seed=seed, balance=balance)
         self._finish = _Finish(source, mixing, balance)
         self._reader, self._calls = _BatchReader(source, batch_size, workers), _Calls()
@@ -124,6 +135,7 @@ class ClipStream:
             indices = self.order.batch(epoch, step, self.batch_size)
             batch = self._reader.begin(indices, epoch).result()
             batch = self._finish(batch, epoch, step)
+            batch = padded(batch, self.devices.rows(len(indices), self.batch_size))
             self.ready[epoch, step] = time.perf_counter()
             return batch
 
@@ -192,6 +204,9 @@ class ClipBatches(keras.utils.PyDataset):
     `epoch` must be set as each epoch begins (`EpochSetter` does): Keras reads ahead before the
     first epoch and calls on_epoch_end early, so an epoch counted here would be off by one.
 
+    Args:
+        devices: how a batch is divided; one of several processes gets its part.
+
     Attributes:
         epoch: whose batches it gives.
         first: the step that `batches[0]` is, where a training goes on within an epoch.
@@ -207,8 +222,10 @@ class ClipBatches(keras.utils.PyDataset):
         workers: int,
         mixing: Mixing | None = None,
         balance: BalanceMethod = "none",
+        devices: Devices = ONE,
     ):
         super().__init__(workers=1, use_multiprocessing=False)
+        self.devices = devices
         self.source, self.batch_size, self.seed, self.epoch = source, batch_size, seed, 0
         self.first = 0
         self.mixing = mixing
@@ -237,12 +254,17 @@ class ClipBatches(keras.utils.PyDataset):
         for filling in known.values():
             filling.cancel()
         batch = self._finish(self._ahead.pop((epoch, step)).result(), epoch, step)
+        batch = padded(batch, self._rows(epoch, step) // self.devices.processes)
         self.ready[epoch, step] = time.perf_counter()
         return batch
 
     def _begin(self, epoch: int, step: int) -> "_Filling":
         indices = self.order.batch(epoch, step, self.batch_size)
-        return self._reader.begin(indices, epoch)
+        return self._reader.begin(indices[self.devices.part(self._rows(epoch, step))], epoch)
+
+    def _rows(self, epoch: int, step: int) -> int:
+        clips = len(self.order.batch(epoch, step, self.batch_size))
+        return self.devices.rows(clips, self.batch_size)
 
 
 class EpochSetter(keras.callbacks.Callback):
@@ -298,6 +320,26 @@ class _Finish:
         if self.weights is not None:
             weights = weigh(labels, weights, self.weights)
         return clips, labels, weights
+
+
+def padded(batch: Batch, rows: int) -> Batch:
+    """A batch with more rows: its clips again, or black without any, that weigh PADDING."""
+    clips, labels, weights = batch
+    missing = rows - len(clips)
+    if not missing:
+        return batch
+    if not len(clips):
+        more = (np.zeros((missing, *part.shape[1:]), part.dtype) for part in (clips, labels))
+    else:
+        # Black clips would change the statistics of batch norms, and a replica without clips has none.
+        again = np.arange(missing) % len(clips)
+        more = (part[again] for part in (clips, labels))
+    more_clips, more_labels = more
+    return (
+        np.concatenate([clips, more_clips]),
+        np.concatenate([labels, more_labels]),
+        np.concatenate([weights, np.full(missing, PADDING, weights.dtype)]),
+    )
 
 
 def _mixed(mixing: Mixing | None, batch: Batch, epoch: int, step: int) -> Batch:

@@ -39,6 +39,7 @@ from ar3d_keras.videos.keyframes import (
 )
 from ar3d_keras.videos.opencv import load_cv2, silence_cv2
 from ar3d_keras.videos.region import Region, cut_region
+from ar3d_keras.videos.remote import is_remote
 
 __all__ = [
     "ASSUMED_RATE",
@@ -425,7 +426,7 @@ def _from_file(path: Path, wanted: Sequence[int]) -> Iterator[np.ndarray]:
             return
         except (SeekError, ReadError):
             pass  # from the front
-    if inspect(path).fast:
+    if inspect(path).fast and not is_remote(path):
         try:
             for frame in _forward(OpenCVFrames(path), wanted[done:]):
                 yield frame

@@ -6,7 +6,7 @@ workers, from videos or a pack, and in a resumed run.
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -230,17 +230,22 @@ def _below(count: int, draw: float) -> int:
 def _draws(seed: int, epoch: int, index: int) -> list[float]:
     """The random numbers of a spec, each uniform in 0..1."""
     block, row = divmod(index, _BLOCK)
-    return _block_of_draws(seed, epoch, block)[row].tolist()
+    return _blocks_of_draws(seed, epoch)(block)[row].tolist()
 
 
 # Making a generator takes 30 microseconds, a third of the time of cutting a clip out of a pack.
 _BLOCK = 1024
 
 
-@functools.lru_cache(maxsize=512)
-def _block_of_draws(seed: int, epoch: int, block: int) -> np.ndarray:
-    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, epoch, block))))
-    return generator.random((_BLOCK, 4 + len(_Further._fields)), np.float32)
+@functools.lru_cache(maxsize=2)  # batches are read ahead into the next epoch
+def _blocks_of_draws(seed: int, epoch: int) -> Callable[[int], np.ndarray]:
+    @functools.lru_cache(maxsize=256)
+    def draws(block: int) -> np.ndarray:
+        entropy = np.random.SeedSequence((seed, epoch, block))
+        generator = np.random.Generator(np.random.Philox(entropy))
+        return generator.random((_BLOCK, 4 + len(_Further._fields)), np.float32)
+
+    return draws
 
 
 def _positions(seed: int, epoch: int, index: int, frames: int) -> np.ndarray:
@@ -251,7 +256,7 @@ def _positions(seed: int, epoch: int, index: int, frames: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 def _block_of_positions(seed: int, epoch: int, block: int, frames: int) -> np.ndarray:
-    # The fourth number separates this stream from that of `_block_of_draws`.
+    # The fourth number separates this stream from that of `_blocks_of_draws`.
     entropy = np.random.SeedSequence((seed, epoch, block, frames))
     return np.random.Generator(np.random.Philox(entropy)).random((_BLOCK, frames))
 

@@ -1,12 +1,12 @@
 """Decodes every video once before training: how many frames each has, and which are damaged."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,16 +14,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ar3d_keras import atomic
+from ar3d_keras.distributed.workers import WorkerError, open_workers
+from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.cache import cache_folder
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.content import load_descriptors, store_descriptors
 from ar3d_keras.videos.descriptor import Descriptor
-from ar3d_keras.videos.examination import examine
-from ar3d_keras.videos.frame_folder import frame_files, is_folder
+from ar3d_keras.videos.file_scanner import FileScanner, ScannedFile, ScanRequest
+from ar3d_keras.videos.frame_folder import is_folder
 from ar3d_keras.videos.inspection import Facts, Properties, remember, stamp
-from ar3d_keras.videos.isolation import UNREADABLE, Isolation, Limits, kind_of
+from ar3d_keras.videos.isolation import UNREADABLE, Limits, kind_of
 from ar3d_keras.videos.keyframes import cached_index, keep_index
-from ar3d_keras.videos.reader import ReadError, even_index, frame_index
+from ar3d_keras.videos.reader import ReadError, decoding_threads, even_index, frame_index
 from ar3d_keras.videos.sampling import frames_at
 from ar3d_keras.videos.segments import by_file, check_inside, frames_of, stretch
 from ar3d_keras.videos.video import Video
@@ -71,12 +73,14 @@ class _Entry(NamedTuple):
 def scan(
     catalog: Catalog,
     *,
-    workers: int,
+    workers: int | None,
     progress: Callable[[int], None] = lambda done: None,
     descriptors: bool = False,
     clip_segments: bool = False,
     fps: float | None = None,
     limits: Limits | None = None,
+    on: str | None = None,
+    reporter: Reporter | None = None,
 ) -> Scan:
     """Decodes every file once (about 10 ms for a UCF-101 video, one thread).
 
@@ -89,13 +93,15 @@ def scan(
 
     Args:
         catalog: the videos.
-        workers: processes that decode.
+        workers: processes that decode, or Ray actors with `on`; None: one for each core.
         progress: called with the number of videos done.
         clip_segments: whether a segment may end beyond its file.
         fps: frames a second that a video consists of, see `sampling.frames_at`; None: those that it
             has.
         descriptors: whether to describe the content of every video too.
         limits: on the decoding of one file; None: the defaults.
+        on: where the files are decoded, see `workers.check_on`.
+        reporter: logs what happens to Ray actors.
 
     Raises:
         UserError: a segment contains no frame, or ends beyond its file.
@@ -125,51 +131,55 @@ def scan(
     for path, entry in entries.items():  # so that nothing inspects these files again
         facts = Facts(entry.frames, entry.damage, entry.fast, _properties(entry))
         remember(catalog.root / path, facts, entry.stamp)
-    unreadable: dict[str, ReadError] = {}
+    unreadable: dict[str, ReadError | WorkerError] = {}
     outside: dict[str, str] = {}  # `Video.key` -> reason
     timed = stamps if fps else by_file(catalog.videos)
     todo = [path for path in stamps if path not in entries or path in timed]
     # A long file is decoded by the threads that have no file of their own.
-    threads = max(1, workers // max(1, len(todo)))
-
-    def look(path: str) -> _Entry | ReadError:
-        video = catalog.root / path
-        timed_file = path in timed and not is_folder(video)
-        try:
-            indexed = timed_file and cached_index(video, stamps[path])
-            if path in entries and (indexed or not timed_file):
-                return entries[path]
-            found = isolation.call(
-                examine,
-                video,
-                described=rows[path] if descriptors else (),
-                indexed=timed_file and not indexed,
-                threads=threads,
-            )
-            if found.index:
-                keep_index(video, stamps[path], found.index)
-            outside.update(found.outside)
-            described.update((k, (stamps[path], value)) for k, value in found.descriptors.items())
-            facts = found.facts
-            remember(video, facts, stamps[path])
-            values = list(vars(facts.properties).values()) if facts.properties else None
-            digest = content_hash(video)
-            return _Entry(stamps[path], facts.frames, digest, facts.damage, facts.fast, values)
-        except ReadError as error:
-            return error
-
+    threads = 1 if on else max(1, decoding_threads(workers) // max(1, len(todo)))
+    make = functools.partial(FileScanner, catalog.root, limits)
     done = len(catalog.videos) - sum(len(rows[path]) for path in todo)
     progress(done)
+
+    def requests() -> Iterator[ScanRequest]:
+        for path in todo:
+            video = catalog.root / path
+            timed_file = path in timed and not is_folder(video)
+            indexed = timed_file and cached_index(video, stamps[path])
+            if path not in entries or (timed_file and not indexed):
+                described_rows = tuple(rows[path]) if descriptors else ()
+                yield ScanRequest(path, described_rows, timed_file and not indexed, threads)
+
     try:
-        with ThreadPoolExecutor(workers) as pool, Isolation(limits) as isolation:
-            for path, answer in zip(todo, pool.map(look, todo), strict=True):
-                if isinstance(answer, ReadError):
-                    unreadable[path] = answer
+        with (
+            open_workers(
+                on,
+                make,
+                workers=workers,
+                threads=decoding_threads(workers),
+                reporter=reporter or Reporter(),
+            ) as pool,
+            contextlib.closing(pool.map(requests())) as results,
+        ):
+            for request, future in results:
+                path = request.path
+                try:
+                    seen: ScannedFile = future.result()
+                except (ReadError, WorkerError) as error:
+                    unreadable[path] = error
                     entries.pop(path, None)
                 else:
-                    entries[path] = answer
+                    _keep(catalog.root / path, stamps[path], seen)
+                    outside.update(seen.examination.outside)
+                    described.update(
+                        (key, (stamps[path], value))
+                        for key, value in seen.examination.descriptors.items()
+                    )
+                    entries[path] = _entry(stamps[path], seen)
                 done += len(rows[path])
                 progress(done)
+        if done < len(catalog.videos):  # files whose times are known already
+            progress(len(catalog.videos))
     finally:
         # Ctrl-C keeps what was scanned so far, and a scan of one split keeps the other splits.
         if todo:
@@ -188,10 +198,23 @@ def scan(
     return found
 
 
+def _keep(video: Path, at: str, seen: ScannedFile) -> None:
+    """Remembers what a pass over a file has shown, so that nothing reads it again for that."""
+    if seen.examination.index:
+        keep_index(video, at, seen.examination.index)
+    remember(video, seen.examination.facts, at)
+
+
+def _entry(at: str, seen: ScannedFile) -> _Entry:
+    facts = seen.examination.facts
+    values = list(vars(facts.properties).values()) if facts.properties else None
+    return _Entry(at, facts.frames, seen.hash, facts.damage, facts.fast, values)
+
+
 def _by_video(
     catalog: Catalog,
     entries: Mapping[str, _Entry],
-    failures: Mapping[str, ReadError],
+    failures: Mapping[str, ReadError | WorkerError],
     clip: bool,
     fps: float | None,
 ) -> Scan:
@@ -230,30 +253,6 @@ def _by_video(
 
 def _properties(entry: _Entry) -> Properties | None:
     return Properties(*entry.properties) if entry.properties else None
-
-
-def content_hash(path: Path) -> str:
-    """A hash of a video's bytes, whatever its name: BLAKE2b, 32 hexadecimal digits.
-
-    The hash of a folder of frames is over the hashes of its images, in natural order.
-
-    Raises:
-        ReadError: a file cannot be read.
-    """
-    try:
-        if not is_folder(path):
-            return _file_digest(path).hex()
-        whole = hashlib.blake2b(digest_size=16)
-        for file in frame_files(path):
-            whole.update(_file_digest(file))
-        return whole.hexdigest()
-    except OSError as error:
-        raise ReadError(f"cannot be read: {error.strerror}") from None
-
-
-def _file_digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
 
 
 def _stamp(path: Path) -> str:

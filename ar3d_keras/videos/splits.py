@@ -93,6 +93,11 @@ class Split:
         return {name: len(self.videos(name)) for name in SPLITS}
 
     @property
+    def evaluated(self) -> tuple[str, ...]:
+        """The splits that a training is measured on: val, if it has videos, and test."""
+        return ("val", "test") if self.sizes["val"] else ("test",)
+
+    @property
     def leak(self) -> Leak:
         """What val and test share with the splits before them."""
         groups = {name: [video.group for video in self.videos(name)] for name in SPLITS}
@@ -154,6 +159,7 @@ def make_split(
     fold: int | None = None,
     folds: int | None = None,
     by: str | None = None,
+    val_fold: bool = True,
 ) -> Split:
     """Assigns every video of `catalog` to train, val or test.
 
@@ -184,6 +190,7 @@ def make_split(
         fold: from 1, for kfold, logo and random; None: 1.
         folds: at least 3, for kfold and random; None: 5.
         by: a column of the CSV, for column, date and logo; None with logo: the group.
+        val_fold: for kfold, logo and random; False: the fold after the tested one trains.
 
     Raises:
         UserError: an unknown scheme, or data that it cannot split.
@@ -212,8 +219,8 @@ def make_split(
             dealt = one_fold_a_group(left_from)
         else:
             dealt, notes = deal(catalog, seed, folds, by_video=scheme == "random")
-        check_each_fold(catalog, dealt, scheme)
-        assigned = assign_fold(len(catalog), dealt, fold)
+        check_each_fold(catalog, dealt, scheme, val_fold=val_fold)
+        assigned = assign_fold(len(catalog), dealt, fold, val_fold=val_fold)
         scheme = f"{scheme} {fold} of {folds}"
         if by:
             scheme, notes = f"{scheme} by {by}", left_out(catalog, by, assigned)
@@ -236,8 +243,11 @@ def make_split(
 def _lacking(catalog: Catalog, assigned: Sequence[str | None]) -> Iterator[str]:
     """A sentence for val and for test if classes have no video in it."""
     pairs = {(v.label, name) for v, name in zip(catalog.videos, assigned, strict=True)}
+    used = {name for _, name in pairs}
     for name in ("val", "test"):
-        if lacking := [label for label in catalog.class_names if (label, name) not in pairs]:
+        if name in used and (
+            lacking := [label for label in catalog.class_names if (label, name) not in pairs]
+        ):
             yield (
                 f"{len(lacking)} of {len(catalog.class_names)} classes have no {name} video: "
                 f"{first_names(lacking)}."
@@ -245,7 +255,7 @@ def _lacking(catalog: Catalog, assigned: Sequence[str | None]) -> Iterator[str]:
 
 
 def _check_not_empty(split: Split) -> None:
-    for name in SPLITS:
+    for name in ("train", "test"):  # not every recipe needs val
         if not split.sizes[name]:
             raise UserError(
                 f"split scheme {split.scheme} puts no video of {split.catalog.root} into {name}: "

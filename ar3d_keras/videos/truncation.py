@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import IO
 
+from ar3d_keras.videos.remote import open_binary
+
 _MOST_BOXES = 10_000  # of a fragmented MP4
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp")
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
@@ -18,8 +20,9 @@ def missing_bytes(path: Path | None) -> int:
     if path is None:  # a stream
         return 0
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
+        with open_binary(path) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
             head = file.read(12)
             if head[:4] == b"RIFF":
                 end = _riff_end(head)

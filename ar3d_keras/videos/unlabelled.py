@@ -10,9 +10,11 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.label_csv import read_label_csv
 from ar3d_keras.videos.region import parse_region
+from ar3d_keras.videos.remote import address, is_file, is_remote, list_files, plain
+from ar3d_keras.videos.remote import stat as stat_remote
 from ar3d_keras.videos.times import parse_stretch
 from ar3d_keras.videos.video import Video
-from ar3d_keras.videos.video_files import is_address, walk
+from ar3d_keras.videos.video_files import has_video_suffix, is_address, walk
 
 
 def find_videos(paths: Sequence[str | os.PathLike]) -> Catalog:
@@ -45,6 +47,9 @@ def find_videos(paths: Sequence[str | os.PathLike]) -> Catalog:
             found[video.key] = video
             continue
         path = Path(given)
+        if is_remote(given):
+            found |= {video.key: video for video in _remote_videos(path)}
+            continue
         if path.suffix.lower() == ".csv" and path.is_file():
             rows = read_label_csv(path, labels=False)
             where = (dataclasses.replace(row, path=str(path.parent / row.path)) for row in rows)
@@ -70,6 +75,20 @@ def find_videos(paths: Sequence[str | os.PathLike]) -> Catalog:
     return Catalog(Path.cwd(), tuple(found.values()), ignored=tuple(ignored))
 
 
+def _remote_videos(path: Path) -> list[Video]:
+    """The videos of an object store: a file, the rows of a CSV, or all below a folder."""
+    path = plain(path)
+    if path.suffix.lower() == ".csv":
+        rows = read_label_csv(path, labels=False)
+        return [dataclasses.replace(row, path=str(path.parent / row.path)) for row in rows]
+    if has_video_suffix(path.name) and is_file(path):
+        return [Video(str(path), None)]
+    names = [str(path / name) for name in list_files(path) if has_video_suffix(name)]
+    if not names:
+        raise UserError(f"no videos in {address(path)}: give a video, a CSV or a folder of videos")
+    return [Video(name, None) for name in names]
+
+
 def _fragment(given: str) -> dict[str, str]:
     """The parts `t` and `roi` of a media fragment, see `Video.key`; {} if it has none."""
     pairs = (part.partition("=") for part in given.rpartition("#")[2].split("&"))
@@ -83,7 +102,11 @@ def _segment(given: str, t: str = "", roi: str = "") -> Video:
     try:
         start, end = parse_stretch(first, last)
         region = parse_region((roi.split(",") + [""] * 4)[:4])
-        Path(path).stat()
+        if is_remote(path):
+            path = str(plain(path))
+            stat_remote(path)
+        else:
+            Path(path).stat()
     except UserError as error:
         raise UserError(f"{given!r}: {error}") from None
     except OSError as error:

@@ -1,7 +1,9 @@
 """One labelled video or a stretch of it, what its name says about it, and the error ReadError."""
 
+import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 # v_ApplyEyeMakeup_g01_c01.avi: class, group, clip (UCF-101's README).
 UCF_NAME = re.compile(r"v_(?P<name>\w+?)_g(?P<group>\d+)_c(?P<clip>\d+)(\.\w+)?", re.ASCII)
@@ -96,6 +98,14 @@ class Video:
 def format_seconds(value: float) -> str:
     """The shortest decimal number that is this float, without a trailing `.0`."""
     return f"{value:.17g}" if "e" in repr(value) else repr(value).removesuffix(".0")
+
+
+def leads_out(path: str) -> bool:
+    """Whether the path of a video, by itself, leads out of the folder that it is relative to."""
+    # A Path takes longer than the rest of a row.
+    if os.path.isabs(path):  # noqa: PTH117
+        return True
+    return ".." in path and Path(os.path.normpath(path)).parts[:1] == ("..",)
 
 
 def labelled_video(

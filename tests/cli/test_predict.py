@@ -115,19 +115,19 @@ def test_segments_with_windows_and_an_overlay_each(trained, tiny_demo, tmp_path,
 def test_an_overlay_that_cannot_be_written_does_not_end_the_folder(
     trained, tiny_demo, tmp_path, monkeypatch, capsys
 ):
-    from ar3d_keras.reports import overlay
+    from ar3d_keras.reports import overlay_files
 
     (tmp_path / "set").mkdir()
     for name in ("a", "b", "c"):
         shutil.copy(tiny_demo / "Grow/v_Grow_g01_c01.avi", tmp_path / "set" / f"{name}.avi")
-    write = overlay.write_overlay
+    write = overlay_files.write_overlay
 
     def failing(classifier, prediction, video, file, **options):
         if file.stem == failing.name or failing.name == "all":
             raise failing.error
         write(classifier, prediction, video, file, **options)
 
-    monkeypatch.setattr(overlay, "write_overlay", failing)
+    monkeypatch.setattr(overlay_files, "write_overlay", failing)
     arguments = ["predict", str(tmp_path / "set"), "--run", str(trained), "--overlay"]
     for failing.error in (UserError("refused"), OSError(36, "File name too long")):
         failing.name = "b"

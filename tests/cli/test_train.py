@@ -225,7 +225,6 @@ def test_a_run_that_stopped_early_does_not_go_on(tiny_demo, tmp_path, done):
 @pytest.mark.parametrize(
     "change",
     [
-        {"backend": "jax"},
         {"precision": "mixed_float16"},
         {"skipped": [{"path": "a.avi"}]},
     ],

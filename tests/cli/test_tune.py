@@ -17,6 +17,7 @@ import ar3d_keras
 from ar3d_keras import Reporter
 from ar3d_keras.cli import main
 from ar3d_keras.experiments.tuning.results import read_results
+from ar3d_keras.locking import locked
 from ar3d_keras.runs import read_history
 from ar3d_keras.videos.catalog import open_catalog
 from ar3d_keras.videos.splits import make_split
@@ -146,6 +147,11 @@ def test_the_same_command_repeats_nothing_and_more_trials_go_on(searched, space,
 def test_another_search_in_its_folder_is_refused(searched, refused, other, parts):
     error = refused("tune", *searched[1], *other)
     assert all(part in error for part in parts)
+
+
+def test_a_second_search_in_a_folder_is_refused_while_the_first_runs(searched, refused):
+    with locked(searched[0] / ".lock"):
+        assert f"process {os.getpid()}" in refused("tune", *searched[1])
 
 
 @pytest.mark.slow  # it trains a dozen trials

@@ -78,7 +78,7 @@ def test_leak_reports_quote_what_check_found(data):
 def test_the_second_check_decodes_nothing(data, monkeypatch):
     folder, _ = data
     once = check(folder, reporter=Reporter())
-    monkeypatch.setattr("ar3d_keras.videos.scan.examine", None)
+    monkeypatch.setattr("ar3d_keras.videos.file_scanner.examine", None)
     again = check(folder, reporter=Reporter())
     assert again.pairs == once.pairs and again.scanned.properties == once.scanned.properties
 

@@ -80,7 +80,7 @@ def run(tmp_path, monkeypatch):
         }
     )
     classifier = Classifier(Brightness(), CLASSES, SHAPE, "bright")
-    monkeypatch.setattr(events, "from_run", lambda _: classifier)
+    monkeypatch.setattr(events, "from_run", lambda *_: classifier)
     return run
 
 
@@ -163,6 +163,15 @@ def test_the_segments_of_a_run_are_its_labels(run, films):
     assert (content["val"]["videos"], content["test"]["videos"]) == (1, 1)
     counts = content["val"]["iou"]["0.3"]
     assert counts["true_positives"] + counts["false_negatives"] == 2
+
+
+def test_stretches_outside_the_folder_of_their_csv(run, films, tmp_path, user_error):
+    rows = [(str(films / path), *rest) for path, *rest in LABELS]
+    write_labels(tmp_path / "labels.csv", rows)
+    with user_error("`allow_outside`"):
+        evaluate(run, films, stretches=tmp_path / "labels.csv")
+    content = evaluate(run, films, stretches=tmp_path / "labels.csv", allow_outside=True)
+    assert content["test"]["videos"] == 1
 
 
 def test_stretches_in_a_part_that_was_trained_on_are_refused(run, films, tmp_path, user_error):

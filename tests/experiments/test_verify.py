@@ -32,7 +32,9 @@ def metrics(run, split="test"):
 
 
 def test_the_same_machine_gives_the_same_bits(run, tmp_path):
-    assert main(["verify", "run", "--runs-dir", str(tmp_path)]) == 0
+    for place in (["run"], ["--run", "run"]):
+        assert main(["verify", *place, "--runs-dir", str(tmp_path)]) == 0
+    assert main(["verify", "run", "--run", "run", "--runs-dir", str(tmp_path)]) == 2
     found = verify(run, reporter=Reporter())
     assert found.keys() == {"val", "test"}
     for name, videos in (("val", 12), ("test", 15)):

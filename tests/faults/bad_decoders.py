@@ -9,6 +9,23 @@ import numpy as np
 
 from ar3d_keras.videos import decoders
 from ar3d_keras.videos.examination import examine
+from ar3d_keras.videos.parts import _messages
+
+
+def bad_items(path: Path, *, crash_at: int = -1):
+    """A generator: 0, 1, 2, 3, then the file's size."""
+    for number in range(4):
+        if number == crash_at:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        yield number
+    return path.stat().st_size
+
+
+def bad_frames(path: Path, **arguments):
+    """Stands in for the frames of a part."""
+    if path.stem == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    yield from _messages(path, **arguments)
 
 
 def bad_examine(path: Path, **arguments):
@@ -20,6 +37,10 @@ def bad_examine(path: Path, **arguments):
         time.sleep(100)
     if path.stem == "slow":  # but it decodes
         for _ in range(15):
+            time.sleep(0.2)
+            decoders.heartbeat()
+    if path.stem == "short":  # of a second
+        for _ in range(5):
             time.sleep(0.2)
             decoders.heartbeat()
     if path.stem == "endless":

@@ -3,13 +3,11 @@
 import csv
 import io
 import json
-import os
 import random
 import shutil
 import sys
 import time
 import zipfile
-from pathlib import Path
 
 import forked  # tests/faults/forked.py
 import h5py
@@ -27,12 +25,7 @@ OPTIONS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _server_path(monkeypatch):
-    """Where the fork server finds its imports."""
-    here = Path(__file__).parent
-    paths = [here, here.parent, here.parents[1], os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, paths)))
+pytestmark = pytest.mark.usefixtures("server_path")
 
 
 class Trainings:

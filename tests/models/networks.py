@@ -143,9 +143,10 @@ class NetworkTests:
 
     def test_it_takes_the_options_of_every_network(self):
         size = self.small["height"], self.small["width"]
-        model = self.build(motion_crop=size, differences=True, log_pooling=True)
+        given = {"differences": True, "motion_normalization": True, "log_pooling": True}
+        model = self.build(motion_crop=size, **given)
         names = {layer.name for layer in model._flatten_layers()}
-        assert {"motion_crop", "differences", "log_pooling"} <= names
+        assert {"motion_crop", *given} <= names
         assert model.get_layer("differences").output.shape[1] == self.small["frames"] - 1
         assert np.isfinite(keras.ops.convert_to_numpy(model(self.clips))).all()
         again = type(model).from_config(json.loads(json.dumps(model.get_config())))

@@ -74,5 +74,5 @@ def test_classes_without_a_font_are_explained_by_number():
 
 
 def test_unseen_characters_are_shown_as_escapes():
-    assert page._visible("a\nb\u202e\udcff") == r"a\nb\u202e\udcff"
-    assert page._visible(0) == "0"
+    assert page.visible("a\nb\u202e\udcff") == r"a\nb\u202e\udcff"
+    assert page.visible(0) == "0"

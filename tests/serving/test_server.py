@@ -31,8 +31,10 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
 
+from ar3d_keras.errors import UserError
 from ar3d_keras.explanation.attention_map import attention_network
 from ar3d_keras.inference.classifier import describe
+from ar3d_keras.inference.rest import from_server, predict
 from ar3d_keras.serving.export import export_saved_model
 from ar3d_keras.videos.reader import count_frames, frame_index, load_cv2, read_frames
 from ar3d_keras.videos.sampling import ClipShape, frames_at, uniform_clip
@@ -184,6 +186,21 @@ def test_rest_equals_grpc(server, clips):
                   columns.json()["outputs"]["probabilities"][2]):  # fmt: skip
         np.testing.assert_allclose(found, expected["probabilities"][2], atol=1e-6)
     assert rows.json()["predictions"][0]["classes"] == list(NAMES)
+
+
+def test_the_classifier_of_a_server_equals_keras(server, clips):
+    served = from_server(server.rest + "/")
+    assert (served.class_names, served.shape) == (NAMES, SHAPE)
+    expected = server.model.predict_on_batch(clips)
+    np.testing.assert_allclose(served.network.predict_on_batch(clips), expected, atol=1e-6)
+    assert served.network.has_attention
+    maps = attention_network(server.model).predict_on_batch(clips[:1])["attention"]
+    np.testing.assert_allclose(served.network.attention(clips[:1]), maps, atol=1e-5)
+    with pytest.raises(UserError, match="nonsense"):
+        predict(server.rest, "nonsense", [""])
+    for url in (server.rest.replace("ar3d", "other"), "http://127.0.0.1:9/v1/models/ar3d", "ar3d"):
+        with pytest.raises(UserError):
+            from_server(url)
 
 
 def test_jpegs_over_rest_equal_jpegs_over_grpc(server, clips):

@@ -207,6 +207,9 @@ def test_errors_say_what_to_do_and_change_nothing(tmp_path, folder):
         demo.make_demo(other / "notes.txt" / "demo")
     with pytest.raises(UserError, match="another demo set"):
         demo.make_demo(folder, seed=5, groups=GROUPS, clips=CLIPS)
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="nowhere"):
+        demo.make_demo(tmp_path / "link")
     for wrong in ({"groups": 0}, {"clips": 100}, {"seed": -1}):
         with pytest.raises(UserError, match="needs"):
             demo.make_demo(tmp_path / "new", **wrong)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ar3d_keras.videos.mirroring import mirrored_classes
+from ar3d_keras.config import DataConfig, TrainConfig
+from ar3d_keras.videos.mirroring import mirrored_classes, mirroring_notes
 
 
 @pytest.mark.parametrize(
@@ -24,3 +25,14 @@ from ar3d_keras.videos.mirroring import mirrored_classes
 )
 def test_pairs_that_differ_by_the_side(names, pair):
     assert mirrored_classes(names) == pair
+
+
+@pytest.mark.parametrize("names", [("up", "down"), ("left", "right")])
+@pytest.mark.parametrize("flip", [None, False, True])
+def test_an_explicit_flip_holds_and_is_named(names, flip):
+    config = TrainConfig(data=DataConfig(flip=flip)).resolved(
+        split_scheme="group", needs_flow=False, has_sides=mirrored_classes(names) is not None
+    )
+    sided = names == ("left", "right")
+    assert config.data.flip == (not sided if flip is None else flip)
+    assert len(mirroring_notes(names, config.data.flip)) == sided

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos import dataset as datasets
-from ar3d_keras.videos import pack_index, packing
+from ar3d_keras.videos import pack_index, pack_worker, packing, shards
 from ar3d_keras.videos.dataset import open_data, open_dataset
 from ar3d_keras.videos.pack_index import INDEX, JOURNAL, PackSettings, digest, is_pack
+from ar3d_keras.videos.pack_journal import write_journal
 from ar3d_keras.videos.packing import close_pack, make_pack
 from ar3d_keras.videos.packs import open_pack
 from ar3d_keras.videos.sampling import ClipShape
@@ -175,9 +176,7 @@ def test_a_dataset_from_a_pack_is_that_of_the_videos(ucf_set, ucf_pack):
 
 
 def test_pages_are_given_back_and_clips_stay_right(odd_set, odd_packs, monkeypatch):
-    from ar3d_keras.videos import packs
-
-    monkeypatch.setattr(packs, "MAPPED_BYTES", 30_000)
+    monkeypatch.setattr(shards, "MAPPED_BYTES", 30_000)
     for pack in odd_packs.values():
         assert pack.verify(workers=3) == {}
     decoded, packed = sources(odd_set, odd_packs["raw"], SHAPE, RandomSampler(1, True))
@@ -208,7 +207,7 @@ def test_the_number_of_threads_changes_no_byte(ucf_set, tmp_path, made_with):
 
 def test_a_video_larger_than_memory_allows_waits_in_a_file(odd_set, tmp_path, monkeypatch):
     expected = files(pack_of(odd_set, tmp_path / "one").root)
-    monkeypatch.setattr(packing, "SPOOL_BYTES", 10_000)
+    monkeypatch.setattr(pack_worker, "SPOOL_BYTES", 10_000)
     assert files(pack_of(odd_set, tmp_path / "two").root) == expected
 
 
@@ -268,9 +267,9 @@ def test_a_stopped_pack_goes_on_and_ends_as_one_made_in_one_go(
     if harm == "flipped":
         shard.write_bytes(shard.read_bytes()[:-100] + bytes(100))
     listener, seen = Listener(), []
-    decode = packing._Packing._decode
+    decode = pack_worker.PackWorker.__call__
     monkeypatch.setattr(
-        packing._Packing, "_decode", lambda self, *rest: seen.append(1) or decode(self, *rest)
+        pack_worker.PackWorker, "__call__", lambda *given: seen.append(1) or decode(*given)
     )
     pack_of(ucf_set, folder, made_with, shard_bytes=400_000, reporter=listener)
     kept = 5 if harm in ("nothing", "torn line", "bytes more") else 4
@@ -281,7 +280,7 @@ def test_a_stopped_pack_goes_on_and_ends_as_one_made_in_one_go(
 
 
 def test_killed_between_the_index_and_the_journals_end(ucf_set, ucf_pack):
-    packing.write_journal(ucf_pack.root, RAW, [p for p in ucf_pack.videos if p.frames])
+    write_journal(ucf_pack.root, RAW, [p for p in ucf_pack.videos if p.frames])
     before = files(ucf_pack.root)
     del before[JOURNAL]
     assert pack_of(ucf_set, ucf_pack.root).videos == ucf_pack.videos
@@ -290,7 +289,7 @@ def test_killed_between_the_index_and_the_journals_end(ucf_set, ucf_pack):
 
 @pytest.mark.parametrize(
     ("line", "told"),
-    [('{"version": 5}', "begun as a pack of version 5"), ("dust", "is damaged")],
+    [('{"version": 6}', "begun as a pack of version 6"), ("dust", "is damaged")],
 )
 def test_an_unfinished_pack_that_cannot_be_continued(ucf_set, tmp_path, user_error, line, told):
     (tmp_path / JOURNAL).write_text(f"{zlib.crc32(line.encode()) * (line != 'dust'):08x} {line}\n")
@@ -436,9 +435,9 @@ def opened(root, shape=SHAPE):
 
 def test_a_pack_of_another_version(ucf_pack, user_error):
     content = json.loads((ucf_pack.root / INDEX).read_text())
-    content["version"] = 5
+    content["version"] = 6
     (ucf_pack.root / INDEX).write_text(json.dumps({**content, "sha256": digest(content)}))
-    with user_error("a pack of version 5 and this ar3d_keras reads version 4"):
+    with user_error("a pack of version 6 and this ar3d_keras reads version 5"):
         opened(ucf_pack.root)
 
 

@@ -354,10 +354,26 @@ def test_csv_needs_a_split_for_every_video(user_error):
         make_split(csv_catalog("train", "val", "test", None), "csv")
 
 
-@pytest.mark.parametrize("missing", SPLITS)
+@pytest.mark.parametrize("missing", ["train", "test"])
 def test_a_split_without_videos(user_error, missing):
     with user_error("split scheme csv", f"into {missing}"):
         make_split(csv_catalog(*(name for name in SPLITS if name != missing)), "csv")
+
+
+def test_val_may_be_empty():
+    assert make_split(csv_catalog("train", "test"), "csv").evaluated == ("test",)
+    assert make_split(csv_catalog("train", "val", "test"), "csv").evaluated == ("val", "test")
+
+
+@pytest.mark.parametrize("scheme", ["kfold", "logo", "random"])
+def test_without_a_val_fold_all_that_is_not_tested_trains(scheme):
+    catalog = subjects(a=[0, 1, 2, 3, 4], b=[0, 1, 2, 3, 4])
+    for fold in (1, 5):
+        usual = make_split(catalog, scheme, fold=fold)
+        split = make_split(catalog, scheme, fold=fold, val_fold=False)
+        assert split.videos("test") == usual.videos("test")
+        trained = {video.key for name in ("train", "val") for video in usual.videos(name)}
+        assert {video.key for video in split.videos("train")} == trained
 
 
 def test_a_class_without_a_training_video(user_error):

@@ -9,6 +9,7 @@ from ar3d_keras import atomic
 from ar3d_keras.config import TrainConfig, from_json, to_json
 from ar3d_keras.errors import UserError
 
+LOCK = ".lock"  # held by the process that searches in the folder
 # A search is the same if these are equal, and the configuration. `trials` may grow.
 IDENTITY = ("tuner", "space", "fingerprint", "backend", "precision")
 
@@ -47,7 +48,7 @@ def check_same_search(folder: Path, record: Mapping[str, Any]) -> None:
     """
     before = read_record(folder)
     if before is None:
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and any(file.name != LOCK for file in folder.iterdir()):
             raise UserError(f"{folder} exists and is not a search: choose another `name`")
         return
     # Options that are newer than the search have their defaults.

@@ -23,11 +23,13 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from ar3d_keras import atomic
 from ar3d_keras.config import RecipeConfig, TrainConfig, to_json
+from ar3d_keras.devices import number_of, using
 from ar3d_keras.errors import UserError
 from ar3d_keras.evaluation.monitor import rank
 from ar3d_keras.experiments.setup import resolve
 from ar3d_keras.experiments.tuning.oracles import OBJECTIVE, chosen, make_oracle
 from ar3d_keras.experiments.tuning.parallel import Chief, Role, serve
+from ar3d_keras.experiments.tuning.ray_search import search_on
 from ar3d_keras.experiments.tuning.record import check_same_search, is_over
 from ar3d_keras.experiments.tuning.results import Result, ranked, read_result, read_results
 from ar3d_keras.experiments.tuning.space import Parameter, shown, with_values
@@ -80,7 +82,13 @@ class Search:
 
 
 def search(
-    what: Search, dataset: Dataset | None, role: Role, *, workers: int, reporter: Reporter
+    what: Search,
+    dataset: Dataset | None,
+    role: Role,
+    *,
+    workers: int,
+    reporter: Reporter,
+    on: str | None = None,
 ) -> None:
     """Runs trials until there are no more, alone, as a chief, or as a worker.
 
@@ -90,6 +98,7 @@ def search(
         role: the role of this process.
         workers: the number of decoding threads.
         reporter: shows a bar over the trials, and receives a line for each.
+        on: where the trials are trained, see `distributed.workers.check_on`.
 
     Raises:
         UserError: for a worker, no chief responds, or it has another search; for a chief, the
@@ -107,6 +116,20 @@ def search(
                 serve(own, role.chief_address, progress.poll, reporter)
             progress.poll()
             return
+        videos = 0 if dataset is None else len(dataset.evaluation("val").videos)
+
+        def end(oracle: Oracle | Chief, trial: Trial, result: Result) -> None:
+            if result.failed:
+                trial.status, trial.message = TrialStatus.FAILED, result.reason
+            else:
+                oracle.update_trial(trial.trial_id, {OBJECTIVE: result.score(videos)})
+                trial.status = TrialStatus.COMPLETED
+            oracle.end_trial(trial)
+            progress.log_result(result)
+
+        if on is not None:
+            search_on(on, what, own, run_trial, end, reporter)
+            return
         oracle: Oracle | Chief = own
         if role.is_worker:
             oracle = Chief(own, role.chief_address, lambda: is_over(what.folder), reporter)
@@ -119,14 +142,7 @@ def search(
                 continue
             assert dataset is not None, "only a chief has no dataset"
             result = run_trial(what, trial, dataset, workers=workers, on_epoch=progress.on_epoch)
-            if result.failed:
-                trial.status, trial.message = TrialStatus.FAILED, result.reason
-            else:
-                score = result.score(len(dataset.evaluation("val").videos))
-                oracle.update_trial(trial.trial_id, {OBJECTIVE: score})
-                trial.status = TrialStatus.COMPLETED
-            oracle.end_trial(trial)
-            progress.log_result(result)
+            end(oracle, trial, result)
 
 
 def run_trial(
@@ -171,18 +187,19 @@ def run_trial(
         log.log_to(run.log_file)
         if earlier and not run.state.exists():
             _continue_from(RunFolder(what.folder / f"trial_{earlier}"), run)
-        train(
-            run,
-            config,
-            dataclasses.replace(dataset, shape=clip_shape(config.data)),
-            workers=workers,
-            reporter=log,
-            splits=("val",),
-            until=epochs,
-            precision=what.record["precision"],
-            checkpoint_minutes=what.checkpoint_minutes,
-            callbacks=[*what.callbacks, _EpochCounter(trial.trial_id, epochs, on_epoch)],
-        )
+        with using(number_of(config.recipe.devices, config.recipe.batch_size)):
+            train(
+                run,
+                config,
+                dataclasses.replace(dataset, shape=clip_shape(config.data)),
+                workers=workers,
+                reporter=log,
+                splits=("val",),
+                until=epochs,
+                precision=what.record["precision"],
+                checkpoint_minutes=what.checkpoint_minutes,
+                callbacks=[*what.callbacks, _EpochCounter(trial.trial_id, epochs, on_epoch)],
+            )
         best = _kept(read_history(run.history), config.recipe)
         outcome = {
             "top1": best["val_accuracy"],

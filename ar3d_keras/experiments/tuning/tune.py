@@ -1,9 +1,10 @@
 """A hyper-parameter search from its options to its report."""
 
+import contextlib
 import dataclasses
 import importlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,11 +12,17 @@ import keras
 
 from ar3d_keras.config import Preset, Range, TrainConfig, check_choice, to_json
 from ar3d_keras.console import Console
+from ar3d_keras.distributed.workers import check_on
 from ar3d_keras.errors import UserError
 from ar3d_keras.experiments import setup
 from ar3d_keras.experiments.configure import configure
 from ar3d_keras.experiments.record import make_record
-from ar3d_keras.experiments.tuning.record import check_same_search, read_record, write_record
+from ar3d_keras.experiments.tuning.record import (
+    LOCK,
+    check_same_search,
+    read_record,
+    write_record,
+)
 from ar3d_keras.experiments.tuning.results import Result, read_results
 from ar3d_keras.experiments.tuning.space import (
     Parameter,
@@ -25,10 +32,12 @@ from ar3d_keras.experiments.tuning.space import (
 )
 from ar3d_keras.experiments.tuning.space import to_json as space_json
 from ar3d_keras.experiments.tuning.summary import about_search, write_summary
+from ar3d_keras.locking import LockedError, locked
 from ar3d_keras.progress import Reporter
 from ar3d_keras.runs import check_plain_name
 from ar3d_keras.training.precision import choose_precision
 from ar3d_keras.training.warm_start import find_warm_start
+from ar3d_keras.videos.folds import FOLD_SCHEMES
 from ar3d_keras.videos.reader import decoding_threads
 
 if TYPE_CHECKING:
@@ -48,6 +57,7 @@ def tune(
     runs_dir: str | os.PathLike[str] = "runs",
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint_minutes: float = 10.0,
+    on: str | None = None,
     reporter: Reporter | None = None,
     command: str | None = None,
     fixed: Collection[str] = (),
@@ -69,6 +79,8 @@ def tune(
         runs_dir: the folder of all runs.
         callbacks: as for `train`; used for every trial.
         checkpoint_minutes: as for `train`.
+        on: where the trials are trained, several at a time; as for `crossval`. The values that
+            `bayesian` and `hyperband` choose depend on which trials end first.
         reporter: receives progress and log lines. Default: prints them.
         command: the command to record.
         fixed: names of options that are not searched, besides those in `options`.
@@ -78,11 +90,15 @@ def tune(
         The best trial; None in a worker process.
 
     Raises:
-        UserError: as `train`; the folder holds another search, a package is missing, or no trial
-            succeeded.
+        UserError: as `train`; the folder holds another search, another process searches in it, a
+            package is missing, or no trial succeeded.
         KeyboardInterrupt: the same call continues.
     """
+    check_on(on)
+    if on and callbacks:
+        raise UserError("`callbacks` cannot be used with `on`: the trials are trained elsewhere")
     configured = configure(config, preset=preset, reporter=reporter, **options)
+    configured = setup.with_devices(configured)
     Range(1).check("trials", trials)
     Range(0).check("checkpoint_minutes", checkpoint_minutes)
     check_choice("tuner", tuner, Tuner)
@@ -92,13 +108,22 @@ def tune(
     from ar3d_keras.experiments.tuning.search import Search, drop_state, search
 
     reporter, role = reporter or Console(), read_role()
+    if on and role.address:
+        raise UserError(
+            "`on` cannot be used with keras-tuner's chief and workers: unset KERASTUNER_TUNER_ID, "
+            "KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT"
+        )
     folder = Path(runs_dir) / (name or f"tune-{configured.model.full_name}")
     check_plain_name(folder.name if name is None else name)
     parameters = _space(configured, space, {*fixed, *options})
     threads = decoding_threads(configured.data.workers)
     # A chief trains nothing.
     splits = ("val",) if role.is_chief else ("train", "val")
+    if configured.data.split_scheme in FOLD_SCHEMES:
+        configured = configured.replace(val_fold=True)  # trials are compared on val
     resolved, dataset = setup.prepare(configured, reporter, splits)
+    if not dataset.split.sizes["val"]:
+        raise UserError("a search compares its trials on val: add val videos")
     source = configured.recipe.init_from
     start = None
     if source:
@@ -131,26 +156,41 @@ def tune(
         reporter.log(f"the search is over; its chief writes the report in {folder}")
         return None
     check_same_search(folder, record)
-    before = read_record(folder)
-    # A finished search is over until `trials` grows, so that no worker waits for it.
-    over = bool(before and before["over"] and before["trials"] >= trials)
-    write_record(folder, record, over=over)
-    reporter.log_to(folder / "log.txt")
-    names = ", ".join(each.name for each in parameters)
-    reporter.log(f"{tuner} over {names}; search {folder}")
-    try:
-        search(plan, dataset, role, workers=threads, reporter=reporter)
-    except KeyboardInterrupt:
-        _summarize(plan, reporter)
-        reporter.log("stopped; the same command continues")
-        raise
-    for trial in folder.glob("trial_*"):
-        drop_state(trial)
-    best = _summarize(plan, reporter)
-    write_record(folder, record, over=True)
+    with _only_one(folder):
+        before = read_record(folder)
+        # A finished search is over until `trials` grows, so that no worker waits for it.
+        over = bool(before and before["over"] and before["trials"] >= trials)
+        write_record(folder, record, over=over)
+        reporter.log_to(folder / "log.txt")
+        names = ", ".join(each.name for each in parameters)
+        reporter.log(f"{tuner} over {names}; search {folder}")
+        try:
+            search(plan, dataset, role, workers=threads, reporter=reporter, on=on)
+        except KeyboardInterrupt:
+            _summarize(plan, reporter)
+            reporter.log("stopped; the same command continues")
+            raise
+        for trial in folder.glob("trial_*"):
+            drop_state(trial)
+        best = _summarize(plan, reporter)
+        write_record(folder, record, over=True)
     if best is None:
         raise UserError(f"no trial of {folder} has a score: its tuning.html says why")
     return best
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Keeps other searches out of the folder; the workers of this one take no lock."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(folder / LOCK):
+            yield
+    except LockedError as error:
+        raise UserError(
+            f"{folder} is being searched by {error}: wait until that ends, or choose another "
+            "`name`; docs/tuning.md says how several processes search together"
+        ) from None
 
 
 def _require_keras_tuner() -> None:
