@@ -1,6 +1,9 @@
 """The exceptions for mistakes that the user can correct, and for SIGTERM."""
 
+import contextlib
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 
@@ -18,6 +21,16 @@ class UserError(ValueError):
         """The first parameter that the message names; None if it names none."""
         found = re.search(r"`([a-z][a-z0-9_]*)`", str(self))
         return found and found.group(1)
+
+
+@contextlib.contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Names the file in an OSError of the block; that of a full disk names none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(file)
+        raise
 
 
 class Terminated(KeyboardInterrupt):

@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ar3d_keras.errors import naming
+
 Update = Callable[..., None]
 
 
@@ -33,12 +35,8 @@ class Reporter:
 
     def _flush(self) -> None:
         assert self._log_file is not None
-        try:
-            with self._log_file.open("a", encoding="utf-8") as log:
-                log.writelines(line + "\n" for line in self._unwritten)
-        except OSError as error:
-            error.filename = error.filename or str(self._log_file)  # a full disk names no file
-            raise
+        with naming(self._log_file), self._log_file.open("a", encoding="utf-8") as log:
+            log.writelines(line + "\n" for line in self._unwritten)
         self._unwritten.clear()
 
     def show(self, line: str) -> None:

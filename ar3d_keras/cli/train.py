@@ -5,7 +5,6 @@ python train.py --attention --data data/UCF-101              the paper's recipe,
 python train.py --attention --init-from NAME --freeze features gate --data data/mine     fine-tune a run
 python train.py --resume                                     continue the run that was stopped last
 python train.py --attention --devices all                    on all GPUs of this machine
-python train.py --attention --hosts A:1234,B:1234 --process 0    on several machines (JAX), here on A
 """
 
 import math
@@ -50,7 +49,7 @@ class TrainOptions(NewRun):
     name: str | None = None
     """The run's folder is RUNS_DIR/NAME, which must not exist. Default: date, time and network."""
     resume: str | None = None
-    """Continue this run (a path, or a name under RUNS_DIR) where its last state was saved; without a value the unfinished run that was last begun. Only --epochs, --workers, --devices, --hosts, --checkpoint-minutes and --data (if it was moved) may be given too."""
+    """Continue this run (a path, or a name under RUNS_DIR) from its last state; without a value the unfinished run that was last begun. Takes only --epochs, --workers, --devices, --hosts, --checkpoint-minutes and --data (if it was moved)."""
     export: bool = True
     """Write a SavedModel at the end."""
     hosts: str | None = None

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ar3d_keras.errors import UserError
+from ar3d_keras.errors import UserError, naming
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.timeline import SegmentPrediction
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
@@ -113,7 +113,7 @@ class Journal:
         self._found |= {line["path"]: line for line in lines}
 
     def _append(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        with self.file.open("a+b") as journal:
+        with naming(self.file), self.file.open("a+b") as journal:
             # A line that a kill has cut must not swallow the next one.
             if journal.tell() and not _ends_with_newline(self.file):
                 journal.write(b"\n")

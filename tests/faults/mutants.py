@@ -127,7 +127,8 @@ def run_overlay(folder: Path, paths: list[str], work: Path) -> dict[str, str]:
     from ar3d_keras.inference.saved_model import SavedModelNetwork
     from ar3d_keras.progress import Reporter
     from ar3d_keras.reports.overlay import write_overlay
-    from ar3d_keras.videos.parts import Part
+    from ar3d_keras.videos.isolation import Isolation, Limits
+    from ar3d_keras.videos.parts import part_of
     from ar3d_keras.videos.reader import ReadError, count_frames
     from ar3d_keras.videos.sampling import ClipShape
     from ar3d_keras.videos.unlabelled import find_videos
@@ -145,16 +146,19 @@ def run_overlay(folder: Path, paths: list[str], work: Path) -> dict[str, str]:
     classifier = Classifier(Network(), ("a", "b"), ClipShape(8, 16, 16, 18, 24, 2), "stub")
     outcome = {}
     catalog = find_videos([folder / path for path in paths])
-    for found in predict_videos(classifier, catalog, workers=2, reporter=Reporter()):
-        name, file = os.path.relpath(found.path, folder), work / "overlay.mp4"
-        if found.failure:
-            outcome[name] = found.failure
-            continue
-        try:
-            write_overlay(classifier, found, Part(Path(found.path)), file, threads=2)
-            outcome[name] = f"{count_frames(file)} frames"
-        except (ReadError, UserError) as error:
-            outcome[name] = str(error)
+    predictions = predict_videos(classifier, catalog, workers=2, reporter=Reporter())
+    with Isolation(Limits()) as isolation:
+        for video, found in zip(catalog.videos, predictions, strict=True):
+            name, file = os.path.relpath(found.path, folder), work / "overlay.mp4"
+            if found.failure:
+                outcome[name] = found.failure
+                continue
+            try:
+                part = part_of(catalog.root, video, isolation=isolation)
+                write_overlay(classifier, found, part, file, threads=2)
+                outcome[name] = f"{count_frames(file)} frames"
+            except (ReadError, UserError) as error:
+                outcome[name] = str(error)
     return outcome
 
 
