@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.slow,
     # Ray opens files and sockets that it closes at its end only.
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning"),  # of keras-tuner
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner"),  # of keras-tuner
 ]
 ray = pytest.importorskip("ray")
 
