@@ -14,8 +14,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from ar3d_keras.errors import UserError
 
 RETRY = 0.2  # seconds
@@ -189,6 +187,7 @@ def check_same(what: str, *values: object) -> None:
     """
     if _joined is None:
         return
+    import numpy as np
     from jax.experimental import multihost_utils
 
     digest = np.frombuffer(hashlib.sha256(repr(values).encode()).digest(), np.uint8)

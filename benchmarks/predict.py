@@ -112,7 +112,8 @@ def _resident(pid: int) -> float:
     """Resident memory of a process and its children in MB."""
     total = 0.0
     try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        tasks = Path(f"/proc/{pid}/task").iterdir()  # any thread may have started a decoder
+        children = [each for task in tasks for each in (task / "children").read_text().split()]
         for each in (str(pid), *children):
             total += int(Path(f"/proc/{each}/statm").read_text().split()[1]) * 4096 / 1e6
     except (OSError, IndexError):

@@ -15,6 +15,7 @@ from types import ModuleType
 
 import ar3d_keras
 from ar3d_keras.cli.interrupts import delivered_interrupts
+from ar3d_keras.cli.watched import is_watched
 from ar3d_keras.errors import Terminated, UserError
 
 VERBS = {
@@ -48,6 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: done. 2: an error that the user can correct, in one line. 130: interrupted. 143: terminated
     by SIGTERM. A bug keeps its traceback.
     """
+    code = _run(arguments)
+    if code and is_watched():  # JAX would wait at exit for partners that are gone, and abort
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """See `main`."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["--version"]:
         print(f"ar3d_keras {ar3d_keras.__version__}")

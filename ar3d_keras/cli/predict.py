@@ -237,9 +237,9 @@ def _on_files(
 
         check_explainable(classifier, options.window_seconds)
     views: dict[str, Any] = {"clips": options.clips, "crops": options.crops}
-    sampling = protocol(classifier.shape, **views)
+    sampling = protocol(classifier.shape, **views, precision=classifier.precision)
     classes = len(classifier.class_names)
-    notes.log(f"network {classifier.origin}, {classes} classes, {sampling}{_rough(classifier)}")
+    notes.log(f"network {classifier.origin}, {classes} classes, {sampling}")
     windows: dict[str, Any] = {
         "window_seconds": options.window_seconds,
         "hop_seconds": options.hop_seconds or options.window_seconds,

@@ -238,9 +238,8 @@ def evaluate_run(
     if calibrate:
         calibrate_network(run, network, evaluation, reject_error, reporter)
     folder = run.evaluation(split, clips=clips, crops=crops, precision=precision)
-    sampling = protocol(dataset.shape, clips=clips, crops=crops)
-    if precision != "float32":  # the journal of evaluations counts it as another protocol
-        sampling += f", {precision}"
+    # The journal of evaluations counts another precision as another protocol.
+    sampling = protocol(dataset.shape, clips=clips, crops=crops, precision=precision)
     digests = {
         "weights_digest": weights_digest(network),
         "predictions_digest": predictions_digest(evaluation),

@@ -139,7 +139,7 @@ def evaluate_events(
         "window_seconds": window_seconds,
         "hop_seconds": hop,
         "background": background,
-        "protocol": protocol(classifier.shape, clips=clips, crops=crops),
+        "protocol": protocol(classifier.shape, clips=clips, crops=crops, precision=precision),
         "options": asdict(options),
         "chosen_on": f"val, the best mean F1 of {len(grid)} choices",
         **{

@@ -68,7 +68,9 @@ def describe(
     description = {
         "class_names": list(class_names),
         "clip_shape": asdict(clip_shape),
-        "protocol": protocol(clip_shape, clips=1, crops=1),
+        "protocol": protocol(
+            clip_shape, clips=1, crops=1, precision=precision_of({"inference": inference or {}})
+        ),
         "about": dict(about or {}),
     }
     if calibration is not None:

@@ -394,7 +394,7 @@ def epoch_order(videos: int, *, seed: int, epoch: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(entropy)).permutation(videos)
 
 
-def protocol(shape: ClipShape, *, clips: int, crops: int) -> str:
+def protocol(shape: ClipShape, *, clips: int, crops: int, precision: str = "float32") -> str:
     """The evaluation protocol as a sentence, for every report."""
     if clips * crops == 1:
         views = (
@@ -416,7 +416,7 @@ def protocol(shape: ClipShape, *, clips: int, crops: int) -> str:
     return (
         f"{views}; {shape.frames} frames {rate}, {region}"
         f"resized to {shape.resize_width}x{shape.resize_height}, "
-        f"cropped to {shape.width}x{shape.height}; float32"
+        f"cropped to {shape.width}x{shape.height}; {precision}"
     )
 
 

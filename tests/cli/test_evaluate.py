@@ -43,7 +43,7 @@ def test_a_report_of_bfloat16_says_so_and_has_its_own_folder(copied, done, tiny_
     assert metrics["precision"].startswith("bfloat16") and "bfloat16" in metrics["protocol"]
     assert "bfloat16" in (folder / "report.html").read_text()
     assert (copied / "evaluation/val/metrics.json").read_bytes() == before
-    done("verify", "--run", copied)
+    done("verify", copied)
     done("export", "--run", copied, "--precision", "bfloat16")
     description = max(copied.glob("saved_model/*")) / "assets.extra/preprocessor.json"
     assert json.loads(description.read_text())["inference"]["bfloat16"]["of"] == "val"
