@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -122,13 +123,13 @@ def test_a_data_report_whose_worker_is_killed(make_ucf, tmp_path, monkeypatch):
 
 class MortalClassifier(ClassifierWorker):
     def __call__(self, videos):
-        die_once(Path(os.environ["TMPDIR"]), "classifier")
+        die_once(Path(tempfile.gettempdir()), "classifier")
         return super().__call__(videos)
 
 
 @pytest.mark.parametrize("windows", [{}, {"window_seconds": 0.4}])
 def test_predictions_whose_worker_is_killed(trained, tiny_demo, tmp_path, monkeypatch, windows):
-    died = Path(os.environ.get("TMPDIR", "/tmp")) / "classifier.died"
+    died = Path(tempfile.gettempdir()) / "classifier.died"
     died.unlink(missing_ok=True)
     paths = [tiny_demo / "Grow", tiny_demo / "MoveUp"]
     given = {"run": trained, **windows}
