@@ -33,7 +33,7 @@ NETWORKS = {
         "data": {"height": 8, "width": 8, "stride": 1},
     },
     "compact3d": {  # batch norms
-        "model": {"model": "compact3d", "dropout": 0.0, "width_multiplier": 0.1},
+        "model": {"model": "compact3d", "dropout": 0.0, "filters": 2, "grid": [2, 2, 2]},
         "data": {"height": 16, "width": 16, "frames": 8, "stride": 1},
     },
 }
