@@ -103,6 +103,7 @@ def test_a_balanced_run_that_was_stopped_ends_as_one_that_was_not(data, tmp_path
     assert predictions == (resumed.evaluation("test") / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_crossval_tests_every_value_once(data, tmp_path):
     given = {**TINY, "epochs": 1, "data": data, "split_by": "site", "runs_dir": tmp_path}
     summary = ar3d_keras.crossval(**given, reporter=Reporter())

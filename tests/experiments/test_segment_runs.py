@@ -77,6 +77,7 @@ def test_a_run_on_segments(recordings, tmp_path, capsysbinary):
     assert videos[key]["top"][0]["class"] == trained[0]["top1"]
 
 
+@pytest.mark.slow
 def test_crossval_on_segments(recordings, tmp_path):
     options = {**TINY, "data": recordings, "epochs": 1, "split_scheme": "logo"}
     metrics = ar3d_keras.crossval(**options, runs_dir=tmp_path, suspects=True)

@@ -50,6 +50,7 @@ def record(run):
     return json.loads((run / "run.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_a_run_of_tensorflow_predicts_and_goes_on_with_torch(trained, tiny_demo, tmp_path):
     run = shutil.copytree(trained, tmp_path / "run")
     videos = sorted((tiny_demo / "Grow").glob("*.avi"))[:3]

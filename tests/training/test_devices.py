@@ -50,7 +50,7 @@ def compared(backend, network, tiny_demo, folder):
 @pytest.mark.parametrize(
     "backend, network",
     [
-        ("tensorflow", "conv3d"),
+        pytest.param("tensorflow", "conv3d", marks=pytest.mark.slow),
         pytest.param("jax", "conv3d", marks=pytest.mark.slow),
         pytest.param("jax", "compact3d", marks=pytest.mark.slow),  # batch norms too
     ],

@@ -33,6 +33,7 @@ def differences(names, backends):
     }
 
 
+@pytest.mark.slow
 def test_twenty_steps_on_two_backends():
     """Without JAX, which compiles longer; the networks with and without batch norms."""
     found = differences(["conv3d", "compact3d"], ["tensorflow", "torch"])
