@@ -93,12 +93,12 @@ class Row:
 
     @property
     def seconds(self) -> float:
-        """Of a fold, from its split to its val report: the median."""
+        """Of a fold, from its split to its last epoch: the median."""
         times = []
         for result in self.results.values():
             for run in result.runs:
                 begin = (run.folder / "split.csv").stat().st_mtime
-                end = (run.evaluation("val") / "metrics.json").stat().st_mtime
+                end = run.history.stat().st_mtime
                 times.append(end - begin)
         return float(np.median(times))
 
