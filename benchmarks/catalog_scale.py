@@ -124,28 +124,36 @@ def main() -> None:
     if options.part:
         child(options.part, options.rows[0])
         return
-    from benchmarks import bench  # imports a backend, which no child needs
-
-    steep = []
-    few, many = min(options.rows), max(options.rows)
+    # A child's peak memory begins with that of its parent, which must be small: no backend is imported yet.
+    measured: dict[str, dict[int, dict[str, float]]] = {}
     for part in PARTS:
-        found: dict[int, dict[str, float]] = {}
+        measured[part] = {}
         for count in options.rows:
             command = "-m", "benchmarks.catalog_scale", "--part", part, "--rows", str(count)
             done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
             if done.returncode:
                 raise SystemExit(done.stderr)
-            found[count] = json.loads(done.stdout)
+            measured[part][count] = json.loads(done.stdout)
+    report(measured)
+
+
+def report(measured: dict[str, dict[int, dict[str, float]]]) -> None:
+    """Prints the tables; exits with a line if something grows faster than the data."""
+    from benchmarks import bench
+
+    steep = []
+    for part, found in measured.items():
+        few, many = min(found), max(found)
         lines = []
         for name in found[few]:
             unit, scale = ("bytes", 1.0) if name == "peak memory" else ("us", 1e6)
-            a_row = [f"{found[n][name] / n * scale:,.1f} {unit}" for n in options.rows]
+            a_row = [f"{found[n][name] / n * scale:,.1f} {unit}" for n in found]
             grown = max(found[many][name], 1e-6) / max(found[few][name], 1e-6)
             growth = math.log(grown) / math.log(many / few)
             lines.append([name, *a_row, f"{growth:.2f}"])
             if growth > LIMIT and found[many][name] > 1:
                 steep.append(f"{part}: {name} ({growth:.2f})")
-        header = [f"{part}, a row", *(f"{count:,} rows" for count in options.rows), "growth"]
+        header = [f"{part}, a row", *(f"{count:,} rows" for count in found), "growth"]
         print(bench.table(header, lines) + "\n")
     if steep:
         raise SystemExit(f"grows faster than the data: {', '.join(steep)}")
