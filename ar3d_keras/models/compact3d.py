@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import keras
 from keras import layers
 
+from ar3d_keras.models.batch_norm import BatchNormalization
 from ar3d_keras.models.classifier import (
     Sizes3D,
     VideoClassifier,
@@ -98,7 +99,7 @@ class Compact3D(VideoClassifier):
                 name=f"conv{number}",
             )(x)
             # With the few steps of a small dataset, averages of Keras's momentum 0.99 lag behind.
-            x = layers.BatchNormalization(
+            x = BatchNormalization(
                 axis=-1, momentum=0.9, epsilon=1e-3, dtype=dtype, name=f"norm{number}"
             )(x)
             x = layers.ReLU(dtype=dtype, name=f"relu{number}")(x)

@@ -1,11 +1,9 @@
 """The gate's arithmetic, features * sigmoid(logits + bias), in one pass over memory.
 
-Memory traffic dominates its cost: one clip of the paper's size has 12.8 million features.
-TensorFlow makes one pass for each operation, and a slow one for the gradient of a bias. XLA fuses
-them, but compiling the whole network with XLA makes it ten times slower on a CPU, because of the
-convolutions. So only this product is compiled. It reduces the time of a training step of the
-default network to 0.80 (benchmarks/step.py, 2 cores with AMX, batch 16, mixed_bfloat16: 122 ms a
-clip instead of 152).
+Memory traffic dominates its cost: one clip of the paper's size has 12.8 million features, and the
+gradient of a bias is a slow pass more. One pass reduces the time of a training step of the default
+network to 0.80 (benchmarks/step.py, 2 cores with AMX, batch 16, mixed_bfloat16: 122 ms a clip
+instead of 152).
 """
 
 import functools
@@ -14,6 +12,8 @@ from typing import Any
 
 import keras
 from keras import ops
+
+from ar3d_keras.models.one_pass import in_one_pass
 
 
 def gated(features: Any, logits: Any, bias: Any) -> Any:
@@ -44,17 +44,15 @@ def gated_in_one_pass(features: Any, logits: Any, bias: Any) -> Any:
 def _on_tensorflow() -> Callable[[Any, Any, Any], Any]:
     import tensorflow as tf
 
-    one_pass = tf.function(jit_compile=True, autograph=False)
-
     def wide(*values):
         return (tf.cast(value, tf.float32) for value in values)
 
-    @one_pass
+    @in_one_pass
     def product(features, logits, bias):
         f, z, b = wide(features, logits, bias)
         return tf.cast(f * tf.sigmoid(z + b), features.dtype)
 
-    @one_pass
+    @in_one_pass
     def gradients(features, logits, bias, upstream):
         f, z, b, up = wide(features, logits, bias, upstream)
         gate = tf.sigmoid(z + b)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import keras
 from keras import layers
 
+from ar3d_keras.models.batch_norm import BatchNormalization
 from ar3d_keras.models.classifier import (
     Sizes3D,
     VideoClassifier,
@@ -130,9 +131,7 @@ def _unit(x: Any, channels: int, kernel: int, name: str, strides: int, dtype: An
         dtype=dtype,
         name=name,
     )(x)
-    x = layers.BatchNormalization(
-        axis=-1, momentum=0.9, scale=False, dtype=dtype, name=f"{name}_norm"
-    )(x)
+    x = BatchNormalization(axis=-1, momentum=0.9, scale=False, dtype=dtype, name=f"{name}_norm")(x)
     return layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)
 
 

@@ -13,6 +13,7 @@ import keras
 from keras import layers
 
 from ar3d_keras.errors import UserError
+from ar3d_keras.models.batch_norm import BatchNormalization
 from ar3d_keras.models.classifier import (
     Sizes3D,
     VideoClassifier,
@@ -116,7 +117,7 @@ class S3D(VideoClassifier):
 
         def conv(x: Any, channels: int, kernel: Three, strides: Three, name: str) -> Any:
             x = convolution(x, channels, kernel, strides, name, dtype)
-            x = layers.BatchNormalization(
+            x = BatchNormalization(
                 axis=-1, momentum=norm_momentum, epsilon=1e-3, dtype=dtype, name=f"{name}_norm"
             )(x)
             return layers.ReLU(dtype=dtype, name=f"{name}_relu")(x)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import keras
 from keras import layers, ops
 
+from ar3d_keras.models.batch_norm import BatchNormalization
 from ar3d_keras.models.classifier import (
     Sizes3D,
     VideoClassifier,
@@ -207,7 +208,7 @@ def _block(
 
 
 def _norm(x: Any, name: str, dtype: Any) -> Any:
-    return layers.BatchNormalization(
+    return BatchNormalization(
         axis=-1, momentum=0.9, epsilon=1e-5, dtype=dtype, name=f"{name}_norm"
     )(x)
 

@@ -23,9 +23,9 @@ class TestCompact3D(NetworkTests):
 def test_it_sees_brightness():
     clips = np.random.default_rng(0).uniform(0, 255, (2, 3, 4, 5, 3)).astype(np.float32)
     expected = clips @ np.array([0.299, 0.587, 0.114]) / 127.5 - 1
-    np.testing.assert_allclose(
-        keras.ops.convert_to_numpy(Brightness()(clips))[..., 0], expected, atol=1e-5
-    )
+    for training in (True, False):
+        gray = keras.ops.convert_to_numpy(Brightness()(clips, training=training))
+        np.testing.assert_allclose(gray[..., 0], expected, atol=1e-5)
 
 
 @pytest.mark.multi_backend
