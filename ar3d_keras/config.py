@@ -7,7 +7,7 @@ The string under a field is its help text. Values come from, in this order: flag
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
@@ -19,7 +19,7 @@ Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Backbone = Literal[
     "InceptionV3", "MobileNet", "MobileNetV2", "MobileNetV3Small", "ResNet50V2", "Xception"
 ]
-Flow = Literal["none", "dis", "farneback", "tvl1"]
+Flow = Literal["none", "dis", "dis_fine", "farneback", "tvl1"]
 Scheme = Literal[
     "column", "csv", "date", "group", "hmdb1", "hmdb2", "hmdb3", "kfold", "logo", "official1",
     "official2", "official3", "paper", "random",
@@ -169,7 +169,7 @@ class DataConfig(AugmentConfig):
     flip: bool | None = None
     """Mirror half of the training clips. Switch it off where left and right are different actions. Default: yes, unless two classes differ by left and right in their names (swipe_left, swipe_right)."""
     flow: Flow | None = None
-    """Optical flow between frames as two more channels, for the networks that use it: DIS, Farneback, or TV-L1 (needs opencv-contrib-python). Default: `dis` for these networks, else `none`."""
+    """Optical flow between frames as two more channels, for the networks that use it: DIS, DIS with fine steps for slow motion (`dis_fine`), Farneback, or TV-L1 (needs opencv-contrib-python). Default: the first that the network takes, else `none`."""
     skip: Path | None = None
     """Leave out the videos that this CSV names in its column path, such as skip.csv of `ar3d check --html`."""
     strict: bool = False
@@ -234,7 +234,7 @@ class ModelConfig:
     """The network and its options. None is the network's own default; no network has all options."""
 
     model: Literal[*NETWORKS] = "conv3d"  # type: ignore[valid-type]
-    """The network. `conv3d` is the paper's; `fused3d` and `two_stream` also take optical flow."""
+    """The network. `conv3d` is the paper's; `fused3d`, `two_stream` and `two_stream3d` also take optical flow."""
     attention: bool = False
     """Multiply the last convolution's features by a sigmoid gate computed from them: the paper's contribution."""
     filters: int | None = None
@@ -389,7 +389,7 @@ class TrainConfig:
         self.recipe.validate()
 
     def resolved(
-        self, *, split_scheme: str, needs_flow: bool, has_sides: bool = False
+        self, *, split_scheme: str, flows: Sequence[str], has_sides: bool = False
     ) -> "TrainConfig":
         """Replaces every None of `data` by the value that holds, once for the whole experiment.
 
@@ -398,7 +398,7 @@ class TrainConfig:
 
         Args:
             split_scheme: the default for this catalog.
-            needs_flow: whether the network takes optical flow.
+            flows: the optical flows that the network takes, the default first; none: it takes none.
             has_sides: whether two classes differ by left and right.
 
         Raises:
@@ -407,13 +407,13 @@ class TrainConfig:
         """
         data, name = self.data, self.model.model
         scheme: Any = data.split_scheme or split_scheme
-        flow = data.flow or ("dis" if needs_flow else "none")
-        if needs_flow and flow == "none":
+        flow: Any = data.flow or (flows[0] if flows else "none")
+        if flows and flow not in flows:
             raise UserError(
-                f"`model` {name} needs optical flow: set `flow` to dis, farneback or tvl1, or leave "
-                "it out"
+                f"`model` {name} needs optical flow, and not {flow}: set `flow` to "
+                f"{' or '.join(flows)}, or leave it out"
             )
-        if not needs_flow and flow != "none":
+        if not flows and flow != "none":
             raise UserError(
                 f"`model` {name} does not use optical flow: leave `flow` out, or set it to none"
             )

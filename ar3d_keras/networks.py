@@ -23,6 +23,7 @@ NETWORKS = {
     "r3d": "ar3d_keras.models.video_resnet:R3D",
     "s3d": "ar3d_keras.models.s3d:S3D",
     "two_stream": "ar3d_keras.models.two_stream:TwoStream",
+    "two_stream3d": "ar3d_keras.models.two_stream3d:TwoStream3D",
 }
 
 # Weights that can be fetched: name -> the network, and the file. The end of a file's name is the

@@ -23,7 +23,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "height": 96, "width": 128, "resize": (96, 128), "sampling": "uniform",
         },
         "model": {
-            "model": "compact3d", "motion_crop": (36, 48), "differences": True,
+            "model": "two_stream3d", "motion_crop": (36, 48), "differences": True,
             "motion_normalization": True,
         },
         "recipe": {
@@ -56,9 +56,10 @@ class Choice:
 EXCLUDED_BY = {"resize": {"height", "width"}, "fps": {"clip_seconds", "stride"}}
 
 
-def network_of(preset: str, model: str | None = None) -> str:
-    """The network that holds: `model` if the user gave one, else that of the preset."""
-    return model or PRESETS[preset].get("model", {}).get("model", "conv3d")
+def network_of(choice: Choice, model: str | None = None) -> str:
+    """The network that holds: `model` if the user gave one, else that of the choice."""
+    preset = PRESETS[choice.preset].get("model", {})
+    return model or (preset | choice.sections.get("model", {})).get("model", "conv3d")
 
 
 def with_shared_preset(
@@ -80,7 +81,7 @@ def with_shared_preset(
     name = choice.preset
     base = from_json(PRESETS[name], base, f"preset {name}")
     base = from_json(choice.sections, base, "preset auto")
-    model = network_of(name, model)
+    model = network_of(choice, model)
     return dataclasses.replace(base, model=dataclasses.replace(base.model, model=model))
 
 

@@ -178,9 +178,9 @@ class RunFolder:
         scheme = (record["split"]["scheme"].split() or [""])[0]  # "kfold 1 of 5"
         if scheme not in get_args(Scheme):
             raise UserError(f"{self.folder / 'run.json'}: there is no split scheme {scheme!r}")
-        return config.resolved(
-            split_scheme=scheme, needs_flow=config.data.flow not in (None, "none")
-        )
+        flow = config.data.flow
+        flows = () if flow in (None, "none") else (flow,)
+        return config.resolved(split_scheme=scheme, flows=flows)
 
     def data_root(self, moved: Path | None) -> Path:
         """The folder of the run's videos.

@@ -5,7 +5,7 @@ python -m benchmarks.few_labels --data DIR [--labels 2 4 8] [--seeds 3] [--tasks
 For each seed, a quarter of the groups tests. The other videos pretrain a network, without their
 labels. Then so many videos of each class train it, from random weights and from those of each task:
 the same videos, options and epochs. Prints the mean top-1 over the seeds, and its range. Videos in
-training and test share no group. The preset is small-data; the last epoch is evaluated.
+training and test share no group. The preset is small-data with compact3d; the last epoch is evaluated.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def _train(
 ) -> float:
     """Top-1 on test after a training from a task's weights, or from random ones."""
     common = {
-        "preset": "small-data", "seed": seed, "epochs": options.epochs, "reporter": Reporter(),
+        "preset": "small-data", "model": "compact3d", "seed": seed, "epochs": options.epochs, "reporter": Reporter(),
         "runs_dir": options.runs_dir, "flip": options.flip,
     }  # fmt: skip
     given = {}

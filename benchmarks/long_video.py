@@ -29,7 +29,7 @@ from benchmarks import bench
 RATE, WIDTH, HEIGHT = 15, 96, 72
 ACTIONS = ("Grow", "MoveLeft", "MoveRight", "Shrink")
 NETWORK = (
-    "--preset small-data --frames 16 --fps 7.5 --height 48 --width 64 --resize 54 72 --no-flip "
+    "--preset small-data --model compact3d --frames 16 --fps 7.5 --height 48 --width 64 --resize 54 72 --no-flip "
     "--epochs 3 --test-clips 1"
 ).split()
 WINDOWS = ["--window-seconds", "2.4", "--hop-seconds", "0.6"]

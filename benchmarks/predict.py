@@ -73,7 +73,9 @@ def write_network(folder: Path, preset: str) -> None:
     from ar3d_keras.training.trainer import build_network
     from ar3d_keras.videos.dataset import clip_shape
 
-    config: TrainConfig = configure(None, preset=preset, sampling="stride")  # as the loops sample
+    # The loops sample so, and compute no optical flow.
+    model = "compact3d" if preset == "small-data" else "conv3d"
+    config: TrainConfig = configure(None, preset=preset, model=model, sampling="stride")
     keras.utils.set_random_seed(0)
     shape = clip_shape(config.data)
     model = build_network(config, [str(number) for number in range(CLASSES)], "float32")

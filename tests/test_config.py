@@ -58,12 +58,12 @@ def test_options_of_split_schemes_are_checked_when_the_scheme_is_known(scheme, o
     if scheme == "kfold" and parameter is None:
         given.validate()
     if parameter is None:
-        resolved = given.resolved(split_scheme=scheme, needs_flow=False)
+        resolved = given.resolved(split_scheme=scheme, flows=())
         assert (resolved.data.split_scheme, resolved.data.flow) == (scheme, "none")
         assert None not in (resolved.data.data, resolved.data.resize, resolved.data.fold)
     else:
         with pytest.raises(UserError) as caught:
-            given.resolved(split_scheme=scheme, needs_flow=False)
+            given.resolved(split_scheme=scheme, flows=())
         assert caught.value.parameter == parameter
 
 

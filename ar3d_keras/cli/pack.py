@@ -5,6 +5,7 @@ python train.py --attention --data data/UCF-101-pack                  the same c
 ar3d pack --data data/UCF-101 --out data/small --codec jpeg           a quarter of the disk space or less
 ar3d pack --data data/UCF-101 --out data/UCF-101-pack --on ray        the same pack, decoded by the workers of a Ray cluster
 ar3d pack --data data/UCF-101 --out data/flow --flow dis              with optical flow, for two_stream and fused3d
+ar3d pack --data data/mine --resize 96 128 --flow dis_fine --out data/mine-pack    for --preset small-data
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Train a network on videos without labels; train.py --init-from takes its weights.
 
-ar3d pretrain --data VIDEOS --preset small-data --frames 8               at which speed?
-ar3d pretrain --data VIDEOS --preset small-data --task instance          which video is it?
-python train.py --data data/mine --preset small-data --frames 8 --init-from pretrained    then, with labels
+ar3d pretrain --data VIDEOS --preset small-data --model compact3d --frames 8          at which speed?
+ar3d pretrain --data VIDEOS --preset small-data --model compact3d --task instance     which video is it?
+python train.py --data data/mine --preset small-data --model compact3d --frames 8 --init-from pretrained    then, with labels
 """
 
 from collections.abc import Sequence

@@ -57,9 +57,12 @@ def choose_preset(data: DataConfig) -> Choice:
     reasons.append(f"frames of {width}x{height}: clips of {size[1]}x{size[0]}, {reason}")
     if seconds > LONG:
         sections["data"] |= {"sampling": "stride", "fps": LONG_RATE}
+        # Between frames chosen by time, optical flow would be computed anew for every clip.
+        sections["model"] = {"model": "compact3d"}
         reasons.append(
             f"{seconds:.1f} seconds a video: windows of {LONG_RATE:g} frames a second, because an "
-            "action is a part of so long a video; evaluate with several clips"
+            "action is a part of so long a video, and the network without optical flow; evaluate "
+            "with several clips"
         )
     else:
         reasons.append(f"{seconds:.1f} seconds a video: a clip spans the whole video")

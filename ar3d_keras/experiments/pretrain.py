@@ -97,8 +97,11 @@ def pretrain(
     )
     if configured.recipe.init_from:
         raise UserError(f"`init_from`: {WHY}: leave it out")
-    if network(configured.model.model).needs_flow:
-        raise UserError(f"`model` {configured.model.model} needs optical flow: choose another")
+    if network(configured.model.model).flows:
+        raise UserError(
+            f"`model` {configured.model.model} needs optical flow, which a pretraining has not: set "
+            "`model` to another network, such as compact3d"
+        )
     workers = decoding_threads(configured.data.workers)
     split = _split(find_videos(places), task, configured.recipe.seed)
     dataset = open_dataset(

@@ -75,7 +75,7 @@ def resolve(config: TrainConfig, catalog: Catalog) -> TrainConfig:
     """`config` with every default of its data section filled in; see `TrainConfig.resolved`."""
     return config.resolved(
         split_scheme=default_scheme(catalog),
-        needs_flow=network(config.model.model).needs_flow,
+        flows=network(config.model.model).flows,
         has_sides=mirrored_classes(catalog.class_names) is not None,
     )
 

@@ -12,9 +12,13 @@ from ar3d_keras.models.motion_crop import MotionCrop, find_motion_crop
 
 
 def find_gate(network: keras.Model) -> AttentionGate | None:
-    """Returns the gate of a network, the last if it has several, None if it has none."""
-    gates = [layer for layer in network.layers if isinstance(layer, AttentionGate)]
+    """Returns the gate of a network, None if it has none; of two streams the last, which sees motion."""
+    gates = _gates(network)
     return gates[-1] if gates else None
+
+
+def _gates(network: keras.Model) -> list[AttentionGate]:
+    return [layer for layer in network.layers if isinstance(layer, AttentionGate)]
 
 
 @functools.lru_cache(maxsize=1)  # the layers of `network` keep a reference to each new model
@@ -34,14 +38,18 @@ def attention_network(network: keras.Model) -> keras.Model | None:
     if gate is None:
         return None
     features, values = gate.input, gate.attention_map(gate.input)
-    # Starts from the gate's values, so that its convolution, half of the cost, runs once.
-    behind = keras.Model(gate.output, network.output, name="behind_the_gate")
+    if len(_gates(network)) == 1:
+        # Starts from the gate's values, so that its convolution, half of the cost, runs once.
+        behind = keras.Model(gate.output, network.output, name="behind_the_gate")
+        probabilities = behind(features * values)
+    else:
+        probabilities = network.output
     attention = ops.mean(ops.cast(values, "float32"), axis=-1)
     crop = find_motion_crop(network)
     return keras.Model(
         network.input,
         {
-            "probabilities": behind(features * values),
+            "probabilities": probabilities,
             "attention": _over(attention, network.input_shape, crop, crop and crop.input),
         },
         name=f"{network.name}_attention_map",

@@ -49,9 +49,9 @@ class VideoClassifier(keras.Model):
 
     Attributes:
         trains_in_bfloat16: whether `precision` auto may choose mixed_bfloat16.
-        needs_flow: whether a clip has five channels (red, green, blue, and the optical flow dx and
-            dy) instead of three. Flow is quantized like color: 128 is no motion, 128 + 127 d / 20
-            is a motion of d pixels.
+        flows: the optical flows (`config.Flow`) that the network takes, the default first. A clip
+            then has five channels (red, green, blue, and the flow dx and dy, see `videos.flow`)
+            instead of three. None: it takes no flow.
         search_space: the options that `tune` searches: option -> {"choice": [...]} or
             {"float": [low, high]}.
         presets: what the network adds to a preset of `presets.PRESETS`: preset -> section -> option
@@ -75,7 +75,7 @@ class VideoClassifier(keras.Model):
     """
 
     trains_in_bfloat16: ClassVar[bool] = True
-    needs_flow: ClassVar[bool] = False
+    flows: ClassVar[tuple[str, ...]] = ()
     search_space: ClassVar[dict[str, dict[str, Any]]] = {}
     presets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {}
     published: ClassVar[Published | None] = None
@@ -125,7 +125,7 @@ class VideoClassifier(keras.Model):
     @clip_shape.setter
     def clip_shape(self, shape: ClipShape | Mapping[str, Any] | None) -> None:
         if shape is not None:
-            shape = _checked_shape(shape, self.sizes, self.needs_flow)
+            shape = _checked_shape(shape, self.sizes, self.flows)
         self._clip_shape = shape
 
     @property
@@ -266,7 +266,7 @@ def _checked_names(names: Sequence[str], sizes: Mapping[str, Any]) -> tuple[str,
 
 
 def _checked_shape(
-    shape: ClipShape | Mapping[str, Any], sizes: Mapping[str, Any], needs_flow: bool
+    shape: ClipShape | Mapping[str, Any], sizes: Mapping[str, Any], flows: Sequence[str]
 ) -> ClipShape:
     try:
         if not isinstance(shape, ClipShape):
@@ -287,9 +287,9 @@ def _checked_shape(
         )
     if shape.fps is not None and not 0 < shape.fps < math.inf:
         raise UserError(f"`clip_shape` must have an fps above 0, not {shape.fps}")
-    if needs_flow != (shape.flow is not None):
-        need = "needs" if needs_flow else "takes no"
-        raise UserError(f"`clip_shape` has flow {shape.flow}, but the network {need} optical flow")
+    if shape.flow not in (flows or (None,)):
+        takes = f"needs {' or '.join(flows)}" if flows else "takes no optical flow"
+        raise UserError(f"`clip_shape` has flow {shape.flow}, but the network {takes}")
     return shape
 
 

@@ -3,6 +3,7 @@
 docs/results.md says how its sizes were found.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -86,30 +87,49 @@ class Compact3D(VideoClassifier):
 
         clip = clip_input(frames, height, width)
         x = prepared(Brightness(name="brightness")(clip), sizes)
-        for number, strides in enumerate(STRIDES, start=1):
-            x = Conv3D(
-                filters * 2 ** (number - 1),
-                3,
-                strides=strides,
-                padding="same",
-                use_bias=False,
-                kernel_initializer="he_normal",
-                data_format="channels_last",
-                dtype=dtype,
-                name=f"conv{number}",
-            )(x)
-            # With the few steps of a small dataset, averages of Keras's momentum 0.99 lag behind.
-            x = BatchNormalization(
-                axis=-1, momentum=0.9, epsilon=1e-3, dtype=dtype, name=f"norm{number}"
-            )(x)
-            x = layers.ReLU(dtype=dtype, name=f"relu{number}")(x)
-        if attention:
-            x = AttentionGate(gate_kernel, dtype=dtype, name="gate")(x)
-        check_grid(grid, x.shape[1:4])
-        x = GridPooling(grid, dtype=dtype, name="pool")(x)
-        x = layers.Flatten("channels_last", dtype=dtype, name="flatten")(x)
-        x = log_pooled(x, sizes)
-        x = seeded_dropout(dropout, dtype)(x)
-        output = layers.Dense(num_classes, activation="softmax", dtype="float32", name="output")(x)
+        output = stream(x, sizes, dtype)
         kwargs.setdefault("name", "compact3d_attention" if attention else "compact3d")
         super().__init__(clip, output, sizes, **kwargs)
+
+
+def stream(x: Any, sizes: Mapping[str, Any], dtype: Any, prefix: str = "") -> Any:
+    """The layers of Compact3D behind the preparation of its clip.
+
+    Args:
+        x: symbolic float (batch, time, height, width, channels).
+        sizes: the options `attention`, `dropout`, `filters`, `gate_kernel`, `grid`, `log_pooling` and
+            `num_classes` of the network.
+        dtype: the dtype policy of the layers.
+        prefix: of the names of the layers.
+
+    Returns:
+        The class probabilities, float32 (batch, num_classes).
+    """
+    for number, strides in enumerate(STRIDES, start=1):
+        x = Conv3D(
+            sizes["filters"] * 2 ** (number - 1),
+            3,
+            strides=strides,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            data_format="channels_last",
+            dtype=dtype,
+            name=f"{prefix}conv{number}",
+        )(x)
+        # With the few steps of a small dataset, averages of Keras's momentum 0.99 lag behind.
+        x = BatchNormalization(
+            axis=-1, momentum=0.9, epsilon=1e-3, dtype=dtype, name=f"{prefix}norm{number}"
+        )(x)
+        x = layers.ReLU(dtype=dtype, name=f"{prefix}relu{number}")(x)
+    if sizes["attention"]:
+        x = AttentionGate(sizes["gate_kernel"], dtype=dtype, name=f"{prefix}gate")(x)
+    check_grid(sizes["grid"], x.shape[1:4])
+    x = GridPooling(sizes["grid"], dtype=dtype, name=f"{prefix}pool")(x)
+    x = layers.Flatten("channels_last", dtype=dtype, name=f"{prefix}flatten")(x)
+    x = log_pooled(x, sizes, prefix)
+    x = seeded_dropout(sizes["dropout"], dtype, f"{prefix}dropout")(x)
+    dense = layers.Dense(
+        sizes["num_classes"], activation="softmax", dtype="float32", name=f"{prefix}output"
+    )
+    return dense(x)

@@ -67,7 +67,7 @@ class Fused3D(VideoClassifier):
         UserError: an option is unknown or out of range, or the weights cannot be downloaded.
     """
 
-    needs_flow = True
+    flows = ("dis", "farneback", "tvl1")
     search_space: ClassVar[dict[str, dict[str, Any]]] = {
         "filters": {"choice": [128, 256, 512]},
         "gate_kernel": {"choice": [[1, 1, 1], [3, 3, 3]]},

@@ -92,7 +92,7 @@ class Brightness(keras.layers.Layer):
 
     def call(self, clips: Any, training: bool = False) -> Any:
         if training:
-            return in_one_pass(_brightness)(clips)
+            return in_one_pass(brightness)(clips)
         # As a 1x1 convolution, which takes half the time of a weighted sum of the channels.
         kernel = ops.reshape(ops.convert_to_tensor(_BRIGHTNESS, "float32"), (1, 1, 3, 1))
         frames = ops.reshape(clips, (-1, *clips.shape[2:]))
@@ -103,7 +103,8 @@ class Brightness(keras.layers.Layer):
         return (*input_shape[:-1], 1)
 
 
-def _brightness(clips: Any) -> Any:
+def brightness(clips: Any) -> Any:
+    """The arithmetic of Brightness: float32 (..., 3), 0..255, to (..., 1), -1..1."""
     weighted = clips * ops.convert_to_tensor(_BRIGHTNESS, "float32")
     return ops.sum(weighted, axis=-1, keepdims=True) / 127.5 - 1
 
@@ -113,18 +114,28 @@ class FrameDifferences(keras.layers.Layer):
     """Differences between consecutive frames.
 
     Input: float (batch, time, height, width, channels), at least 2 frames. Output: one frame less.
-    Channels after the third one are optical flow, which is kept.
+
+    Args:
+        colors: the channels of which differences are taken; others are optical flow, which is kept.
     """
 
+    def __init__(self, colors: int = 3, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.colors = colors
+
     def call(self, frames: Any) -> Any:
-        colors = frames[:, 1:, ..., :3] - frames[:, :-1, ..., :3]
-        if frames.shape[-1] <= 3:
+        count = self.colors
+        colors = frames[:, 1:, ..., :count] - frames[:, :-1, ..., :count]
+        if frames.shape[-1] <= count:
             return colors
-        return ops.concatenate([colors, frames[:, 1:, ..., 3:]], axis=-1)
+        return ops.concatenate([colors, frames[:, 1:, ..., count:]], axis=-1)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         batch, time, *rest = input_shape
         return batch, None if time is None else time - 1, *rest
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "colors": self.colors}
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -135,30 +146,31 @@ class MotionNormalization(keras.layers.Layer):
     a video without contrast as much as one with.
 
     Input: float (batch, time, height, width, channels), at least 1 frame. Output: the same shape,
-    float32. Channels after the third one are optical flow, which is kept.
+    float32.
 
     Args:
         floor: added to the root mean square, in the units of the input, so that the noise of a clip
             without motion stays small.
+        colors: the channels that are divided; others are optical flow, which is kept.
     """
 
-    def __init__(self, floor: float = 0.02, **kwargs: Any):
+    def __init__(self, floor: float = 0.02, colors: int = 3, **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})
-        self.floor = floor
+        self.floor, self.colors = floor, colors
 
     def call(self, differences: Any) -> Any:
-        colors = differences[..., :3]
+        colors = differences[..., : self.colors]
         power = ops.mean(ops.square(colors), axis=(1, 2, 3, 4), keepdims=True)
         colors = colors / (ops.sqrt(power) + self.floor)
-        if differences.shape[-1] <= 3:
+        if differences.shape[-1] <= self.colors:
             return colors
-        return ops.concatenate([colors, differences[..., 3:]], axis=-1)
+        return ops.concatenate([colors, differences[..., self.colors :]], axis=-1)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "floor": self.floor}
+        return {**super().get_config(), "floor": self.floor, "colors": self.colors}
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

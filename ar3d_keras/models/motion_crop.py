@@ -32,7 +32,7 @@ class MotionCrop(keras.layers.Layer):
     In training, the box is stretched and moved at random: otherwise no augmentation of position
     and scale before this layer would have an effect.
 
-    Input: float (batch, time, H, W, channels), whose first three channels count as motion.
+    Input: float (batch, time, H, W, channels), whose first `colors` channels count as motion.
     Output: float32 (batch, time, height, width, channels).
 
     Args:
@@ -45,6 +45,7 @@ class MotionCrop(keras.layers.Layer):
             and their ratio by the same with half of it.
         shift: in training, the box moves by up to this share of its height and width.
         seed: of the random numbers; None: drawn from Python's generator.
+        colors: the channels whose differences are the motion; others are optical flow.
     """
 
     def __init__(
@@ -58,9 +59,11 @@ class MotionCrop(keras.layers.Layer):
         scale: float = 0.3,
         shift: float = 0.05,
         seed: int | None = None,
+        colors: int = 3,
         **kwargs: Any,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
+        self.colors = colors
         self.height, self.width = height, width
         self.tail, self.margin, self.least = tail, margin, least
         self.scale, self.shift = scale, shift
@@ -86,7 +89,7 @@ class MotionCrop(keras.layers.Layer):
 
     def boxes(self, clips: Any) -> MotionBox:
         """The boxes of clips as evaluation cuts them; `clips` as for the call."""
-        colors = ops.cast(clips[..., :3], "float32")
+        colors = ops.cast(clips[..., : self.colors], "float32")
         # Time first: a sum over the channels of many pixels is slow.
         motion = ops.sum(ops.sum(ops.abs(colors[:, 1:] - colors[:, :-1]), axis=1), axis=3)
         return MotionBox(*self._ends(ops.sum(motion, 2)), *self._ends(ops.sum(motion, 1)))
@@ -140,7 +143,7 @@ class MotionCrop(keras.layers.Layer):
         return (*input_shape[:2], self.height, self.width, input_shape[-1])
 
     def get_config(self) -> dict[str, Any]:
-        names = ("height", "width", "tail", "margin", "least", "scale", "shift", "seed")
+        names = ("height", "width", "tail", "margin", "least", "scale", "shift", "seed", "colors")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 

@@ -26,19 +26,20 @@ TYPES: dict[str, Any] = {
 }
 
 
-def prepared(clip: Any, sizes: Mapping[str, Any]) -> Any:
+def prepared(clip: Any, sizes: Mapping[str, Any], colors: int = 3) -> Any:
     """Crops to the motion, reduces the pictures, and takes and normalizes differences, as asked.
 
     Args:
         clip: the symbolic scaled clip, float32 (batch, time, height, width, channels).
         sizes: the options of the network, from `arguments`.
+        colors: the channels that are no optical flow.
 
     Returns:
         The clip that the network sees; `clip` itself without options.
     """
     x = clip
     if sizes["motion_crop"]:
-        x = MotionCrop(*sizes["motion_crop"], name="motion_crop")(x)
+        x = MotionCrop(*sizes["motion_crop"], colors=colors, name="motion_crop")(x)
     if (window := sizes["spatial_downsample"]) > 1:
         x = layers.AveragePooling3D(
             (1, window, window),
@@ -47,15 +48,17 @@ def prepared(clip: Any, sizes: Mapping[str, Any]) -> Any:
             data_format="channels_last",
         )(x)
     if sizes["differences"]:
-        x = FrameDifferences(dtype="float32", name="differences")(x)
+        x = FrameDifferences(colors, dtype="float32", name="differences")(x)
     if sizes["motion_normalization"]:
-        x = MotionNormalization(name="motion_normalization")(x)
+        x = MotionNormalization(colors=colors, name="motion_normalization")(x)
     return x
 
 
-def log_pooled(features: Any, sizes: Mapping[str, Any]) -> Any:
+def log_pooled(features: Any, sizes: Mapping[str, Any], prefix: str = "") -> Any:
     """The pooled features, through LogNormalization if the options ask for it."""
-    return LogNormalization(name="log_pooling")(features) if sizes["log_pooling"] else features
+    if not sizes["log_pooling"]:
+        return features
+    return LogNormalization(name=f"{prefix}log_pooling")(features)
 
 
 def prepared_shape(sizes: Mapping[str, Any]) -> tuple[int, int, int]:

@@ -63,7 +63,7 @@ class TwoStream(VideoClassifier):
         UserError: an option is unknown or out of range.
     """
 
-    needs_flow = True
+    flows = ("dis", "farneback", "tvl1")
     search_space: ClassVar[dict[str, dict[str, Any]]] = {
         "width_multiplier": {"choice": [0.25, 0.5, 1.0]},
         "dropout": {"float": [0.2, 0.7]},

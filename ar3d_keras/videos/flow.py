@@ -2,8 +2,9 @@
 
 The format is that of the two-stream literature (Simonyan, Zisserman, NIPS 2014; Wang et al., *Temporal
 Segment Networks*, ECCV 2016): dx to the right and dy down, in pixels of the resized frame, clipped
-at +-20, and 128 + 127 d / 20 as uint8. 128 is no motion, 0 does not occur, and 256 - value is exactly the
-opposite motion.
+at +-20, and 128 + 127 d / 20 as uint8. Its steps of 0.16 pixels are too coarse for slow motion in small
+frames; `dis_fine` has 128 + 127 sqrt(d / 20), of which the first step is 0.001 pixels. 128 is no motion,
+0 does not occur, and 256 - value is exactly the opposite motion.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +19,7 @@ from ar3d_keras.videos.region import Region
 
 BOUND = 20  # pixels
 STILL = 128
+FINE = "dis_fine"
 
 # Two grey frames, uint8 (height, width), to flow, float32 (height, width, 2), in pixels.
 Algorithm = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -28,7 +30,8 @@ def algorithm(name: str) -> Algorithm:
 
     Args:
         name: "dis" (Kroeger et al., ECCV 2016; OpenCV's preset `medium`; `fast` computes at a
-            quarter of the height and width, too coarse for frames of this size), "farneback"
+            quarter of the height and width, too coarse for frames of this size), "dis_fine" (the
+            same at full instead of half resolution), "farneback"
             (SCIA 2003; the settings of OpenCV's tutorial) or "tvl1" (Zach et al., DAGM 2007;
             OpenCV's defaults).
 
@@ -37,8 +40,10 @@ def algorithm(name: str) -> Algorithm:
     """
     cv2 = load_cv2()
     # None: given an array, OpenCV would start from the flow in it.
-    if name == "dis":
+    if name in ("dis", FINE):
         dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        if name == FINE:
+            dis.setFinestScale(0)
         return lambda frame, following: dis.calc(frame, following, None)
     if name == "farneback":
         return lambda frame, following: cv2.calcOpticalFlowFarneback(
@@ -70,31 +75,37 @@ def check(name: str, size: tuple[int, int]) -> None:
         ) from None
 
 
-def quantize(flow: np.ndarray) -> np.ndarray:
-    """Converts pixels, float32, to uint8: 128 + 127 d / 20, clipped."""
-    return (np.rint(np.clip(flow, -BOUND, BOUND) * (127 / BOUND)) + STILL).astype(np.uint8)
+def quantize(flow: np.ndarray, name: str) -> np.ndarray:
+    """Converts pixels, float32, to uint8.
+
+    Args:
+        flow: in pixels; what is beyond +-20 is clipped.
+        name: the algorithm, which decides the steps.
+    """
+    share = np.clip(flow, -BOUND, BOUND) * (127 / BOUND)
+    if name == FINE:
+        share = np.copysign(np.sqrt(127 * np.abs(share)), share)
+    return (np.rint(share) + STILL).astype(np.uint8)
 
 
-def every_flow(
-    frames: Iterable[np.ndarray], estimate: Algorithm
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def every_flow(frames: Iterable[np.ndarray], name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Each frame of a video with its flow to the next frame; the last repeats the flow before it.
 
     Args:
         frames: uint8 (height, width, 3), BGR, consecutive; each a new array.
-        estimate: see `algorithm`.
+        name: see `algorithm`.
 
     Yields:
         the frame, and uint8 (height, width, 2).
     """
-    cv2 = load_cv2()
+    cv2, estimate = load_cv2(), algorithm(name)
     frame: np.ndarray | None = None
     grey: Any = None
     flow: np.ndarray | None = None
     for following in frames:
         grey_following = cv2.cvtColor(following, cv2.COLOR_BGR2GRAY)
         if frame is not None:
-            flow = quantize(estimate(grey, grey_following))
+            flow = quantize(estimate(grey, grey_following), name)
             yield frame, flow
         frame, grey = following, grey_following
     if frame is not None:
@@ -163,5 +174,5 @@ def with_flow(
         estimate = algorithm(name)
         grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
         for place in np.searchsorted(wanted, np.unique(first)):
-            flow[place] = quantize(estimate(grey[place], grey[place + 1]))
+            flow[place] = quantize(estimate(grey[place], grey[place + 1]), name)
     return frames[np.searchsorted(wanted, window)], flow[np.searchsorted(wanted, first)]

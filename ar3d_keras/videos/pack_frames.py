@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 
-from ar3d_keras.videos.flow import STILL, algorithm, every_flow
+from ar3d_keras.videos.flow import STILL, every_flow
 from ar3d_keras.videos.pack_index import PackSettings
 from ar3d_keras.videos.reader import every_frame, load_cv2, timed_frames
 from ar3d_keras.videos.region import cut_region
@@ -78,7 +78,7 @@ def timed_parts(
         for frame in frames():
             yield times.popleft(), functools.partial(_encoded_parts, frame, settings)
         return
-    for frame, flow in every_flow(frames(), algorithm(settings.flow)):
+    for frame, flow in every_flow(frames(), settings.flow):
         yield times.popleft(), functools.partial(_encoded_parts, frame, settings, flow)
 
 
@@ -99,7 +99,7 @@ def encoded_frames(path: Path, settings: PackSettings) -> Iterator[tuple[bytes, 
     if not settings.flow:
         yield from (_encoded_parts(frame, settings) for frame in frames)
         return
-    for frame, flow in every_flow(frames, algorithm(settings.flow)):
+    for frame, flow in every_flow(frames, settings.flow):
         yield _encoded(frame, settings), zlib.compress(flow.data)
 
 

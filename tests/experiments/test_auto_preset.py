@@ -46,7 +46,7 @@ def portrait(tmp_path):
 def test_it_reads_the_data_and_gives_its_reasons(portrait):
     lines = Lines()
     config = configure(data=str(portrait), preset="auto", reporter=lines)
-    assert config.model.model == "compact3d"
+    assert config.model.model == "two_stream3d"
     assert (config.data.height, config.data.width) == (128, 96)
     assert config.data.resize == (128, 96)
     assert config.data.sampling == "uniform"
@@ -58,6 +58,9 @@ def test_options_win_and_a_long_video_is_not_spanned(portrait):
         write_video(file, (48, 32), 40, 2)
     config = configure(data=str(portrait), preset="auto", epochs=3, reporter=Lines())
     assert (config.data.sampling, config.data.fps, config.recipe.epochs) == ("stride", 8.0, 3)
+    assert config.model.model == "compact3d"
+    config = configure(data=str(portrait), preset="auto", model="i3d", reporter=Lines())
+    assert config.model.model == "i3d"
     assert (config.data.height, config.data.width) == (96, 128)
 
 

@@ -34,6 +34,7 @@ NETWORKS = {
         "gate",
     ),
     "compact3d": ({"filters": 4}, "relu3"),
+    "two_stream3d": ({"filters": 4}, "flow_relu3"),
     "c3d": ({"width_multiplier": 0.03, "dense": 8}, "conv5b"),
     "i3d": ({"width_multiplier": 0.03}, "Mixed_5c"),
     "i3d gated": ({"attention": True, "width_multiplier": 0.03}, "gate"),
@@ -100,7 +101,7 @@ def test_the_weights_are_those_of_finite_differences(name):
     (features, *_), probabilities = gradients._cut(model)[0](clips), model.predict_on_batch(clips)
     features = np.asarray(features)
     assert features.shape[1:] == maps.shape[1:]
-    if name not in ("two_stream", "lrcn"):  # their outputs are means of softmaxes
+    if name not in ("two_stream", "two_stream3d", "lrcn"):  # their outputs are means of softmaxes
         np.testing.assert_allclose(keras.ops.softmax(above(features)), probabilities, atol=1e-5)
 
     def scores(channel, raised):

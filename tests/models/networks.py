@@ -53,13 +53,13 @@ class NetworkTests:
     @property
     def clips(self):
         shape = [self.small[axis] for axis in ("frames", "height", "width")]
-        channels = 5 if network(self.name).needs_flow else 3
+        channels = 5 if network(self.name).flows else 3
         return np.random.default_rng(0).integers(0, 256, (3, *shape, channels), np.uint8)
 
     @property
     def clip_shape(self):
         size = {axis: self.small[axis] for axis in ("frames", "height", "width")}
-        flow = "dis" if network(self.name).needs_flow else None
+        flow = next(iter(network(self.name).flows), None)
         return {**size, "resize_height": 40, "resize_width": 50, "stride": 2, "flow": flow}
 
     @pytest.mark.multi_backend

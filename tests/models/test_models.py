@@ -74,7 +74,7 @@ def test_a_preset_has_a_part_for_one_network():
 
 def test_small_data_chooses_its_network_and_keeps_the_one_that_is_given():
     alone = with_preset(TrainConfig(), Choice("small-data"))
-    assert (alone.model.model, alone.data.sampling) == ("compact3d", "uniform")
+    assert (alone.model.model, alone.data.sampling) == ("two_stream3d", "uniform")
     assert alone.model.motion_crop and alone.model.differences
     assert (alone.recipe.keep, alone.recipe.test_clips) == ("last", 4)
     single = with_preset(TrainConfig(), Choice("small-data"), "conv3d")

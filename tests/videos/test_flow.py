@@ -77,17 +77,21 @@ def sources(data, pack, shape, views):
 # What the numbers mean
 
 
+names = st.sampled_from(["dis", "dis_fine"])
+
+
 def test_quantised_by_hand():
     pixels = np.array([0, 20, -20, 100, -100, 1, -1, 0.05], np.float32)
-    assert quantize(pixels).tolist() == [128, 255, 1, 255, 1, 134, 122, 128]
+    assert quantize(pixels, "dis").tolist() == [128, 255, 1, 255, 1, 134, 122, 128]
+    assert quantize(pixels, "dis_fine").tolist() == [128, 255, 1, 255, 1, 156, 100, 134]
 
 
-@given(arrays(np.float32, 9, elements=st.floats(-50, 50, width=32)))
-def test_the_other_way_is_256_less_the_value(pixels):
-    assert np.array_equal(quantize(-pixels), 256 - quantize(pixels).astype(int))
+@given(arrays(np.float32, 9, elements=st.floats(-50, 50, width=32)), names)
+def test_the_other_way_is_256_less_the_value(pixels, name):
+    assert np.array_equal(quantize(-pixels, name), 256 - quantize(pixels, name).astype(int))
 
 
-@pytest.mark.parametrize("name", ["dis", "farneback", "tvl1"])
+@pytest.mark.parametrize("name", ["dis", "dis_fine", "farneback", "tvl1"])
 @pytest.mark.parametrize(("right", "down"), [(3, 1), (-2, 0), (0, -4)])
 def test_a_picture_that_moves(name, right, down):
     if name == "tvl1" and not hasattr(load_cv2(), "optflow"):
@@ -107,21 +111,21 @@ def test_it_does_not_begin_from_what_was_estimated_before():
 
 def test_each_frame_has_the_flow_to_the_next_and_the_last_that_of_the_one_before():
     frames = [picture(right=n) for n in (0, 2, 2, -1)]
-    found = list(every_flow(frames, algorithm("dis")))
+    found = list(every_flow(frames, "dis"))
     assert all(one is frame for (one, _), frame in zip(found, frames, strict=True))
     right = [float(np.median(flow[12:-12, 12:-12, 0])) - STILL for _, flow in found]
     assert right == pytest.approx([12.7, 0, -19.05, -19.05], abs=2)
     assert found[2][1] is found[3][1]
-    ((_, still),) = every_flow(frames[:1], algorithm("dis"))
+    ((_, still),) = every_flow(frames[:1], "dis")
     assert (still.shape, still.dtype, set(still.flat)) == ((*SIZE, 2), np.uint8, {STILL})
-    assert list(every_flow([], algorithm("dis"))) == []
+    assert list(every_flow([], "dis")) == []
 
 
 @settings(max_examples=30)
 @given(st.data())
 def test_a_window_has_the_flow_of_its_frames_in_the_whole_video(moving, data):
     path = data.draw(st.sampled_from(sorted((moving / "b").iterdir())))
-    whole = list(every_flow(every_frame(path, SIZE), algorithm("dis")))
+    whole = list(every_flow(every_frame(path, SIZE), "dis"))
     window = data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=6))
     frames, flow = read_with_flow(path, window, SIZE, available=len(whole), name="dis")
     assert np.array_equal(frames, [whole[n][0][..., ::-1] for n in window])

@@ -31,7 +31,7 @@ def test_pairs_that_differ_by_the_side(names, pair):
 @pytest.mark.parametrize("flip", [None, False, True])
 def test_an_explicit_flip_holds_and_is_named(names, flip):
     config = TrainConfig(data=DataConfig(flip=flip)).resolved(
-        split_scheme="group", needs_flow=False, has_sides=mirrored_classes(names) is not None
+        split_scheme="group", flows=(), has_sides=mirrored_classes(names) is not None
     )
     sided = names == ("left", "right")
     assert config.data.flip == (not sided if flip is None else flip)
