@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from ar3d_keras.models.layers import PACKAGE
+from ar3d_keras.models.one_pass import in_one_pass
 
 
 class MotionBox(NamedTuple):
@@ -72,9 +73,10 @@ class MotionCrop(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def call(self, clips: Any, training: bool = False) -> Any:
-        box = self.boxes(clips)
         if training:
-            box = self._jittered(box)
+            box = self._jittered(self._boxes(in_one_pass(_motion)(clips, self.colors)))
+        else:
+            box = self.boxes(clips)
         rows = _sampling(box.top, box.bottom, clips.shape[2], self.height)
         columns = _sampling(box.left, box.right, clips.shape[3], self.width)
         time, height, width, channels = clips.shape[1:]
@@ -89,9 +91,9 @@ class MotionCrop(keras.layers.Layer):
 
     def boxes(self, clips: Any) -> MotionBox:
         """The boxes of clips as evaluation cuts them; `clips` as for the call."""
-        colors = ops.cast(clips[..., : self.colors], "float32")
-        # Time first: a sum over the channels of many pixels is slow.
-        motion = ops.sum(ops.sum(ops.abs(colors[:, 1:] - colors[:, :-1]), axis=1), axis=3)
+        return self._boxes(_motion(clips, self.colors))
+
+    def _boxes(self, motion: Any) -> MotionBox:
         return MotionBox(*self._ends(ops.sum(motion, 2)), *self._ends(ops.sum(motion, 1)))
 
     def _ends(self, profile: Any) -> tuple[Any, Any]:
@@ -151,6 +153,13 @@ def find_motion_crop(network: keras.Model) -> MotionCrop | None:
     """The MotionCrop of a network; None if it has none."""
     found = (layer for layer in network.layers if isinstance(layer, MotionCrop))
     return next(found, None)
+
+
+def _motion(clips: Any, colors: int) -> Any:
+    """The motion of each pixel: float32 (batch, H, W); see MotionCrop."""
+    frames = ops.cast(clips[..., :colors], "float32")
+    # Time first: a sum over the channels of many pixels is slow.
+    return ops.sum(ops.sum(ops.abs(frames[:, 1:] - frames[:, :-1]), axis=1), axis=3)
 
 
 def _limited(values: Any, low: Any, high: Any) -> Any:

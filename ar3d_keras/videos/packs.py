@@ -13,6 +13,7 @@ import numpy as np
 from ar3d_keras.errors import UserError
 from ar3d_keras.videos import remote
 from ar3d_keras.videos.catalog import Catalog, Video, stamp
+from ar3d_keras.videos.flow import copy_channels
 from ar3d_keras.videos.isolation import UNREADABLE
 from ar3d_keras.videos.pack_containers import frame_starts
 from ar3d_keras.videos.pack_index import (
@@ -269,7 +270,7 @@ class Pack:
         step = max(1, (last - first) // max(1, count - 1))
         # One call per clip: each call releases Python's lock and has to acquire it again.
         if (spec.window == np.arange(first, first + step * count, step)).all():
-            np.copyto(out, crops[::step])
+            copy_channels(crops[::step], out)
         else:  # a short video starts again at frame 0
             for place, index in enumerate(spec.window):
                 out[place] = crops[index - start]
@@ -299,7 +300,8 @@ class Pack:
         size = self.settings.height, self.settings.width, 2
         for place, index in enumerate(spec.window):
             flow = zlib.decompress(video[starts[index] : starts[index] + lengths[index]].data)
-            out[place] = np.frombuffer(flow, np.uint8).reshape(size)[rows, columns]
+            cut = np.frombuffer(flow, np.uint8).reshape(size)[rows, columns]
+            copy_channels(cut, out[place])
         self._shards.touch(int(lengths.sum()))
 
     def _verify(

@@ -11,7 +11,7 @@ import numpy as np
 from ar3d_keras.config import AugmentConfig
 from ar3d_keras.videos import augment
 from ar3d_keras.videos.catalog import Video
-from ar3d_keras.videos.flow import in_file, read_with_flow, with_flow
+from ar3d_keras.videos.flow import copy_channels, in_file, read_with_flow, with_flow
 from ar3d_keras.videos.packs import Pack
 from ar3d_keras.videos.reader import ReadError, mirror, read_frames
 from ar3d_keras.videos.sampling import NOTHING, ClipShape, ClipSpec, random_clip, uniform_clip
@@ -249,7 +249,8 @@ def _cropped(
     clip = np.empty(shape.array, np.uint8) if out is None else out
     rows = slice(spec.top, spec.top + shape.height)
     columns = slice(spec.left, spec.left + shape.width)
-    clip[..., :3], clip[..., 3:] = frames[:, rows, columns], flow[:, rows, columns]
+    copy_channels(frames[:, rows, columns], clip[..., :3])
+    copy_channels(flow[:, rows, columns], clip[..., 3:])
     if spec.flip:
         mirror(clip)
     return clip
