@@ -95,24 +95,31 @@ def report(
         packages: the distributions whose versions are reported.
         config: the measured configuration, besides the options.
     """
-    machine = {
-        "cpu": cpu_model(), "flags": cpu_flags(), "cores": cores(),
-        "python": sys.version.split()[0],
-    }  # fmt: skip
     versions = {name: _version(name) for name in packages}
     arguments = {k: v for k, v in vars(options).items() if k != "json"}
     config = {**arguments, **(config or {})}
     print("\n" + text + "\n")
     print(table(["ratio", "value"], [[k, _short(v)] for k, v in ratios.items()]) + "\n")
-    print(
-        f"{machine['cpu']}, {machine['cores']} cores ({' '.join(cpu_flags())}), Python {machine['python']}; ",
-        end="",
-    )
-    print(", ".join(f"{name} {version}" for name, version in versions.items() if version) + ".")
+    installed = (f"{name} {version}" for name, version in versions.items() if version)
+    print(f"{machine_line()}; {', '.join(installed)}.")
     print("Medians (and ranges) of alternating rounds; " + json.dumps(config, default=str))
     if options.json:
-        content = {"ratios": ratios, "machine": machine, "versions": versions, "config": config}
+        content = {"ratios": ratios, "machine": machine(), "versions": versions, "config": config}
         write_json(options.json, json.loads(json.dumps(content, default=str)))
+
+
+def machine() -> dict[str, object]:
+    """What the numbers depend on: CPU, its flags, cores and Python."""
+    return {
+        "cpu": cpu_model(), "flags": cpu_flags(), "cores": cores(),
+        "python": sys.version.split()[0],
+    }  # fmt: skip
+
+
+def machine_line() -> str:
+    """The machine in words."""
+    found = machine()
+    return f"{found['cpu']}, {found['cores']} cores ({' '.join(cpu_flags())}), Python {found['python']}"
 
 
 def _short(value: float | None) -> str:

@@ -155,6 +155,7 @@ def report(measured: dict[str, dict[int, dict[str, float]]]) -> None:
                 steep.append(f"{part}: {name} ({growth:.2f})")
         header = [f"{part}, a row", *(f"{count:,} rows" for count in found), "growth"]
         print(bench.table(header, lines) + "\n")
+    print(f"{bench.machine_line()}.")
     if steep:
         raise SystemExit(f"grows faster than the data: {', '.join(steep)}")
 

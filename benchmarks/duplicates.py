@@ -221,6 +221,7 @@ def run(given: argparse.Namespace, folder: Path) -> None:
     print(bench.table(["change", "recall, tuned on", "recall, held out", "false pairs"], rows))
     still = sum(not moves(descriptor) for descriptor in originals)
     print(f"\n{len(sources)} clips, {still} without motion; described in {seconds:.1f} s.")
+    print(f"{bench.machine_line()}.")
     print(f"Pairs among the distinct clips: {len(among)}")
     for pair in among:
         print(f"  {sources[pair.one]} {sources[pair.other]} {pair.kind} {pair.score}")

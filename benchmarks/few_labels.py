@@ -19,6 +19,7 @@ from ar3d_keras import Reporter
 from ar3d_keras.atomic import write_json
 from ar3d_keras.config import Pretext
 from ar3d_keras.videos.catalog import Catalog
+from benchmarks import bench
 
 
 def main() -> None:
@@ -50,6 +51,7 @@ def main() -> None:
         cells = [found[number, task] for task in ("none", *options.tasks)]
         shown = [f"{np.mean(c):.3f} ({min(c):.3f}-{max(c):.3f})" for c in cells]
         print(f"| {number} | " + " | ".join(shown) + " |")
+    print(f"\n{bench.machine_line()}.")
     if options.json:
         write_json(
             options.json, [{"labels": n, "task": t, "top1": v} for (n, t), v in found.items()]
