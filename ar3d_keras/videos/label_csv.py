@@ -4,6 +4,7 @@ import csv
 import difflib
 import io
 import os
+import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
@@ -17,6 +18,12 @@ from ar3d_keras.videos.times import parse_stretch
 from ar3d_keras.videos.video import SPLITS, Video, leads_out, named_group, split_name
 
 COLUMNS = ("path", "label", "group", "split", "start", "end", *REGION)
+# What other tools call the times of a segment, letters and digits only.
+_UNIT = r"(s|sec|secs|seconds|time|ms|frame)?"
+_TIMES = {
+    "start": rf"(t|time)?(start|begin|onset){_UNIT}",
+    "end": rf"(t|time)?(end|stop|offset){_UNIT}",
+}
 _NEEDED = "its first line must name path,label and optionally group,split"
 
 
@@ -111,8 +118,11 @@ def _read_header(file: Path, names: list[str], labels: bool) -> list[str]:
                 f"{file} has no column {column!r} (it has {', '.join(names)}): {_NEEDED}"
             )
     letters = ["".join(filter(str.isalnum, name)) for name in plain]
-    for column in ("group", "split"):
-        similar = difflib.get_close_matches(column, letters, n=1, cutoff=0.8)
+    for column in ("group", "split", *_TIMES):
+        if column in _TIMES:
+            similar = [name for name in letters if re.fullmatch(_TIMES[column], name)]
+        else:
+            similar = difflib.get_close_matches(column, letters, n=1, cutoff=0.8)
         if column not in plain and similar:
             name = names[letters.index(similar[0])]
             raise UserError(

@@ -431,6 +431,12 @@ def test_the_separator_of_a_spreadsheet(tmp_path):
         ("path,label,spilt", "spilt"),
         ("path,label,Groups", "Groups"),
         ("path,label,group_id", "group_id"),
+        ("path,label,start_s", "start_s"),
+        ("path,label,Start (ms)", "Start (ms)"),
+        ("path,label,t_begin", "t_begin"),
+        ("path,label,onset", "onset"),
+        ("path,label,end_frame", "end_frame"),
+        ("path,label,stop time", "stop time"),
     ],
 )
 def test_double_and_similar_headers_are_refused(tmp_path, user_error, header, name):
