@@ -15,6 +15,7 @@ from ar3d_keras.progress import Reporter
 from ar3d_keras.videos.catalog import Catalog, first_names, open_catalog
 from ar3d_keras.videos.content import NearDuplicate, load_near_duplicates
 from ar3d_keras.videos.flow import check as check_flow
+from ar3d_keras.videos.flow_cache import packed_flow
 from ar3d_keras.videos.grouping import PARENT, group_videos
 from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.leak import find_copies, find_near_duplicates
@@ -54,6 +55,7 @@ class Dataset:
         damaged: key -> what is missing, for the videos of which only a part can be decoded.
         numbers: key -> the frames of its file, or of what a pack holds of it, that a video consists
             of; a video that is not in here consists of all of them.
+        flow: a pack in the cache from which clips with optical flow are read; None: there is none.
     """
 
     split: Split
@@ -63,6 +65,7 @@ class Dataset:
     pack: Pack | None = None
     damaged: dict[str, str] = dataclasses.field(default_factory=dict)
     numbers: dict[str, Sequence[int] | np.ndarray] = dataclasses.field(default_factory=dict)
+    flow: Pack | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -112,6 +115,8 @@ class Dataset:
         rest = videos, self.frames, self.class_names, self.shape, views
         if self.pack:
             return PackSource(self.pack, *rest, numbers=self.numbers)
+        if self.flow:
+            return PackSource(self.flow, *rest)
         return VideoSource(self.split.catalog.root, *rest, numbers=self.numbers)
 
 
@@ -197,7 +202,7 @@ def open_dataset(
         scanned = _scan_pack(pack, catalog, shape, workers, reporter)
     else:
         if shape.flow:
-            _log_slow_flow(shape.flow, shape, reporter)
+            check_flow(shape.flow, (shape.resize_height, shape.resize_width))
         with reporter.bar("checking", len(catalog), "videos") as update:
             scanned = scan(
                 catalog,
@@ -214,8 +219,29 @@ def open_dataset(
             "more videos: `strict` allows none"
         )
     split = _with_copies(split, scanned, splits, reporter)
+    flow = None
+    if shape.flow and not pack and scanned.frames:
+        flow = packed_flow(
+            split.catalog,
+            shape,
+            scanned.frames,
+            make="train" in splits,
+            workers=workers,
+            clip_segments=clip_segments,
+            limits=limits,
+            reporter=reporter,
+        )
+        if flow is None:
+            _log_slow_flow(shape.flow, shape, reporter)
     dataset = Dataset(
-        split, scanned.frames, scanned.unreadable, shape, pack, scanned.damaged, scanned.numbers
+        split,
+        scanned.frames,
+        scanned.unreadable,
+        shape,
+        pack,
+        scanned.damaged,
+        scanned.numbers,
+        flow,
     )
     for name in splits:
         skipped = dataset.skipped(name)
@@ -238,8 +264,7 @@ def open_dataset(
 
 
 def _log_slow_flow(flow: str, shape: ClipShape, reporter: Reporter) -> None:
-    """Checks that the flow can be computed, and logs that this is slow in every epoch."""
-    check_flow(flow, (shape.resize_height, shape.resize_width))
+    """Logs that the flow is slow in every epoch."""
     once = "" if shape.fps else f": `ar3d pack --flow {flow}` computes it once"
     reporter.log(f"optical flow ({flow}) is computed as clips are read, which is slow{once}")
 
@@ -281,6 +306,7 @@ def _scan_pack(
     pack.require(shape)
     pack.check_unchanged()
     if shape.flow and shape.fps:
+        check_flow(shape.flow, (shape.resize_height, shape.resize_width))
         _log_slow_flow(shape.flow, shape, reporter)
     if pack.bytes <= SMALL_PACK:
         with reporter.bar("checking", len(pack.videos), "videos") as update:

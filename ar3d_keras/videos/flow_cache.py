@@ -1,0 +1,85 @@
+"""Optical flow that is computed once: a pack of the videos in the user's cache.
+
+The flow of a clip takes a hundred times as long as its reading from a pack, and every epoch and every
+fold of a cross-validation needs it again.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from ar3d_keras.errors import UserError
+from ar3d_keras.progress import Reporter
+from ar3d_keras.videos import remote
+from ar3d_keras.videos.cache import cache_folder
+from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.isolation import Limits
+from ar3d_keras.videos.pack_index import INDEX, PackSettings
+from ar3d_keras.videos.packing import make_pack
+from ar3d_keras.videos.packs import Pack
+from ar3d_keras.videos.sampling import ClipShape
+
+LIMIT, SHARE = 16 << 30, 0.2  # bytes of a pack, and of the free space
+
+
+def packed_flow(
+    catalog: Catalog,
+    shape: ClipShape,
+    frames: Mapping[str, int],
+    *,
+    make: bool,
+    workers: int | None,
+    clip_segments: bool,
+    limits: Limits | None,
+    reporter: Reporter,
+) -> Pack | None:
+    """The videos of a catalog with their flow.
+
+    Args:
+        catalog: all videos of the data set, so that every fold finds the same pack.
+        shape: the geometry of the clips, with flow.
+        frames: `Video.key` -> frames, of the videos that will be read.
+        make: whether a missing pack is made.
+        workers: number of decoding threads; None: one per core.
+        clip_segments: whether a segment may end beyond its file.
+        limits: on the decoding of one file; None: the defaults.
+        reporter: shows the progress.
+
+    Returns:
+        A raw pack of the size `shape` resizes to, with these frames of every video. None if there is
+        none, it would be too large, or the videos are not local files.
+    """
+    cache, size = cache_folder(), (shape.resize_height, shape.resize_width)
+    # With a frame rate of their own, clips have the flow between their own frames.
+    if cache is None or shape.fps or remote.is_remote(catalog.root):
+        return None
+    settings = PackSettings("raw", *size, flow=shape.flow, roi=shape.roi)
+    what = repr((str(catalog.root), catalog.content_fingerprint, settings))
+    folder = cache / "flow" / hashlib.sha256(what.encode()).hexdigest()[:16]
+    if not (folder / INDEX).is_file():
+        needed = sum(frames.values()) * size[0] * size[1] * 5
+        if not make or not _has_room(cache, needed):
+            return None
+        reporter.log(f"optical flow ({shape.flow}) is computed once, into {folder}")
+    try:
+        pack = make_pack(
+            catalog,
+            folder,
+            settings,
+            workers=workers,
+            reporter=reporter,
+            clip_segments=clip_segments,
+            limits=limits,
+        )
+    except UserError as error:  # such as a cache that cannot be written
+        reporter.log(f"optical flow is not kept: {error}")
+        return None
+    found = pack.scan(catalog.videos).frames
+    return pack if all(found.get(key) == count for key, count in frames.items()) else None
+
+
+def _has_room(folder: Path, needed: int) -> bool:
+    while not folder.exists():
+        folder = folder.parent
+    return needed <= min(LIMIT, SHARE * shutil.disk_usage(folder).free)
