@@ -36,7 +36,7 @@ class PackOptions:
     stride: int = 4
     """The --stride of the runs that will use the pack, for the record. Every frame is kept, so runs with another stride can use the pack too."""
     flow: Flow = "none"
-    """Compute optical flow too, with this algorithm (the default of train.py is `dis`), for the networks that use it. Other networks ignore it."""
+    """Compute optical flow too, with this algorithm for the networks that use it: `dis` for two_stream and fused3d, `dis_fine` for two_stream3d, which `small-data` chooses. Other networks ignore it."""
     roi: tuple[float, float, float, float] | None = None
     """As in train.py: left, top, right and bottom edge of the part of each frame that is used; a run that uses the pack must have the same."""
     segments: Literal["strict", "clip"] = "strict"

@@ -10,6 +10,7 @@ from ar3d_keras.videos.catalog import Catalog
 from ar3d_keras.videos.dataset import open_data
 from ar3d_keras.videos.demo import is_demo
 from ar3d_keras.videos.examination import measure
+from ar3d_keras.videos.flow import FINE
 from ar3d_keras.videos.isolation import Isolation, Limits
 from ar3d_keras.videos.mirroring import mirrored_classes
 from ar3d_keras.videos.pack_index import is_pack
@@ -20,6 +21,7 @@ SAMPLED = 40  # videos whose length and size are read
 FEW = 2000  # videos; the recipe for few videos was measured on 60 to 181
 LONG = 10.0  # seconds; in a longer video an action is a part of it
 LONG_RATE = 8.0  # frames a second of clips of long videos
+WITHOUT_FLOW = {"model": "compact3d"}
 
 
 def choose_preset(data: DataConfig) -> Choice:
@@ -48,6 +50,7 @@ def choose_preset(data: DataConfig) -> Choice:
     sections: dict[str, dict[str, Any]] = {"data": {}}
     limits = Limits(data.decode_seconds, data.decode_memory)
     seconds, (height, width), packed = _measure(catalog, limits)
+    flow = open_pack(catalog.root).settings.flow if packed else FINE
     if packed:
         size, reason = (height, width), "the pack has this size"
     else:
@@ -58,7 +61,7 @@ def choose_preset(data: DataConfig) -> Choice:
     if seconds > LONG:
         sections["data"] |= {"sampling": "stride", "fps": LONG_RATE}
         # Between frames chosen by time, optical flow would be computed anew for every clip.
-        sections["model"] = {"model": "compact3d"}
+        sections["model"] = WITHOUT_FLOW
         reasons.append(
             f"{seconds:.1f} seconds a video: windows of {LONG_RATE:g} frames a second, because an "
             "action is a part of so long a video, and the network without optical flow; evaluate "
@@ -66,6 +69,11 @@ def choose_preset(data: DataConfig) -> Choice:
         )
     else:
         reasons.append(f"{seconds:.1f} seconds a video: a clip spans the whole video")
+        if flow != FINE:
+            sections["model"] = WITHOUT_FLOW
+            reasons.append(
+                f"the pack has no optical flow {FINE}: the network compact3d, which needs none"
+            )
     if pair := mirrored_classes(catalog.class_names):
         reasons.append(f"classes {pair[0]!r} and {pair[1]!r}: no clip is mirrored")
     return Choice("small-data", sections, tuple(reasons))

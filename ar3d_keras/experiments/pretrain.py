@@ -99,7 +99,7 @@ def pretrain(
         raise UserError(f"`init_from`: {WHY}: leave it out")
     if network(configured.model.model).flows:
         raise UserError(
-            f"`model` {configured.model.model} needs optical flow, which a pretraining has not: set "
+            f"`model` {configured.model.model} needs optical flow, which a pretraining does not compute: set "
             "`model` to another network, such as compact3d"
         )
     workers = decoding_threads(configured.data.workers)

@@ -9,6 +9,7 @@ import keras
 
 from ar3d_keras.config import RecipeConfig
 from ar3d_keras.errors import UserError
+from ar3d_keras.models.layers import AttentionGate
 from ar3d_keras.training.warm_start import head_layers, weighted_layers
 
 BACKBONE = "backbone"  # in `freeze`: every layer but the head and the gate
@@ -70,7 +71,12 @@ def freeze(model: keras.Model, patterns: Sequence[str]) -> str:
         layer.trainable = True
     for pattern in patterns:
         if pattern == BACKBONE:
-            matching = [name for name in layers if name not in {*head_layers(model), "gate"}]
+            head = head_layers(model)
+            matching = [
+                name
+                for name, layer in layers.items()
+                if name not in head and not isinstance(layer, AttentionGate)
+            ]
         else:
             matching = fnmatch.filter(layers, pattern)
         if not matching:

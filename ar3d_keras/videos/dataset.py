@@ -225,7 +225,7 @@ def open_dataset(
             split.catalog,
             shape,
             scanned.frames,
-            make="train" in splits,
+            make=set(SPLITS) <= set(splits),
             workers=workers,
             clip_segments=clip_segments,
             limits=limits,

@@ -13,13 +13,15 @@ from ar3d_keras.errors import UserError
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos import remote
 from ar3d_keras.videos.cache import cache_folder
-from ar3d_keras.videos.catalog import Catalog
+from ar3d_keras.videos.catalog import Catalog, stamp
 from ar3d_keras.videos.isolation import Limits
 from ar3d_keras.videos.pack_index import INDEX, PackSettings
 from ar3d_keras.videos.packing import make_pack
-from ar3d_keras.videos.packs import Pack
+from ar3d_keras.videos.packs import Pack, open_pack
+from ar3d_keras.videos.reader import load_cv2
 from ar3d_keras.videos.sampling import ClipShape
 
+FORMAT = 1  # of the flow and of the name of its folder
 LIMIT, SHARE = 16 << 30, 0.2  # bytes of a pack, and of the free space
 
 
@@ -37,10 +39,11 @@ def packed_flow(
     """The videos of a catalog with their flow.
 
     Args:
-        catalog: all videos of the data set, so that every fold finds the same pack.
+        catalog: all videos of the data set, so that every fold finds the same pack; of files that
+            have changed since, another one is made.
         shape: the geometry of the clips, with flow.
         frames: `Video.key` -> frames, of the videos that will be read.
-        make: whether a missing pack is made.
+        make: whether a missing pack is made; `frames` then are those of all videos.
         workers: number of decoding threads; None: one per core.
         clip_segments: whether a segment may end beyond its file.
         limits: on the decoding of one file; None: the defaults.
@@ -55,23 +58,26 @@ def packed_flow(
     if cache is None or shape.fps or remote.is_remote(catalog.root):
         return None
     settings = PackSettings("raw", *size, flow=shape.flow, roi=shape.roi)
-    what = repr((str(catalog.root), catalog.content_fingerprint, settings))
+    files = [(video.key, stamp(catalog.root / video.path)) for video in catalog.videos]
+    # Another OpenCV may compute another flow.
+    what = repr((FORMAT, load_cv2().__version__, str(catalog.root), files, settings))
     folder = cache / "flow" / hashlib.sha256(what.encode()).hexdigest()[:16]
-    if not (folder / INDEX).is_file():
-        needed = sum(frames.values()) * size[0] * size[1] * 5
-        if not make or not _has_room(cache, needed):
-            return None
-        reporter.log(f"optical flow ({shape.flow}) is computed once, into {folder}")
     try:
-        pack = make_pack(
-            catalog,
-            folder,
-            settings,
-            workers=workers,
-            reporter=reporter,
-            clip_segments=clip_segments,
-            limits=limits,
-        )
+        if (folder / INDEX).is_file():
+            pack = open_pack(folder)
+        elif make and _has_room(cache, sum(frames.values()) * size[0] * size[1] * 5):
+            reporter.log(f"optical flow ({shape.flow}) is computed once, into {folder}")
+            pack = make_pack(
+                catalog,
+                folder,
+                settings,
+                workers=workers,
+                reporter=reporter,
+                clip_segments=clip_segments,
+                limits=limits,
+            )
+        else:
+            return None
     except UserError as error:  # such as a cache that cannot be written
         reporter.log(f"optical flow is not kept: {error}")
         return None

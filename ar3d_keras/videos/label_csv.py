@@ -19,10 +19,11 @@ from ar3d_keras.videos.video import SPLITS, Video, leads_out, named_group, split
 
 COLUMNS = ("path", "label", "group", "split", "start", "end", *REGION)
 # What other tools call the times of a segment, letters and digits only.
-_UNIT = r"(s|sec|secs|seconds|time|ms|frame)?"
+_BEFORE = r"(t|time|segment|clip|frame|action|event)?"
+_UNIT = r"(s|secs?|seconds?|time|timestamp|ms|milliseconds?|frames?)?"
 _TIMES = {
-    "start": rf"(t|time)?(start|begin|onset){_UNIT}",
-    "end": rf"(t|time)?(end|stop|offset){_UNIT}",
+    "start": rf"{_BEFORE}(start|begin|onset){_UNIT}|from|t0",
+    "end": rf"{_BEFORE}(end|stop|offset|finish){_UNIT}|to|t1",
 }
 _NEEDED = "its first line must name path,label and optionally group,split"
 
@@ -127,7 +128,8 @@ def _read_header(file: Path, names: list[str], labels: bool) -> list[str]:
             name = names[letters.index(similar[0])]
             raise UserError(
                 f"{file} has a column {name!r}, which is almost {column!r}: name it {column!r} if "
-                "it is that, else give it a name that is less similar"
+                f"it is that{' (in seconds)' if column in _TIMES else ''}, else give it a name that "
+                "is less similar"
             )
     return header
 

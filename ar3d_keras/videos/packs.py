@@ -181,12 +181,12 @@ class Pack:
         # With `fps`, `PackSource` computes the flow between the frames of a clip: the pack's is that
         # between the frames of the files.
         if shape.flow and not shape.fps and shape.flow != self.settings.flow:
-            there = self.settings.flow
+            there, size = self.settings.flow, (self.settings.height, self.settings.width)
             raise UserError(
                 f"{self.root} holds {f'{there} flow' if there else 'no optical flow'} and this run "
-                f"needs that of {shape.flow}: "
-                + (f"set `flow` to {there}, or " if there else "")
-                + f"pack again with `ar3d pack --data {self.source} --out NEW --flow {shape.flow}`"
+                f"needs that of {shape.flow}: pack again with `ar3d pack --data {self.source} "
+                f"--resize {size[0]} {size[1]} --flow {shape.flow} --out NEW`, or choose another "
+                "`model` or `flow`"
             )
 
     def check_unchanged(self) -> None:
@@ -273,7 +273,7 @@ class Pack:
             copy_channels(crops[::step], out)
         else:  # a short video starts again at frame 0
             for place, index in enumerate(spec.window):
-                out[place] = crops[index - start]
+                copy_channels(crops[index - start], out[place])
 
     def _cut_jpeg(
         self,
@@ -292,7 +292,7 @@ class Pack:
             frame = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
             if frame is None:
                 raise ReadError(f"its frame {index} in {self._shard(packed)} is not a JPEG")
-            out[place] = cv2.cvtColor(frame[rows, columns], cv2.COLOR_BGR2RGB)
+            copy_channels(cv2.cvtColor(frame[rows, columns], cv2.COLOR_BGR2RGB), out[place])
 
     def _cut_flow(self, packed, spec, rows: slice, columns: slice, out: np.ndarray) -> None:
         starts, lengths = self._verify(packed, spec.window, FLOW)

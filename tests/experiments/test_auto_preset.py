@@ -12,6 +12,9 @@ from ar3d_keras.cli.train import ESSENTIAL, TrainOptions
 from ar3d_keras.config import DataConfig
 from ar3d_keras.experiments.auto_preset import choose_preset
 from ar3d_keras.experiments.configure import configure
+from ar3d_keras.videos.dataset import open_data
+from ar3d_keras.videos.pack_index import PackSettings
+from ar3d_keras.videos.packing import make_pack
 
 
 class Lines(Reporter):
@@ -51,6 +54,15 @@ def test_it_reads_the_data_and_gives_its_reasons(portrait):
     assert config.data.resize == (128, 96)
     assert config.data.sampling == "uniform"
     assert len(lines.lines) == len(choose_preset(DataConfig(data=portrait)).reasons) == 4
+
+
+@pytest.mark.parametrize(("flow", "model"), [(None, "compact3d"), ("dis_fine", "two_stream3d")])
+def test_a_pack_without_flow_gets_a_network_that_needs_none(portrait, tmp_path, flow, model):
+    settings = PackSettings("raw", 128, 96, flow=flow)
+    pack = tmp_path / "pack"
+    make_pack(open_data(portrait), pack, settings, workers=1, reporter=Reporter())
+    config = configure(data=str(pack), preset="auto", reporter=Lines())
+    assert config.model.model == model
 
 
 def test_options_win_and_a_long_video_is_not_spanned(portrait):

@@ -10,6 +10,7 @@ from networks import NetworkTests  # tests/models/networks.py
 from ar3d_keras.explanation.attention_map import attention_network
 from ar3d_keras.models import network
 from ar3d_keras.models.two_stream3d import BrightnessAndFlow
+from ar3d_keras.training.fine_tuning import freeze
 from ar3d_keras.videos.flow import quantize
 
 SMALL = {"frames": 6, "height": 16, "width": 16, "filters": 4, "grid": (1, 2, 2)}
@@ -78,6 +79,13 @@ def test_flow_is_read_as_it_was_written(training):
     seen = numbers(BrightnessAndFlow()(clip, training=training))
     np.testing.assert_allclose(seen[..., 0], 1, atol=1e-5)
     np.testing.assert_allclose(20 * seen[..., 1:], pixels, atol=0.07)
+
+
+def test_a_frozen_backbone_leaves_both_gates():
+    model = network("two_stream3d")(3, **SMALL, attention=True)
+    freeze(model, ["backbone"])
+    trained = {layer.name for layer in model.layers if layer.trainable_weights}
+    assert trained == {"gate", "flow_gate", "output", "flow_output"}
 
 
 def test_it_takes_the_fine_flow_alone(user_error):

@@ -437,6 +437,8 @@ def test_the_separator_of_a_spreadsheet(tmp_path):
         ("path,label,onset", "onset"),
         ("path,label,end_frame", "end_frame"),
         ("path,label,stop time", "stop time"),
+        ("path,label,start_timestamp", "start_timestamp"),
+        ("path,label,from", "from"),
     ],
 )
 def test_double_and_similar_headers_are_refused(tmp_path, user_error, header, name):

@@ -263,14 +263,14 @@ def test_a_pack_of_version_1_is_one_without_flow(moving, tmp_path, user_error):
     old.require(NO_FLOW)
     with user_error(
         f"{pack.root} holds no optical flow and this run needs that of dis",
-        f"`ar3d pack --data {moving} --out NEW --flow dis`",
+        f"`ar3d pack --data {moving} --resize {SIZE[0]} {SIZE[1]} --flow dis --out NEW`",
     ):
         old.require(SHAPE)
 
 
 def test_a_pack_with_another_algorithm(packs, user_error):
     packs["raw"].require(SHAPE)
-    with user_error("holds dis flow", "needs that of farneback: set `flow` to dis, or pack again"):
+    with user_error("holds dis flow", "needs that of farneback: pack again", "`flow`"):
         packs["raw"].require(dataclasses.replace(SHAPE, flow="farneback"))
 
 

@@ -1,6 +1,7 @@
 """Optical flow of videos is computed once and kept in the cache, and the clips stay the same."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos import flow_cache
 from ar3d_keras.videos.dataset import open_data, open_dataset
+from ar3d_keras.videos.pack_index import INDEX
 from ar3d_keras.videos.sampling import ClipShape
 from ar3d_keras.videos.splits import make_split
 
@@ -78,6 +80,19 @@ def test_a_changed_video_is_computed_again(data, write_video):
     second = opened(data)[0]
     assert second.flow.root != first.flow.root
     assert second.frames["a/0.avi"] == 14
+    for file in data.glob("*/*.avi"):
+        os.utime(file, (1, 1))  # all are copied again
+    assert opened(data)[0].flow is not None
+
+
+def test_a_broken_video_is_not_tried_again(data):
+    (data / "a" / "0.avi").write_bytes(b"no video")
+    index = opened(data)[0].flow.root / INDEX
+    before = index.stat().st_mtime_ns
+    dataset, lines = opened(data)
+    assert index.stat().st_mtime_ns == before
+    assert "a/0.avi" in dataset.unreadable
+    assert not [line for line in lines if "pack" in line]
 
 
 def test_a_cache_that_cannot_be_written_is_said(data, tmp_path):
