@@ -14,7 +14,7 @@ from ar3d_keras.videos.flow import FINE
 from ar3d_keras.videos.isolation import Isolation, Limits
 from ar3d_keras.videos.mirroring import mirrored_classes
 from ar3d_keras.videos.pack_index import is_pack
-from ar3d_keras.videos.packs import is_demo_pack, open_pack
+from ar3d_keras.videos.packs import Pack, is_demo_pack, open_pack
 from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError
 
 SAMPLED = 40  # videos whose length and size are read
@@ -49,9 +49,8 @@ def choose_preset(data: DataConfig) -> Choice:
     reasons = [f"{what}: preset small-data, whose network has few weights"]
     sections: dict[str, dict[str, Any]] = {"data": {}}
     limits = Limits(data.decode_seconds, data.decode_memory)
-    seconds, (height, width), packed = _measure(catalog, limits)
-    flow = open_pack(catalog.root).settings.flow if packed else FINE
-    if packed:
+    seconds, (height, width), pack = _measure(catalog, limits)
+    if pack:
         size, reason = (height, width), "the pack has this size"
     else:
         size = (128, 96) if height > width else (96, 128)
@@ -69,7 +68,7 @@ def choose_preset(data: DataConfig) -> Choice:
         )
     else:
         reasons.append(f"{seconds:.1f} seconds a video: a clip spans the whole video")
-        if flow != FINE:
+        if pack and pack.settings.flow != FINE:
             sections["model"] = WITHOUT_FLOW
             reasons.append(
                 f"the pack has no optical flow {FINE}: the network compact3d, which needs none"
@@ -79,8 +78,8 @@ def choose_preset(data: DataConfig) -> Choice:
     return Choice("small-data", sections, tuple(reasons))
 
 
-def _measure(catalog: Catalog, limits: Limits) -> tuple[float, tuple[int, int], bool]:
-    """The median seconds of the videos, the median height and width, whether it is a pack."""
+def _measure(catalog: Catalog, limits: Limits) -> tuple[float, tuple[int, int], Pack | None]:
+    """The median seconds of the videos, the median height and width, and the pack if it is one."""
     step = max(1, len(catalog) // SAMPLED)
     videos = catalog.videos[::step]
     if is_pack(catalog.root):
@@ -89,7 +88,7 @@ def _measure(catalog: Catalog, limits: Limits) -> tuple[float, tuple[int, int], 
         if not frames:
             raise UserError(f"no video of {catalog.root} can be decoded")
         size = pack.settings.height, pack.settings.width
-        return statistics.median(frames) / ASSUMED_RATE, size, True
+        return statistics.median(frames) / ASSUMED_RATE, size, pack
     seconds, sizes = [], []
     with Isolation(limits) as isolation:
         for video in videos:
@@ -104,4 +103,4 @@ def _measure(catalog: Catalog, limits: Limits) -> tuple[float, tuple[int, int], 
     if not sizes:
         raise UserError(f"none of {len(videos)} videos of {catalog.root} can be decoded")
     height, width = (int(statistics.median(side)) for side in zip(*sizes, strict=True))
-    return statistics.median(seconds), (height, width), False
+    return statistics.median(seconds), (height, width), None

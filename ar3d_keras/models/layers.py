@@ -116,7 +116,8 @@ class FrameDifferences(keras.layers.Layer):
     Input: float (batch, time, height, width, channels), at least 2 frames. Output: one frame less.
 
     Args:
-        colors: the channels of which differences are taken; others are optical flow, which is kept.
+        colors: how many of the first channels are color. Those after them are optical flow, which
+            stays as it is.
     """
 
     def __init__(self, colors: int = 3, **kwargs: Any):
@@ -151,7 +152,8 @@ class MotionNormalization(keras.layers.Layer):
     Args:
         floor: added to the root mean square, in the units of the input, so that the noise of a clip
             without motion stays small.
-        colors: the channels that are divided; others are optical flow, which is kept.
+        colors: how many of the first channels are color. Those after them are optical flow, which
+            stays as it is.
     """
 
     def __init__(self, floor: float = 0.02, colors: int = 3, **kwargs: Any):

@@ -46,7 +46,7 @@ class MotionCrop(keras.layers.Layer):
             and their ratio by the same with half of it.
         shift: in training, the box moves by up to this share of its height and width.
         seed: of the random numbers; None: drawn from Python's generator.
-        colors: the channels whose differences are the motion; others are optical flow.
+        colors: how many of the first channels are color, whose differences are the motion.
     """
 
     def __init__(

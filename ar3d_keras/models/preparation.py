@@ -32,7 +32,7 @@ def prepared(clip: Any, sizes: Mapping[str, Any], colors: int = 3) -> Any:
     Args:
         clip: the symbolic scaled clip, float32 (batch, time, height, width, channels).
         sizes: the options of the network, from `arguments`.
-        colors: the channels that are no optical flow.
+        colors: how many of the first channels are color; those after them are optical flow.
 
     Returns:
         The clip that the network sees; `clip` itself without options.

@@ -10,12 +10,12 @@ import keras
 from keras import ops
 
 from ar3d_keras.models.classifier import Sizes3D, VideoClassifier, arguments, clip_input, triple
-from ar3d_keras.models.compact3d import stream
+from ar3d_keras.models.compact3d import Compact3D, stream
 from ar3d_keras.models.layers import PACKAGE, MotionNormalization, brightness
 from ar3d_keras.models.one_pass import in_one_pass
 from ar3d_keras.models.preparation import prepared
+from ar3d_keras.videos.flow import STILL
 
-STILL = 128  # as in `videos.flow`
 FLOOR = 0.005  # of the flow normalization: 0.1 pixels
 
 
@@ -50,12 +50,7 @@ class TwoStream3D(VideoClassifier):
     """
 
     flows = ("dis_fine",)
-    search_space: ClassVar[dict[str, dict[str, Any]]] = {
-        "filters": {"choice": [8, 16, 32]},
-        "gate_kernel": {"choice": [[1, 1, 1], [3, 3, 3]]},
-        "grid": {"choice": [[1, 3, 4], [2, 3, 4], [4, 3, 4]]},
-        "dropout": {"float": [0.2, 0.7]},
-    }
+    search_space = Compact3D.search_space
     presets: ClassVar[dict[str, dict[str, dict[str, Any]]]] = {
         "demo": {"recipe": {"epochs": 16}},
         # Each clip trains one of the streams.

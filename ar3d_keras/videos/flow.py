@@ -3,7 +3,7 @@
 The format is that of the two-stream literature (Simonyan, Zisserman, NIPS 2014; Wang et al., *Temporal
 Segment Networks*, ECCV 2016): dx to the right and dy down, in pixels of the resized frame, clipped
 at +-20, and 128 + 127 d / 20 as uint8. Its steps of 0.16 pixels are too coarse for slow motion in small
-frames; `dis_fine` has 128 + 127 sqrt(d / 20), of which the first step is 0.001 pixels. 128 is no motion,
+frames. `dis_fine` stores 128 + 127 sqrt(d / 20) instead; its first step is 0.001 pixels. 128 is no motion,
 0 does not occur, and 256 - value is exactly the opposite motion.
 """
 
