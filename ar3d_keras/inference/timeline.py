@@ -1,10 +1,12 @@
 """Predicts a long video window by window, each window as if it were a video of its own."""
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -14,8 +16,9 @@ from ar3d_keras.inference.bouts import ROUNDING
 from ar3d_keras.inference.classifier import Classifier
 from ar3d_keras.inference.forward import predict_batches
 from ar3d_keras.progress import Reporter
-from ar3d_keras.videos.flow import with_flow
-from ar3d_keras.videos.parts import Part
+from ar3d_keras.videos.flow import frames_with_next, with_flow
+from ar3d_keras.videos.needed_frames import Needed
+from ar3d_keras.videos.parts import Part, TimedFrame
 from ar3d_keras.videos.reader import ASSUMED_RATE, load_cv2
 from ar3d_keras.videos.sampling import ClipShape, ClipSpec, frames_at, uniform_clip
 
@@ -167,7 +170,13 @@ def cut(frames: Sequence[np.ndarray], spec: ClipSpec, shape: ClipShape) -> np.nd
 
 
 def small_windows(
-    part: Part, shape: ClipShape, *, seconds: float, hop: float, threads: int = 1
+    part: Part,
+    shape: ClipShape,
+    *,
+    seconds: float,
+    hop: float,
+    threads: int = 1,
+    needed: Needed | None = None,
 ) -> Iterator[Window[np.ndarray]]:
     """Decodes a video once, from front to back, and yields its windows, the first from its start.
 
@@ -180,15 +189,19 @@ def small_windows(
         seconds: length of a window; see `windows`.
         hop: seconds from the start of one window to the start of the next.
         threads: decoding threads.
+        needed: only these frames have pixels, the others are None; None: all have.
 
     Raises:
         ReadError: the video cannot be decoded.
         UserError: a window would not fit into memory.
+        DiffersError: with `needed`: see `needed_frames`.
     """
     rate = part.header().rate or ASSUMED_RATE
     check_window_memory(seconds, min(seconds * rate, count_of(part) or math.inf), shape)
     size = shape.resize_height, shape.resize_width
-    timed = part.frames(threads=threads, size=size, roi=part.roi or shape.roi)
+    timed = part.frames(threads=threads, size=size, roi=part.roi or shape.roi, needed=needed)
+    if needed is not None:
+        timed = _as_foreseen(timed)
     end = None if part.end is None else part.end - part.start
     for window in windows(timed, seconds=seconds, hop=hop, period=1 / rate, end=end):
         yield replace(
@@ -197,6 +210,38 @@ def small_windows(
             end=part.start + window.end,
             times=tuple(part.start + time for time in window.times),
         )
+
+
+class DiffersError(Exception):
+    """A file whose packets did not tell its frames."""
+
+
+def _as_foreseen(timed: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
+    for time, frame in timed:
+        if math.isnan(time):
+            raise DiffersError
+        yield time, frame
+
+
+def _needed(
+    part: Part, shape: ClipShape, *, seconds: float, hop: float, clips: int, crops: int
+) -> Needed | None:
+    """The frames that the clips of all windows show; None: its packets do not tell."""
+    packets = part.packets()
+    if packets is None:
+        return None
+    numbers: set[int] = set()
+    period = 1 / (part.header().rate or ASSUMED_RATE)
+    numbered = zip(packets.times.tolist(), itertools.count(), strict=False)
+    for window in windows(numbered, seconds=seconds, hop=hop, period=period):
+        places = window.sampled(shape.fps)
+        for index in range(clips * crops):
+            spec = uniform_clip(len(places), shape, clips=clips, crops=crops, index=index)
+            shown = np.asarray(spec.window)
+            if shape.flow:
+                _, shown = frames_with_next(shown, len(places))
+            numbers.update(window.first + places[shown])
+    return Needed(packets, frozenset(map(int, numbers)))
 
 
 def count_of(part: Part) -> int:
@@ -219,6 +264,8 @@ def timeline(
 ) -> tuple[SegmentPrediction, ...]:
     """Predicts each window of a video. The memory it takes does not grow with the video.
 
+    Only the frames that the clips show are converted, and fewer are decoded: see `needed_frames`.
+
     Args:
         classifier: the network, its class names and its clip geometry.
         part: a video, or a segment of one.
@@ -235,14 +282,50 @@ def timeline(
         ReadError: the video cannot be decoded.
         UserError: a window would not fit into memory.
     """
+    predict = partial(
+        _timeline,
+        classifier,
+        part,
+        seconds=seconds,
+        hop=hop,
+        clips=clips,
+        crops=crops,
+        batch_size=batch_size,
+        threads=threads,
+        reporter=reporter or Reporter(),
+        description=description,
+    )
+    needed = _needed(part, classifier.shape, seconds=seconds, hop=hop, clips=clips, crops=crops)
+    try:
+        return predict(needed=needed)
+    except DiffersError:
+        return predict(needed=None)
+
+
+def _timeline(
+    classifier: Classifier,
+    part: Part,
+    *,
+    needed: Needed | None,
+    seconds: float,
+    hop: float,
+    clips: int,
+    crops: int,
+    batch_size: int,
+    threads: int,
+    reporter: Reporter,
+    description: str,
+) -> tuple[SegmentPrediction, ...]:
     shape = classifier.shape
     times: list[tuple[float, float]] = []
     frames = count_of(part)
-    with (reporter or Reporter()).bar(description, max(1, frames), "frames") as update:
+    with reporter.bar(description, max(1, frames), "frames") as update:
 
         def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             waiting: list[np.ndarray] = []
-            for window in small_windows(part, shape, seconds=seconds, hop=hop, threads=threads):
+            for window in small_windows(
+                part, shape, seconds=seconds, hop=hop, threads=threads, needed=needed
+            ):
                 times.append((window.start, window.end))
                 shown = [window.frames[place] for place in window.sampled(shape.fps)]
                 for clip in clips_of(shown, shape, clips=clips, crops=crops):

@@ -14,7 +14,7 @@ the files that OpenCV reads, both decoders give the same bits.
 
 import itertools
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Container, Generator, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -111,6 +111,8 @@ class PyAVFrames:
         has_times: whether the container has time stamps; FFmpeg makes some up for an MJPEG stream
             without, 25 frames a second whatever its rate.
         only: whether the file has no other video stream, not even a cover picture.
+        needed: the time stamps of the frames that are needed. A frame of another time stamp is left
+            out where no frame refers to it and the codec tells so. None: all frames are needed.
         packets: how many were read.
         lost: how many of them cannot be decoded.
         corrupt: how many frames FFmpeg marks as damaged, which it shows nevertheless.
@@ -159,6 +161,7 @@ class PyAVFrames:
         self.duration = None if ticks is None else ticks / av.time_base
         self._set_up(self.stream.codec_context, threads, live)
         self._read_errors_in_a_row = 0 if live else READ_ERRORS_IN_A_ROW
+        self.needed: Container[int] | None = None
         self.packets = self.lost = self.corrupt = 0
         self._decoded = self._decode()
         self._converter = _Converter(av)
@@ -173,10 +176,14 @@ class PyAVFrames:
     def first_time_stamps(self) -> list[float]:
         """The time stamps of the first packets, in seconds; nothing can be grabbed afterwards."""
         base, stamps = self.stream.time_base, []
-        for packet in itertools.islice(self._demux(), 300):
+        for packet in itertools.islice(self.packets_only(), 300):
             if packet.pts is not None and not packet.is_discard:
                 stamps.append(float(packet.pts * base))
         return stamps
+
+    def packets_only(self) -> Iterator[Any]:
+        """Yields the av.Packets, which are not decoded; nothing can be grabbed afterwards."""
+        return self._demux()
 
     def grab(self) -> bool:
         for frame in self._decoded:
@@ -251,6 +258,9 @@ class PyAVFrames:
             # Theora and AVI repeat a frame by an empty packet. FFmpeg would take it for the end.
             if not packet.size:
                 continue
+            if self.needed is not None:
+                needed = packet.pts in self.needed
+                self.stream.codec_context.skip_frame = "DEFAULT" if needed else "NONREF"
             try:
                 frames = self.stream.decode(packet)
             except (self._av.error.FFmpegError, OSError) as error:

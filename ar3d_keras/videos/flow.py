@@ -165,9 +165,7 @@ def with_flow(
     """As `read_with_flow`, for frames that `read` returns: uint8 (n, height, width, 3), RGB."""
     cv2 = load_cv2()
     window = np.asarray(window)
-    # The last frame has no next frame and takes the flow of the frame before it.
-    first = np.minimum(window, max(0, available - 2))
-    wanted = np.unique([window, first, np.minimum(first + 1, available - 1)])
+    first, wanted = frames_with_next(window, available)
     frames = read(wanted)
     flow = np.full((*frames.shape[:3], 2), STILL, np.uint8)
     if available > 1:
@@ -176,6 +174,13 @@ def with_flow(
         for place in np.searchsorted(wanted, np.unique(first)):
             flow[place] = quantize(estimate(grey[place], grey[place + 1]), name)
     return frames[np.searchsorted(wanted, window)], flow[np.searchsorted(wanted, first)]
+
+
+def frames_with_next(window: np.ndarray, available: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each frame of a window the one whose flow it has, and all frames that are needed, rising."""
+    # The last frame has no next frame and takes the flow of the frame before it.
+    first = np.minimum(window, max(0, available - 2))
+    return first, np.unique([window, first, np.minimum(first + 1, available - 1)])
 
 
 def copy_channels(part: np.ndarray, out: np.ndarray) -> None:

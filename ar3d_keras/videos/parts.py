@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,14 +13,24 @@ from ar3d_keras.videos.frame_folder import is_folder
 from ar3d_keras.videos.inspection import Facts, check_readable, known_facts, remember
 from ar3d_keras.videos.isolation import Isolation
 from ar3d_keras.videos.keyframes import FrameIndex, remember_index
-from ar3d_keras.videos.reader import Header, frame_index, load_cv2, read_header, timed_frames
+from ar3d_keras.videos.needed_frames import Needed, PacketTimes, needed_frames, packet_times
+from ar3d_keras.videos.reader import (
+    Header,
+    frame_index,
+    load_cv2,
+    rate_of,
+    read_header,
+    timed_frames,
+)
 from ar3d_keras.videos.region import Region, cut_region
+from ar3d_keras.videos.remote import is_remote
 from ar3d_keras.videos.segments import check_inside, frames_of, stretch
 from ar3d_keras.videos.video import Video
 
 _MESSAGE_BYTES = 1 << 20  # of the frames that another process sends together
 
-TimedFrame = tuple[float, np.ndarray]
+# Seconds, and a frame; None if it is not needed.
+TimedFrame = tuple[float, Any]
 
 
 @dataclass(frozen=True)
@@ -54,8 +65,21 @@ class Part:
             return read_header(self.path)
         return self.isolation.call(read_header, self.path)
 
+    def packets(self) -> PacketTimes | None:
+        """What the packets of a local, whole file tell; None: nothing, or it is not one."""
+        if self.numbers is not None or is_folder(self.path) or is_remote(self.path):
+            return None
+        if self.isolation is None:
+            return packet_times(self.path)
+        return self.isolation.call(packet_times, self.path)
+
     def frames(
-        self, *, threads: int = 1, size: tuple[int, int] | None = None, roi: Region | None = None
+        self,
+        *,
+        threads: int = 1,
+        size: tuple[int, int] | None = None,
+        roi: Region | None = None,
+        needed: Needed | None = None,
     ) -> Iterator[TimedFrame]:
         """Decodes the part: as `reader.timed_frames`, with seconds since its start.
 
@@ -63,9 +87,10 @@ class Part:
             threads: decoding threads.
             size: (height, width) that each frame is resized to, bilinearly; None: its own.
             roi: the region of each frame that is resized; None: the whole frame.
+            needed: of a whole file: only these frames have pixels; see `needed_frames`.
         """
         decoded = self._here if self.isolation is None else self._elsewhere
-        for time, frame in decoded(threads=threads, size=size, roi=roi):
+        for time, frame in decoded(threads=threads, size=size, roi=roi, needed=needed):
             yield time - self.start, frame
 
     def _here(self, **options) -> Iterator[TimedFrame]:
@@ -93,10 +118,16 @@ def _decode(
     threads: int,
     size: tuple[int, int] | None,
     roi: Region | None,
+    needed: Needed | None,
 ) -> Iterator[TimedFrame]:
-    """As `timed_frames`, but of a region, and resized."""
-    for time, frame in timed_frames(path, threads=threads, numbers=numbers):
-        yield time, resized(frame, size, roi)
+    """As `timed_frames` or `needed_frames`, but of a region, and resized."""
+    frames: Iterator[TimedFrame]
+    if needed is None:
+        frames = timed_frames(path, threads=threads, numbers=numbers)
+    else:
+        frames = needed_frames(path, needed, step=1 / rate_of(path), threads=threads)
+    for time, frame in frames:
+        yield time, None if frame is None else resized(frame, size, roi)
 
 
 def resized(frame: np.ndarray, size: tuple[int, int] | None, roi: Region | None) -> np.ndarray:
@@ -128,11 +159,15 @@ def _messages(
     if index:
         remember_index(path, index, at)
     message: list[TimedFrame] = []
+    length = 0
     for time, frame in _decode(path, numbers, **options):
-        message.append((time, frame.copy()))  # the next one may overwrite it
-        if len(message) * frame.nbytes >= _MESSAGE_BYTES:
+        if frame is not None:
+            frame = frame.copy()  # the next one may overwrite it
+            length += frame.nbytes
+        message.append((time, frame))
+        if length >= _MESSAGE_BYTES:
             yield message
-            message = []
+            message, length = [], 0
     yield message
     if found := known_facts(path):
         yield found

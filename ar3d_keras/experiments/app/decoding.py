@@ -17,6 +17,7 @@ from ar3d_keras.inference.timeline import clips_of, small_windows
 from ar3d_keras.reports.video_writer import VideoWriter
 from ar3d_keras.videos.decoders import NOT_A_VIDEO
 from ar3d_keras.videos.inspection import check_readable
+from ar3d_keras.videos.needed_frames import Needed
 from ar3d_keras.videos.parts import Part, resized
 from ar3d_keras.videos.reader import ASSUMED_RATE, ReadError, damage, load_cv2, read_header
 from ar3d_keras.videos.region import Region
@@ -58,7 +59,12 @@ class _Copied(Part):
     max_seconds: float
 
     def frames(
-        self, *, threads: int = 1, size: tuple[int, int] | None = None, roi: Region | None = None
+        self,
+        *,
+        threads: int = 1,
+        size: tuple[int, int] | None = None,
+        roi: Region | None = None,
+        needed: Needed | None = None,  # the copy needs all
     ) -> Iterator[tuple[float, np.ndarray]]:
         cv2, rate = load_cv2(), read_header(self.path).rate or ASSUMED_RATE
         writer: VideoWriter | None = None
