@@ -4,8 +4,11 @@ The flow of a clip takes a hundred times as long as its reading from a pack, and
 fold of a cross-validation needs it again.
 """
 
+import contextlib
 import hashlib
+import os
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from ar3d_keras.videos.sampling import ClipShape
 
 FORMAT = 1  # of the flow and of the name of its folder
 LIMIT, SHARE = 16 << 30, 0.2  # bytes of a pack, and of the free space
+UNUSED_DAYS = 30  # after which a pack is removed, when another one is made
 
 
 def packed_flow(
@@ -65,7 +69,10 @@ def packed_flow(
     try:
         if (folder / INDEX).is_file():
             pack = open_pack(folder)
+            with contextlib.suppress(OSError):  # of another user
+                os.utime(folder)
         elif make and _has_room(cache, sum(frames.values()) * size[0] * size[1] * 5):
+            _remove_unused(folder.parent)
             reporter.log(f"optical flow ({shape.flow}) is computed once, into {folder}")
             pack = make_pack(
                 catalog,
@@ -89,3 +96,12 @@ def _has_room(folder: Path, needed: int) -> bool:
     while not folder.exists():
         folder = folder.parent
     return needed <= min(LIMIT, SHARE * shutil.disk_usage(folder).free)
+
+
+def _remove_unused(packs: Path) -> None:
+    """Removes the packs of this folder that nothing has opened for UNUSED_DAYS."""
+    oldest = time.time() - UNUSED_DAYS * 86400
+    for folder in packs.iterdir() if packs.is_dir() else ():
+        with contextlib.suppress(OSError):  # another process removes it, or Windows has it open
+            if folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder)

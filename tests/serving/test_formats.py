@@ -27,6 +27,7 @@ NETWORKS = {
     "conv3d gated": ("conv3d", {**PAPER, "pool": (2, 3, 3), "attention": True}),
     "conv3d energies": ("conv3d", {**PAPER, **ENERGIES, "attention": True}),
     "compact3d": ("compact3d", {**MOTION, "attention": True}),
+    "two_stream3d": ("two_stream3d", {**MOTION, "attention": True}),
     "c3d": ("c3d", {**THIN, "dense": 8, "attention": True}),
     "i3d": ("i3d", {**THIN, "frames": 16, "attention": True}),
     "i3d of 4 frames": ("i3d", THIN),

@@ -53,6 +53,7 @@ def compared(backend, network, tiny_demo, folder):
         pytest.param("tensorflow", "conv3d", marks=pytest.mark.slow),
         pytest.param("jax", "conv3d", marks=pytest.mark.slow),
         pytest.param("jax", "compact3d", marks=pytest.mark.slow),  # batch norms too
+        pytest.param("jax", "two_stream3d", marks=pytest.mark.slow),  # halves of a batch
     ],
 )
 def test_two_devices_train_as_one_does(backend, network, tiny_demo, tmp_path):

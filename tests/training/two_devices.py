@@ -36,6 +36,10 @@ NETWORKS = {
         "model": {"model": "compact3d", "dropout": 0.0, "filters": 2, "grid": [2, 2, 2]},
         "data": {"height": 16, "width": 16, "frames": 8, "stride": 1},
     },
+    "two_stream3d": {  # each half of a batch trains one stream
+        "model": {"model": "two_stream3d", "dropout": 0.0, "filters": 2, "grid": [2, 2, 2]},
+        "data": {"height": 16, "width": 16, "frames": 8, "stride": 1, "flow": "dis_fine"},
+    },
 }
 RECIPE = {
     "epochs": 3, "batch_size": 4, "learning_rate": 1e-2, "weight_decay_after": 1, "clip_norm": 0.5,

@@ -2,9 +2,13 @@
 
 import dataclasses
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+
+from processes import ROOT  # tests/processes.py
 
 from ar3d_keras.progress import Reporter
 from ar3d_keras.videos import flow_cache
@@ -100,6 +104,53 @@ def test_a_cache_that_cannot_be_written_is_said(data, tmp_path):
     dataset, lines = opened(data)
     assert dataset.flow is None
     assert "slow" in " ".join(lines)
+
+
+def test_packs_that_are_long_unused_are_removed(data, write_video):
+    first = opened(data)[0].flow.root
+    os.utime(first, (1, 1))
+    assert opened(data)[0].flow.root == first  # now it was used
+    write_video(data / "a" / "0.avi", 14, size=(48, 64))
+    second = opened(data)[0].flow.root
+    assert first.is_dir()
+    os.utime(first, (1, 1))
+    write_video(data / "a" / "0.avi", 15, size=(48, 64))
+    third = opened(data)[0].flow.root
+    assert not first.exists()
+    assert second.is_dir() and third.is_dir()
+
+
+def test_clips_of_segments_and_their_training_views_are_those_of_the_videos(data, write_timed):
+    path = data.parent / "segments" / "long.mp4"
+    write_timed(path, [number / 25 for number in range(60)])
+    rows = [f"long.mp4,{'ab'[n % 2]},{n * 0.28:.2f},{n * 0.28 + 0.26:.2f}" for n in range(8)]
+    (path.parent / "labels.csv").write_text("\n".join(["path,label,start,end", *rows]))
+    roi = dataclasses.replace(SHAPE, roi=(0.25, 0.0, 0.75, 1.0))
+    for shape in (SHAPE, roi):
+        dataset, _ = opened(path.parent, shape=shape)
+        assert dataset.flow is not None
+        plain = dataclasses.replace(dataset, flow=None)
+        for kept, computed in zip(clips(dataset), clips(plain), strict=True):
+            np.testing.assert_array_equal(kept, computed)
+        kept, computed = (each.training(seed=1, flip=True) for each in (dataset, plain))
+        for index in range(len(kept)):
+            np.testing.assert_array_equal(kept.read(index, 3), computed.read(index, 3))
+
+
+@pytest.mark.slow
+def test_two_trainings_at_once_make_one_pack(data):
+    code = (
+        "import sys; sys.path += ['tests', 'tests/videos']; from pathlib import Path; "
+        f"from test_flow_cache import opened; print(opened(Path({str(data)!r}))[0].flow.root)"
+    )
+    found = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    roots = {process.communicate(timeout=120)[0] for process in found}
+    assert [process.returncode for process in found] == [0, 0]
+    assert len(roots) == 1
+    assert len(list((data.parent / "cache" / "ar3d_keras" / "flow").glob("*/pack.json"))) == 1
 
 
 def test_a_network_without_flow_needs_none(data):
