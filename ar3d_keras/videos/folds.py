@@ -190,8 +190,8 @@ def stratified_group_folds(
 ) -> list[np.ndarray]:
     """The folds of scikit-learn's StratifiedGroupKFold(folds, shuffle=True, random_state=seed).
 
-    They are equal. scikit-learn needs a minute for a hundred thousand groups, this a tenth of it:
-    it tries a group in all folds with one operation and walks over no single video.
+    They are equal. scikit-learn needs a minute for a hundred thousand groups, this a few seconds: it
+    tries a group in all folds at once, and computes only what the classes of the group change.
 
     Args:
         labels: (videos,) integers.
@@ -204,20 +204,46 @@ def stratified_group_folds(
     """
     _, labels, totals = np.unique(labels, return_inverse=True, return_counts=True)
     _, members = np.unique(groups, return_inverse=True)
-    counts = np.zeros((members.max() + 1, len(totals)))  # (groups, classes)
-    np.add.at(counts, (members, labels), 1)
-    shuffled = np.arange(len(counts))
+    num_groups, num_classes = members.max() + 1, len(totals)
+    # The classes of each group and its videos of them: those of group g are first[g]:first[g + 1].
+    pairs, counts = np.unique(members.astype(np.int64) * num_classes + labels, return_counts=True)
+    owners, classes = np.divmod(pairs, num_classes)
+    first = np.searchsorted(owners, np.arange(num_groups + 1))
+    unevenness = np.empty(num_groups)
+    for low in range(0, num_groups, 4096):  # all at once may need gigabytes
+        high = min(low + 4096, num_groups)
+        some = slice(first[low], first[high])
+        table = np.zeros((high - low, num_classes))
+        table[owners[some] - low, classes[some]] = counts[some]
+        unevenness[low:high] = np.std(table, axis=1)
+    shuffled = np.arange(num_groups)
     np.random.RandomState(seed).shuffle(shuffled)
-    in_fold, fold_of = np.zeros((folds, len(totals))), np.zeros(len(counts), int)
+    order = shuffled[np.argsort(-unevenness[shuffled], kind="stable")]
+
+    in_fold, fold_of = np.zeros((folds, num_classes)), np.zeros(num_groups, int)
+    sizes = [0] * folds
     each = np.eye(folds)[:, :, None]
-    for group in shuffled[np.argsort(-np.std(counts[shuffled], axis=1), kind="stable")]:
-        # (the fold that takes the group, fold, class): what each fold has of each class
-        shares = (in_fold + each * counts[group]) / totals
-        imbalance = np.std(shares, axis=1).mean(axis=1).tolist()
-        best = _best_fold(imbalance, in_fold.sum(axis=1).tolist())
-        in_fold[best] += counts[group]
+    # (the fold that takes the group, class): the standard deviation of the folds' shares of a class
+    spread = np.zeros((folds, num_classes))
+    for group in order.tolist():
+        mine, added = (part[first[group] : first[group + 1]] for part in (classes, counts))
+        if len(mine) == 1 < num_classes:  # NumPy sums a single column in another order
+            mine, added = np.repeat(mine, 2), np.repeat(added, 2)
+        # (the fold that takes the group, fold, class of the group)
+        shares = (in_fold[:, mine] + each * added) / totals[mine]
+        spread[:, mine] = tried = _std_of_folds(shares)
+        best = _best_fold(spread.mean(axis=1).tolist(), sizes)
+        spread[:, mine] = tried[best]
+        in_fold[best, mine] += added
+        sizes[best] += int(counts[first[group] : first[group + 1]].sum())
         fold_of[group] = best
     return [np.flatnonzero(fold_of[members] == fold) for fold in range(folds)]
+
+
+def _std_of_folds(shares: np.ndarray) -> np.ndarray:
+    """`np.std(shares, axis=1)`, the same bits in a third of the time."""
+    rest = shares - shares.sum(axis=1, keepdims=True) / shares.shape[1]
+    return np.sqrt((rest * rest).sum(axis=1) / shares.shape[1])
 
 
 def _best_fold(imbalance: Sequence[float], sizes: Sequence[float]) -> int:

@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-
 from processes import ROOT  # tests/processes.py
 
 from ar3d_keras.progress import Reporter

@@ -253,7 +253,7 @@ def test_group_is_about_64_16_20(classes, groups, size, seed):
 
 
 @settings(max_examples=40)
-@given(st.integers(0, 999), st.integers(1, 40), st.integers(10, 120), st.integers(2, 5))
+@given(st.integers(0, 999), st.integers(1, 40), st.integers(14, 120), st.integers(2, 12))
 def test_groups_are_dealt_as_scikit_learn_deals_them(seed, classes, size, folds):
     draw = np.random.default_rng(seed)
     groups = draw.integers(0, draw.integers(folds, size), size)
