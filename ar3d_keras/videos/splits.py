@@ -5,6 +5,7 @@ report: how many videos of val and test were cut from a source recording (a grou
 sees too, and how many have the same bytes as a video of an earlier split.
 """
 
+import itertools
 import os
 import shlex
 from collections import Counter, defaultdict
@@ -100,36 +101,40 @@ class Split:
     @property
     def leak(self) -> Leak:
         """What val and test share with the splits before them."""
-        groups = {name: [video.group for video in self.videos(name)] for name in SPLITS}
+        videos = {name: self.videos(name) for name in SPLITS}
+        groups = {name: [video.group for video in videos[name]] for name in SPLITS}
 
         def shared(name: str, *others: str) -> int:
             known = {group for other in others for group in groups[other]}
             return sum(group is not None and group in known for group in groups[name])
 
+        def members(name: str, keys: set[str]) -> int:
+            return sum(video.key in keys for video in videos[name]) if keys else 0
+
         copied = {key for key, _ in self.copies}
-        pieces = find_pieces(video for name in SPLITS for video in self.videos(name))
+        pieces = find_pieces(itertools.chain(*videos.values()))
+        files = by_file(itertools.chain(*videos.values()))
         split_of = dict(zip((v.key for v in self.catalog.videos), self.assigned, strict=True))
         searched = self.near_duplicates is not None
         near = {key for key, _ in self.near_duplicates or ()}
-        files = by_file(video for name in SPLITS for video in self.videos(name))
         return Leak(
-            sizes=self.sizes,
+            sizes={name: len(videos[name]) for name in SPLITS},
             ungrouped=sum(group is None for name in SPLITS for group in groups[name]),
             val_train=shared("val", "train"),
             test_train=shared("test", "train"),
             test_train_val=shared("test", "train", "val"),
-            val_copies=sum(video.key in copied for video in self.videos("val")),
-            test_copies=sum(video.key in copied for video in self.videos("test")),
+            val_copies=members("val", copied),
+            test_copies=members("test", copied),
             pieces=len(pieces),
             recordings=len(pieces.recordings),
             torn_recordings=sum(
-                len({split_of[video.key] for video in videos}) > 1
-                for videos in pieces.recordings.values()
+                len({split_of[video.key] for video in recording}) > 1
+                for recording in pieces.recordings.values()
             ),
             group_command=_group_command(self.catalog, pieces.rule) if pieces.rule else "",
             divided_files=sum(_is_divided(rows, split_of) for rows in files.values()),
-            val_near=sum(v.key in near for v in self.videos("val")) if searched else None,
-            test_near=sum(v.key in near for v in self.videos("test")) if searched else None,
+            val_near=members("val", near) if searched else None,
+            test_near=members("test", near) if searched else None,
         )
 
 
