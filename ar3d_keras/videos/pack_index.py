@@ -208,7 +208,7 @@ def write_index(
         "shards": list(shards),
         "videos": [packed.to_json() for packed in videos],
     }
-    atomic.write_json(folder / INDEX, {**content, "sha256": digest(content)})
+    atomic.write_json(folder / INDEX, {**content, "sha256": digest(content)}, indent=None)
 
 
 class DamagedIndexError(UserError):
