@@ -33,7 +33,8 @@ sys.exit(pytest.main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_on(backend):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("started from the TensorFlow run only")

@@ -129,10 +129,7 @@ def check(
     split_options = {
         "split_by": split_by, "fold": fold, "folds": folds, "split_lists": split_lists
     }  # fmt: skip
-    if run is not None and (split_scheme or any(split_options.values())):
-        raise UserError("`run` has its own split: leave out `split_scheme` and its options")
-    if split_scheme is None and (given := [n for n, v in split_options.items() if v is not None]):
-        raise UserError(f"`{given[0]}` needs `split_scheme`")
+    _check_split_options(run, split_scheme, split_options)
     check_on(on)
     if is_pack(data):
         if on:
@@ -153,14 +150,9 @@ def check(
     if run is not None:
         split = _split_of_run(run, Path(runs_dir), catalog)
     elif split_scheme is not None or all(video.split for video in catalog.videos):
+        scheme, by = split_scheme or "csv", split_by
         split = make_split(
-            catalog,
-            split_scheme or "csv",
-            seed=seed,
-            lists=split_lists,
-            fold=fold,
-            folds=folds,
-            by=split_by,
+            catalog, scheme, seed=seed, lists=split_lists, fold=fold, folds=folds, by=by
         )
     else:
         split = None
@@ -180,14 +172,13 @@ def check(
         videos = {name: split.videos(name) for name in SPLITS}
         split = dataclasses.replace(split, copies=find_copies(videos, scanned.hashes))
         split = with_near_duplicates(split, pairs)
-    assigned = _assigned(split)
-    found = states(catalog, scanned, frames)
-    report = DataReport(catalog, scanned, _ordered(pairs, assigned), split, tuple(found))
+    found = tuple(states(catalog, scanned, frames))
+    report = DataReport(catalog, scanned, _ordered(pairs, _assigned(split)), split, found)
     _log(scanned, catalog, reporter)
     _log_states(found, reporter)
-    _log_report(report, assigned, reporter)
+    _log_report(report, reporter)
     if files:
-        _write(report, assigned, files, command)
+        _write(report, files, command)
         reporter.log(str(files[0]))
     if scanned.unreadable:
         raise UserError(
@@ -196,6 +187,16 @@ def check(
             f"takes the file {SKIP_LIST} of a report (`html`)"
         )
     return report
+
+
+def _check_split_options(
+    run: str | None, split_scheme: str | None, options: Mapping[str, object]
+) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if run is not None and (split_scheme or given):
+        raise UserError("`run` has its own split: leave out `split_scheme` and its options")
+    if split_scheme is None and given:
+        raise UserError(f"`{given[0]}` needs `split_scheme`")
 
 
 def _split_of_run(name: str, runs_dir: Path, catalog: Catalog) -> Split:
@@ -232,7 +233,8 @@ def _ordered(
     return tuple(sorted(pairs, key=lambda pair: (not across(pair), -pair.score)))
 
 
-def _log_report(report: DataReport, assigned: Mapping[str, str | None], reporter: Reporter) -> None:
+def _log_report(report: DataReport, reporter: Reporter) -> None:
+    assigned = _assigned(report.split)
     properties = report.scanned.properties.values()
     for name, values in distributions(properties).items():
         shown = ", ".join(f"{value} ({count})" for value, count in values[:4])
@@ -269,15 +271,11 @@ def _report_files(html: Path) -> tuple[Path, Path, Path, Path]:
     return page, videos, pairs, skip
 
 
-def _write(
-    report: DataReport,
-    assigned: Mapping[str, str | None],
-    files: tuple[Path, Path, Path, Path],
-    command: str,
-) -> None:
+def _write(report: DataReport, files: tuple[Path, Path, Path, Path], command: str) -> None:
     from ar3d_keras.reports import data_page
 
     catalog, split = report.catalog, report.split
+    assigned = _assigned(split)
     duplicated = {key for pair in report.pairs for key in (pair.one, pair.other)}
     about: dict[str, Any] = {
         "data": catalog.root,

@@ -232,7 +232,7 @@ def _needed(
         return None
     numbers: set[int] = set()
     period = 1 / (part.header().rate or ASSUMED_RATE)
-    numbered = zip(packets.times.tolist(), itertools.count(), strict=False)
+    numbered = zip(map(float, packets.times), itertools.count(), strict=False)
     for window in windows(numbered, seconds=seconds, hop=hop, period=period):
         places = window.sampled(shape.fps)
         for index in range(clips * crops):

@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -100,8 +99,11 @@ def _has_room(folder: Path, needed: int) -> bool:
 
 def _remove_unused(packs: Path) -> None:
     """Removes the packs of this folder that nothing has opened for UNUSED_DAYS."""
-    oldest = time.time() - UNUSED_DAYS * 86400
-    for folder in packs.iterdir() if packs.is_dir() else ():
-        with contextlib.suppress(OSError):  # another process removes it, or Windows has it open
+    if not packs.is_dir():
+        return
+    with contextlib.suppress(OSError):  # another process removes it, or Windows has it open
+        os.utime(packs)
+        oldest = packs.stat().st_mtime - UNUSED_DAYS * 86400  # by the clock of the file system
+        for folder in packs.iterdir():
             if folder.stat().st_mtime < oldest:
                 shutil.rmtree(folder)

@@ -96,13 +96,16 @@ def needed_frames(
     Raises:
         ReadError: the file cannot be opened.
     """
-    stamps, times = needed.packets.stamps.tolist(), needed.packets.times.tolist()
-    numbers = {stamp: number for number, stamp in enumerate(stamps)}
+    stamps, times = needed.packets.stamps, needed.packets.times
     frames = PyAVFrames(path, threads)
     try:
         watcher = Watcher(frames, step=step)
         skips = frames.stream.codec_context.name in _SKIPS
         position = 0  # the number of the next frame
+
+        def without_pixels(end: int) -> Iterator[tuple[float, None]]:
+            """The frames from `position` to `end`."""
+            return ((float(times[number]), None) for number in range(position, end))
 
         def left_out(end: int) -> bool:
             """Whether the frames from `position` to `end` may be missing."""
@@ -112,21 +115,24 @@ def needed_frames(
             )
 
         while frames.grab():
-            number = numbers.get(frames.frame.pts, -1)
-            if number < position or not left_out(number):
+            pts = frames.frame.pts
+            number = position if pts is None else int(np.searchsorted(stamps, pts))
+            found = number < len(stamps) and stamps[number] == pts
+            if not found or number < position or not left_out(number):
                 yield DIFFERS
                 return
             watcher.see()
-            yield from ((times[missing], None) for missing in range(position, number))
-            yield times[number], frames.retrieve() if number in needed.numbers else None
+            yield from without_pixels(number)
+            frame = frames.retrieve() if number in needed.numbers else None
+            yield float(times[number]), frame
             position = number + 1
             # Of an interlaced frame, one field may refer to the other.
             skips = skips and not frames.frame.interlaced_frame
             if skips and frames.needed is None and position >= _ALL_DECODED:
-                frames.needed = {stamps[number] for number in needed.numbers}
+                frames.needed = {int(stamps[number]) for number in needed.numbers}
         if not position or not left_out(len(times)) or watcher.facts().damage:
             yield DIFFERS
             return
-        yield from ((times[missing], None) for missing in range(position, len(times)))
+        yield from without_pixels(len(times))
     finally:
         frames.close()
