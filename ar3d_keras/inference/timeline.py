@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -189,7 +188,7 @@ def small_windows(
         seconds: length of a window; see `windows`.
         hop: seconds from the start of one window to the start of the next.
         threads: decoding threads.
-        needed: only these frames have pixels, the others are None; None: all have.
+        needed: the frames that get pixels; the others are None. Default: all frames.
 
     Raises:
         ReadError: the video cannot be decoded.
@@ -282,67 +281,41 @@ def timeline(
         ReadError: the video cannot be decoded.
         UserError: a window would not fit into memory.
     """
-    predict = partial(
-        _timeline,
-        classifier,
-        part,
-        seconds=seconds,
-        hop=hop,
-        clips=clips,
-        crops=crops,
-        batch_size=batch_size,
-        threads=threads,
-        reporter=reporter or Reporter(),
-        description=description,
-    )
-    needed = _needed(part, classifier.shape, seconds=seconds, hop=hop, clips=clips, crops=crops)
-    try:
-        return predict(needed=needed)
-    except DiffersError:
-        return predict(needed=None)
-
-
-def _timeline(
-    classifier: Classifier,
-    part: Part,
-    *,
-    needed: Needed | None,
-    seconds: float,
-    hop: float,
-    clips: int,
-    crops: int,
-    batch_size: int,
-    threads: int,
-    reporter: Reporter,
-    description: str,
-) -> tuple[SegmentPrediction, ...]:
     shape = classifier.shape
-    times: list[tuple[float, float]] = []
-    frames = count_of(part)
-    with reporter.bar(description, max(1, frames), "frames") as update:
 
-        def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            waiting: list[np.ndarray] = []
-            for window in small_windows(
-                part, shape, seconds=seconds, hop=hop, threads=threads, needed=needed
-            ):
-                times.append((window.start, window.end))
-                shown = [window.frames[place] for place in window.sampled(shape.fps)]
-                for clip in clips_of(shown, shape, clips=clips, crops=crops):
-                    waiting.append(clip)
-                    if len(waiting) == batch_size:
-                        yield np.stack(waiting), np.full(batch_size, -1)
-                        waiting.clear()
-                update(min(frames, window.first + len(window.frames)))
-            if waiting:
-                yield np.stack(waiting), np.full(len(waiting), -1)
+    def attempt(needed: Needed | None) -> tuple[SegmentPrediction, ...]:
+        times: list[tuple[float, float]] = []
+        frames = count_of(part)
+        with (reporter or Reporter()).bar(description, max(1, frames), "frames") as update:
 
-        outputs, _, _ = predict_batches(classifier.network, ahead(batches()), batch_size)
-    outputs = outputs.reshape(len(times), clips * crops, -1).mean(axis=1)
-    return tuple(
-        SegmentPrediction(start, end, probabilities)
-        for (start, end), probabilities in zip(times, outputs, strict=True)
-    )
+            def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+                waiting: list[np.ndarray] = []
+                for window in small_windows(
+                    part, shape, seconds=seconds, hop=hop, threads=threads, needed=needed
+                ):
+                    times.append((window.start, window.end))
+                    shown = [window.frames[place] for place in window.sampled(shape.fps)]
+                    for clip in clips_of(shown, shape, clips=clips, crops=crops):
+                        waiting.append(clip)
+                        if len(waiting) == batch_size:
+                            yield np.stack(waiting), np.full(batch_size, -1)
+                            waiting.clear()
+                    update(min(frames, window.first + len(window.frames)))
+                if waiting:
+                    yield np.stack(waiting), np.full(len(waiting), -1)
+
+            outputs, _, _ = predict_batches(classifier.network, ahead(batches()), batch_size)
+        outputs = outputs.reshape(len(times), clips * crops, -1).mean(axis=1)
+        return tuple(
+            SegmentPrediction(start, end, probabilities)
+            for (start, end), probabilities in zip(times, outputs, strict=True)
+        )
+
+    needed = _needed(part, shape, seconds=seconds, hop=hop, clips=clips, crops=crops)
+    try:
+        return attempt(needed)
+    except DiffersError:
+        return attempt(None)
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:

@@ -80,7 +80,7 @@ DIFFERS = math.nan, None  # the last item where the file is not as its packets s
 def needed_frames(
     path: Path, needed: Needed, *, step: float, threads: int = 1
 ) -> Iterator[tuple[float, np.ndarray | None]]:
-    """Decodes a file and yields all its frames, of which only the needed ones have pixels.
+    """Decodes a file. Yields every frame, with pixels only for the needed ones.
 
     Args:
         path: a video file.
@@ -116,7 +116,7 @@ def needed_frames(
 
         while frames.grab():
             pts = frames.frame.pts
-            number = position if pts is None else int(np.searchsorted(stamps, pts))
+            number = len(stamps) if pts is None else int(np.searchsorted(stamps, pts))
             found = number < len(stamps) and stamps[number] == pts
             if not found or number < position or not left_out(number):
                 yield DIFFERS

@@ -87,7 +87,8 @@ class Part:
             threads: decoding threads.
             size: (height, width) that each frame is resized to, bilinearly; None: its own.
             roi: the region of each frame that is resized; None: the whole frame.
-            needed: of a whole file: only these frames have pixels; see `needed_frames`.
+            needed: the frames of a whole file that get pixels, see `needed_frames`; the others are
+                None. Default: all frames get pixels.
         """
         decoded = self._here if self.isolation is None else self._elsewhere
         for time, frame in decoded(threads=threads, size=size, roi=roi, needed=needed):

@@ -17,7 +17,7 @@ from ar3d_keras.inference.timeline import (
 )
 from ar3d_keras.videos.catalog import Video
 from ar3d_keras.videos.parts import Part, part_of
-from ar3d_keras.videos.reader import load_cv2, read_header, timed_frames
+from ar3d_keras.videos.reader import damage, load_cv2, read_header, timed_frames
 from ar3d_keras.videos.sampling import ClipShape
 from ar3d_keras.videos.sources import UniformSampler, VideoSource
 
@@ -149,6 +149,24 @@ def test_the_prediction_of_a_window_is_the_mean_of_its_clips(classifier, write_v
         clips[:2] = list(clips_of(window.frames, classifier.shape, clips=2))
         expected = np.asarray(classifier.network.predict_on_batch(clips))[:2].mean(0)
         np.testing.assert_array_equal(segment.probabilities, expected)
+
+
+def test_a_file_that_is_not_as_its_packets_say_is_predicted_from_all_frames(
+    classifier, write_video, tmp_path, monkeypatch
+):
+    """A file that is cut off counts as damaged."""
+    video = write_video(tmp_path / "video.avi", frames=60)
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(video.read_bytes()[: video.stat().st_size * 4 // 5])
+    options = {"seconds": 0.4, "hop": 0.4, "batch_size": 4}
+    found = timeline(classifier, Part(cut), **options)
+    assert damage(cut)
+    monkeypatch.setattr(Part, "packets", lambda part: None)
+    expected = timeline(classifier, Part(cut), **options)
+    assert found
+    for one, other in zip(found, expected, strict=True):
+        assert (one.start, one.end) == (other.start, other.end)
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
 def test_a_folder_of_frames_has_25_a_second(write_frames, tmp_path):
