@@ -104,6 +104,7 @@ class PyAVFrames:
     Attributes:
         path: the file; None: a network stream.
         stream: the av.VideoStream that is decoded.
+        container_name: FFmpeg's name of the container format.
         frame: the grabbed av.VideoFrame.
         told_rate: frames per second by the header; None: unknown.
         promised: number of frames by the header; 0: unknown.
@@ -111,8 +112,8 @@ class PyAVFrames:
         has_times: whether the container has time stamps; FFmpeg makes some up for an MJPEG stream
             without, 25 frames a second whatever its rate.
         only: whether the file has no other video stream, not even a cover picture.
-        needed: the time stamps of the frames that are needed. A frame of another time stamp is left
-            out where no frame refers to it and the codec tells so. None: all frames are needed.
+        unneeded: time stamps of frames that are left out where their packet says that no frame
+            refers to them. None: no frame is left out.
         packets: how many were read.
         lost: how many of them cannot be decoded.
         corrupt: how many frames FFmpeg marks as damaged, which it shows nevertheless.
@@ -151,6 +152,7 @@ class PyAVFrames:
         except ReadError:
             self._container.close()
             raise
+        self.container_name = self._container.format.name
         self.has_times = not self._container.format.flags & _NO_TIME_STAMPS
         self.only = len(self._container.streams.video) == 1
         rate = self.stream.average_rate or self.stream.guessed_rate
@@ -161,7 +163,7 @@ class PyAVFrames:
         self.duration = None if ticks is None else ticks / av.time_base
         self._set_up(self.stream.codec_context, threads, live)
         self._read_errors_in_a_row = 0 if live else READ_ERRORS_IN_A_ROW
-        self.needed: Container[int] | None = None
+        self.unneeded: Container[int] | None = None
         self.packets = self.lost = self.corrupt = 0
         self._decoded = self._decode()
         self._converter = _Converter(av)
@@ -258,9 +260,9 @@ class PyAVFrames:
             # Theora and AVI repeat a frame by an empty packet. FFmpeg would take it for the end.
             if not packet.size:
                 continue
-            if self.needed is not None:
-                needed = packet.pts in self.needed
-                self.stream.codec_context.skip_frame = "DEFAULT" if needed else "NONREF"
+            if self.unneeded is not None:
+                unneeded = packet.pts in self.unneeded
+                self.stream.codec_context.skip_frame = "NONREF" if unneeded else "DEFAULT"
             try:
                 frames = self.stream.decode(packet)
             except (self._av.error.FFmpegError, OSError) as error:

@@ -7,6 +7,10 @@ nor, where no frame refers to them, decoded.
 Packets may tell wrong times: some files have none, some codecs have packets without a frame, and a
 damaged packet gives no frame. So all that is decoded is compared with the packets. If something
 differs, `needed_frames` says so, and the caller decodes all frames.
+
+A decoder believes a damaged frame that says that no frame refers to it. So only those are left out
+of which the order of the packets says the same: they lie, as B frames do, between frames that were
+decoded before, and are shown before all that are decoded later.
 """
 
 import math
@@ -19,8 +23,11 @@ import numpy as np
 from ar3d_keras.videos.decoders import PyAVFrames
 from ar3d_keras.videos.inspection import Watcher, check_readable
 
-# Codecs whose decoder leaves out a frame that no other one refers to, and nothing else.
-_SKIPS = {"h264", "hevc"}
+# Codecs whose decoder leaves out a frame that no other one refers to, and nothing else; containers
+# that give a packet whole or tell that it is not. MPEG-TS loses packets, and what FFmpeg shows
+# instead depends on all frames before.
+_CODECS = {"h264", "hevc"}
+_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 # So many frames at the front are all decoded: a file that was cut out of another one may begin with
 # packets whose frame is missing.
 _ALL_DECODED = 64
@@ -33,10 +40,13 @@ class PacketTimes:
     Attributes:
         stamps: int64 (frames,), the time stamps in the file in units of its time base, rising.
         times: float64 (frames,), seconds since the first frame, as decoding gives them.
+        between: bool (frames,), whether a frame is decoded after one that is shown later, and
+            before all others that are shown later.
     """
 
     stamps: np.ndarray
     times: np.ndarray
+    between: np.ndarray
 
 
 def packet_times(path: Path) -> PacketTimes | None:
@@ -54,11 +64,16 @@ def packet_times(path: Path) -> PacketTimes | None:
         frames.close()
     if not stamps or None in stamps:
         return None
-    rising = np.sort(np.array(stamps, np.int64))
+    decoding = np.array(stamps, np.int64)
+    order = np.argsort(decoding)
+    rising = decoding[order]
     if len(rising) > 1 and np.diff(rising).min() == 0:
         return None
     seconds = rising * base.numerator / base.denominator
-    return PacketTimes(rising, seconds - seconds[0])
+    latest_before = np.maximum.accumulate(decoding)
+    earliest_after = np.minimum.accumulate(decoding[::-1])[::-1]
+    between = (decoding < latest_before) & (decoding == earliest_after)
+    return PacketTimes(rising, seconds - seconds[0], between[order])
 
 
 @dataclass(frozen=True)
@@ -100,7 +115,9 @@ def needed_frames(
     frames = PyAVFrames(path, threads)
     try:
         watcher = Watcher(frames, step=step)
-        skips = frames.stream.codec_context.name in _SKIPS
+        skips = frames.stream.codec_context.name in _CODECS and frames.container_name in _CONTAINERS
+        unneeded = needed.packets.between.copy()
+        unneeded[list(needed.numbers)] = False
         position = 0  # the number of the next frame
 
         def without_pixels(end: int) -> Iterator[tuple[float, None]]:
@@ -110,8 +127,7 @@ def needed_frames(
         def left_out(end: int) -> bool:
             """Whether the frames from `position` to `end` may be missing."""
             return end == position or (
-                frames.needed is not None
-                and not any(number in needed.numbers for number in range(position, end))
+                frames.unneeded is not None and bool(unneeded[position:end].all())
             )
 
         while frames.grab():
@@ -128,8 +144,8 @@ def needed_frames(
             position = number + 1
             # Of an interlaced frame, one field may refer to the other.
             skips = skips and not frames.frame.interlaced_frame
-            if skips and frames.needed is None and position >= _ALL_DECODED:
-                frames.needed = {int(stamps[number]) for number in needed.numbers}
+            if skips and frames.unneeded is None and position >= _ALL_DECODED:
+                frames.unneeded = set(stamps[unneeded].tolist())
         if not position or not left_out(len(times)) or watcher.facts().damage:
             yield DIFFERS
             return

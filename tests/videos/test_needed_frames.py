@@ -145,7 +145,11 @@ def test_packets_without_a_frame_are_noticed(files, name, place):
     path = files(name)
     real = packet_times(path)
     stamps = np.insert(real.stamps, place, real.stamps[place] - 1)
-    more = module.PacketTimes(stamps, np.insert(real.times, place, real.times[place] - 0.001))
+    more = module.PacketTimes(
+        stamps,
+        np.insert(real.times, place, real.times[place] - 0.001),
+        np.insert(real.between, place, True),
+    )
     assert differs(list(needed_frames(path, Needed(more, {0, 120}), step=1 / RATE)))
 
 
@@ -172,6 +176,27 @@ def test_of_a_damaged_file_nothing_wrong_is_given(files, name, tmp_path):
     assert differing or name == "b_frames.ts"
 
 
+@pytest.mark.parametrize("name", ["b_frames.mp4", "no_b_frames.mp4"])
+def test_a_damaged_frame_that_says_that_no_frame_refers_to_it(files, name, tmp_path):
+    """Its decoder would leave it out, and the frames that do refer to it would be wrong."""
+    content, numbers = files(name).read_bytes(), frozenset(range(0, FRAMES, 5))
+    with av.open(str(files(name))) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    damaged_frames = 0
+    for place in places[70:100]:  # those behind the frames that are always decoded
+        damaged = bytearray(content)
+        header = damaged[place + 4]
+        damaged[place + 4] = header & ~0x60  # nal_ref_idc of ITU-T H.264, 7.3.1
+        damaged_frames += damaged[place + 4] != header
+        path = tmp_path / name
+        path.write_bytes(damaged)
+        if not differs(found := chosen(path, numbers)):
+            whole = dict(decoded(path))
+            for time, frame in found:
+                assert frame is None or np.array_equal(frame, whole[time])
+    assert damaged_frames >= 10
+
+
 def test_a_file_that_is_cut_off_differs(files, tmp_path):
     content = files("b_frames.mkv").read_bytes()
     path = tmp_path / "cut.mkv"
@@ -183,7 +208,7 @@ def test_windows_of_a_file_that_differs_are_refused(files, tmp_path):
     path = tmp_path / "other.mp4"
     shutil.copyfile(files("no_b_frames.mp4"), path)
     packets = packet_times(path)
-    late = module.PacketTimes(packets.stamps + 1, packets.times)
+    late = module.PacketTimes(packets.stamps + 1, packets.times, packets.between)
     shape = ClipShape(4, 16, 16, 18, 24, stride=2)
     with pytest.raises(DiffersError):
         list(
