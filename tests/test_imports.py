@@ -21,6 +21,7 @@ MAY_IMPORT_BACKENDS = (
     "models/batch_norm.py",
     "models/convolution.py",
     "models/gating.py",
+    "models/kernel_gradient.py",
     "models/one_pass.py",
     "serving/",
     "training/hardware.py",

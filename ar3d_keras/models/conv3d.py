@@ -20,7 +20,7 @@ from ar3d_keras.models.classifier import (
     triple,
 )
 from ar3d_keras.models.convolution import Conv3D
-from ar3d_keras.models.layers import PACKAGE, AttentionGate, GridPooling
+from ar3d_keras.models.layers import PACKAGE, AttentionGate, AveragePooling3D, GridPooling
 from ar3d_keras.models.preparation import log_pooled, prepared, prepared_shape
 
 POOL = (4, 16, 16)
@@ -145,7 +145,7 @@ def _pooling(
         return GridPooling(grid, dtype=dtype, name="pool")
     if pool == "global":
         return layers.GlobalAveragePooling3D("channels_last", dtype=dtype, name="pool")
-    return layers.AveragePooling3D(pool, dtype=dtype, name="pool", data_format="channels_last")
+    return AveragePooling3D(pool, dtype=dtype, name="pool", data_format="channels_last")
 
 
 def _check_pool(pool: tuple[int, int, int], frames: int, height: int, width: int) -> None:

@@ -1,14 +1,12 @@
 """A Conv3D that works around slow and wrong 3D convolutions of the backends on CPUs.
 
-On JAX and PyTorch it is a Conv2D, because their 3D convolutions are slow there.
-
-With the frames in the batch dimension and the frames under the kernel in the channels, a convolution
-over time and space is one over space. JAX then computes about 100 GFLOP/s on two cores of a CPU
-with AVX-512 where its own 3D convolution takes minutes, see docs/benchmarks.md.
+On JAX it is a Conv2D: with the frames in the batch dimension and the frames under the kernel in the
+channels, a convolution over time and space is one over space. JAX's own 3D convolution takes minutes
+where this one takes seconds, see docs/benchmarks.md. PyTorch gets its input as it lies in memory.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -34,8 +32,8 @@ class Conv3D(keras.layers.Conv3D):
             inputs = ops.pad(inputs, [(0, 0), *sides, (0, 0)])
             return ops.conv(inputs, kernel, 1, "valid", self.data_format)
         plain = self.groups == 1 and set(self.dilation_rate) == {1}
-        if plain and self.data_format == "channels_last" and _is_slow_in_three_dimensions():
-            return conv_by_frames(inputs, kernel, self.strides, self.padding)
+        if plain and self.data_format == "channels_last" and (faster := _for_this_cpu()):
+            return faster(inputs, ops.convert_to_tensor(kernel), self.strides, self.padding)
         return super().convolution_op(inputs, kernel)
 
     def _has_wrong_gradient(self, inputs: Any) -> bool:
@@ -76,15 +74,42 @@ def conv_by_frames(clips: Any, kernel: Any, strides: Sequence[int], padding: str
     return ops.reshape(features, (-1, segments, *features.shape[1:]))
 
 
+def _on_torch(clips: Any, kernel: Any, strides: Sequence[int], padding: str) -> Any:
+    """PyTorch's own 3D convolution. Keras copies its input and output into another order of axes."""
+    from torch.nn import functional
+
+    clips = clips.permute(0, 4, 1, 2, 3)
+    sides = [
+        same_padding(*axis) if padding == "same" else (0, 0)
+        for axis in zip(clips.shape[2:], kernel.shape, strides, strict=False)
+    ]
+    if any(before != after for before, after in sides):
+        clips = functional.pad(clips, [zeros for side in reversed(sides) for zeros in side])
+        sides = [(0, 0)] * 3
+    around = [before for before, _ in sides]
+    features = functional.conv3d(clips, kernel.permute(4, 3, 0, 1, 2), None, strides, around)
+    return features.permute(0, 2, 3, 4, 1)
+
+
+def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
+    """The zeros before and after one axis with padding `same`, as TensorFlow has it."""
+    missing = max((-(-size // stride) - 1) * stride + window - size, 0)
+    return missing // 2, missing - missing // 2
+
+
 @functools.cache
-def _is_slow_in_three_dimensions() -> bool:
+def _for_this_cpu() -> Callable[..., Any] | None:
+    """A faster function than the backend's 3D convolution; None: there is none, or a GPU computes."""
     match keras.backend.backend():
         case "jax":
             import jax
 
-            return jax.default_backend() == "cpu"
+            from ar3d_keras.models.kernel_gradient import conv3d
+
+            return conv3d if jax.default_backend() == "cpu" else None
         case "torch":
             import torch
 
-            return not (torch.cuda.is_available() or torch.backends.mps.is_available())
-    return False
+            gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+            return None if gpu else _on_torch
+    return None

@@ -58,6 +58,34 @@ class AttentionGate(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
+class AveragePooling3D(keras.layers.AveragePooling3D):
+    """keras.layers.AveragePooling3D, with the same arguments and results (within 1e-6).
+
+    On JAX and PyTorch, windows that do not overlap are an axis of their own. JAX's gradient of a sum
+    over windows visits every feature once for each place in a window: (4, 8, 8) takes 28 times as
+    long on a CPU. For PyTorch, Keras would copy the features into another order of axes.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        apart = self.strides == self.pool_size and self.padding == "valid"
+        if (
+            keras.backend.backend() == "tensorflow"
+            or self.data_format != "channels_last"
+            or not apart
+        ):
+            return super().call(inputs)
+        counts = [
+            size // pool for size, pool in zip(inputs.shape[1:4], self.pool_size, strict=True)
+        ]
+        time, height, width = (
+            count * pool for count, pool in zip(counts, self.pool_size, strict=True)
+        )
+        pairs = [size for pair in zip(counts, self.pool_size, strict=True) for size in pair]
+        whole = inputs[:, :time, :height, :width]
+        return ops.mean(ops.reshape(whole, (-1, *pairs, inputs.shape[-1])), axis=(2, 4, 6))
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
 class LocalResponseNormalization(keras.layers.Layer):
     """Divides each value by (2 + 1e-4 s)^0.75; s is the sum of squares of five neighboring channels.
 

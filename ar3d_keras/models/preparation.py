@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from keras import layers
-
 from ar3d_keras.errors import UserError
-from ar3d_keras.models.layers import FrameDifferences, LogNormalization, MotionNormalization
+from ar3d_keras.models.layers import (
+    AveragePooling3D,
+    FrameDifferences,
+    LogNormalization,
+    MotionNormalization,
+)
 from ar3d_keras.models.motion_crop import MotionCrop
 
 # The options and their defaults. A layer has the name of its option.
@@ -41,7 +44,7 @@ def prepared(clip: Any, sizes: Mapping[str, Any], colors: int = 3) -> Any:
     if sizes["motion_crop"]:
         x = MotionCrop(*sizes["motion_crop"], colors=colors, name="motion_crop")(x)
     if (window := sizes["spatial_downsample"]) > 1:
-        x = layers.AveragePooling3D(
+        x = AveragePooling3D(
             (1, window, window),
             dtype="float32",
             name="spatial_downsample",
