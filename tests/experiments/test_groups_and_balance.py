@@ -81,7 +81,7 @@ class StopAfter1(keras.callbacks.Callback):
             raise StopError
 
 
-@pytest.mark.parametrize("balance", ["sampler", "loss"])
+@pytest.mark.parametrize("balance", ["sampler", pytest.param("loss", marks=pytest.mark.slow)])
 def test_a_balanced_run_that_was_stopped_ends_as_one_that_was_not(data, tmp_path, balance):
     options = {
         "balance": balance, "monitor": "val_class_mean", "epochs": 2,

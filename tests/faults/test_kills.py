@@ -126,6 +126,7 @@ def after_states(file, count):
     return when
 
 
+@pytest.mark.slow
 def test_a_run_killed_twice_ends_as_one_that_was_not(tiny_demo, tmp_path):
     runs, draw = Trainings(tiny_demo, tmp_path, "--no-export"), random.Random(SEED)
     state = tmp_path / "killed/checkpoints/state.npz"

@@ -130,14 +130,14 @@ def files(tmp_path_factory):
     return export
 
 
-# Networks of layers that the others have too; but only lrcn has a loop.
-SLOW = {"conv3d", "i3d", "i3d of 4 frames", "lrcn", "fused3d"}
+# Networks of layers that the others have too; and lrcn, whose loop takes long to convert.
+SLOW = {"conv3d", "i3d", "i3d of 4 frames", "lrcn", "fused3d", "two_stream"}
 # tf2onnx before opset 18 makes a wrong graph of i3d with few frames, and of nothing else.
 CASES = [
     pytest.param(
         name,
         format,
-        marks=pytest.mark.slow if name in SLOW and (name, format) != ("lrcn", "litert") else (),
+        marks=pytest.mark.slow if name in SLOW else (),
     )
     for name in NETWORKS
     for format in formats.FILES
