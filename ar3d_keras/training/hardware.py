@@ -60,18 +60,11 @@ def cpu_model() -> str:
 
 def check_precision(precision: str) -> None:
     """Raises UserError if the backend cannot compute in a precision or dtype policy on this device."""
-    if gpu_name() is None and precision in _NO_CPU_POOLING.get(backend(), ()):
+    if backend() == "tensorflow" and gpu_name() is None and precision == "mixed_float16":
         raise UserError(
-            f"`precision` {precision} does not work with {backend()} on a CPU, which has no 3D "
-            "average pooling in it: use float32"
+            f"`precision` {precision} does not work with tensorflow on a CPU, which has no 3D average "
+            "pooling in it: use float32"
         )
-
-
-# Precisions in which a backend has no 3D average pooling on the CPU.
-_NO_CPU_POOLING = {
-    "tensorflow": ("mixed_float16",),
-    "torch": ("bfloat16", "mixed_bfloat16", "mixed_float16"),
-}
 
 
 def bfloat16_units() -> tuple[str, ...]:
