@@ -56,10 +56,8 @@ def from_run(run: RunFolder, precision: InferencePrecision = "float32") -> Class
     """The classifier of a run, with the batch size of its evaluation.
 
     Raises:
-        UserError: the run is damaged, its network cannot be loaded, or the backend cannot compute in
-            this precision.
+        UserError: the run is damaged, or its network cannot be loaded.
     """
-    hardware.check_precision(precision)
     network, config = load_network(run), run.config()
     assert network.class_names is not None and network.clip_shape is not None
     return Classifier(
@@ -226,7 +224,6 @@ def open_classifier(
     if run is not None and saved_model is not None:
         raise UserError("`run` and `saved_model` cannot be combined: name one of them")
     if run is not None and is_network_file(run):
-        hardware.check_precision(precision or "float32")
         return load_model(run).as_classifier(precision or "float32")
     if saved_model is None:
         found = find_run(run and os.fspath(run), runs_dir, needs=[WEIGHTS])

@@ -104,9 +104,14 @@ def _for_this_cpu() -> Callable[..., Any] | None:
         case "jax":
             import jax
 
+            if jax.default_backend() != "cpu":
+                return None
+            # The blocks of a batch that is divided among devices would be sent from one to the other.
+            if jax.device_count() > 1:
+                return conv_by_frames
             from ar3d_keras.models.kernel_gradient import conv3d
 
-            return conv3d if jax.default_backend() == "cpu" else None
+            return conv3d
         case "torch":
             import torch
 

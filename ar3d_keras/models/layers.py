@@ -1,5 +1,6 @@
 """Layers that several networks use, written in keras.ops, so that they run on every backend."""
 
+import itertools
 from typing import Any
 
 import keras
@@ -68,21 +69,16 @@ class AveragePooling3D(keras.layers.AveragePooling3D):
 
     def call(self, inputs: Any) -> Any:
         apart = self.strides == self.pool_size and self.padding == "valid"
-        if (
-            keras.backend.backend() == "tensorflow"
-            or self.data_format != "channels_last"
-            or not apart
-        ):
+        backend, last = keras.backend.backend(), self.data_format == "channels_last"
+        if backend == "tensorflow" or not last or not apart:
             return super().call(inputs)
-        counts = [
-            size // pool for size, pool in zip(inputs.shape[1:4], self.pool_size, strict=True)
+        windows = [
+            (size // p, p) for size, p in zip(inputs.shape[1:4], self.pool_size, strict=True)
         ]
-        time, height, width = (
-            count * pool for count, pool in zip(counts, self.pool_size, strict=True)
-        )
-        pairs = [size for pair in zip(counts, self.pool_size, strict=True) for size in pair]
+        time, height, width = (count * size for count, size in windows)
         whole = inputs[:, :time, :height, :width]
-        return ops.mean(ops.reshape(whole, (-1, *pairs, inputs.shape[-1])), axis=(2, 4, 6))
+        shape = (-1, *itertools.chain(*windows), inputs.shape[-1])
+        return ops.mean(ops.reshape(whole, shape), axis=(2, 4, 6))
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -14,7 +14,6 @@ from ar3d_keras.inference.classifier import DESCRIPTION
 from ar3d_keras.models.precision import changes, is_faster
 from ar3d_keras.serving import precision
 from ar3d_keras.serving.precision import choose
-from ar3d_keras.training import hardware
 from ar3d_keras.videos.sampling import ClipShape
 
 
@@ -102,14 +101,10 @@ def test_openvino_is_measured_in_openvino(network, tmp_path):
     assert inference["bfloat16"]["largest_change"] > 0
 
 
-def test_what_cannot_compute_in_bfloat16_is_refused(network, tmp_path, monkeypatch, user_error):
+def test_what_cannot_compute_in_bfloat16_is_refused(network, tmp_path, user_error):
     for format in ("onnx", "litert"):
         with user_error("`precision`", format):
             export(network, format, precision="bfloat16", to=tmp_path / format)
     with user_error("`precision`"):
         export(network, precision="float16", to=tmp_path / "m")
     assert not list(tmp_path.iterdir())
-    monkeypatch.setattr(hardware, "backend", lambda: "torch")
-    monkeypatch.setattr(hardware, "gpu_name", lambda: None)
-    with user_error("`precision` bfloat16"):
-        open_classifier(network, None, tmp_path, "bfloat16")
