@@ -28,6 +28,8 @@ PART = 8 << 20  # bytes of a file that are copied at once
 SPOOL_BYTES = 32 << 20  # a copied file up to this size stays in memory
 CONNECT_SECONDS = 5.0
 _PORT = 10001  # of a Ray client server, by default
+# Ray 2.60 says nothing of the reason.
+_TOKENS = "; a cluster with tokens needs RAY_AUTH_MODE=token, and its token in ~/.ray/auth_token"
 # What an actor takes over from this process, where it is set.
 _VARIABLES = ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL", "AWS_ENDPOINT_URL")
 
@@ -175,7 +177,8 @@ class RayActors(Workers):
             self._ray.init(address, runtime_env={"env_vars": variables}, **options)
         except (OSError, RuntimeError, ValueError) as error:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UserError(f"`on` {on}: Ray cannot be reached or started: {first}") from None
+            hint = "" if address == "local" else _TOKENS
+            raise UserError(f"`on` {on}: Ray cannot be reached or started: {first}{hint}") from None
 
     def _share(self, size: int | None, network: bool) -> tuple[int, dict[str, float]]:
         """The number of actors, and what each of them reserves."""
