@@ -28,7 +28,7 @@ PART = 8 << 20  # bytes of a file that are copied at once
 SPOOL_BYTES = 32 << 20  # a copied file up to this size stays in memory
 CONNECT_SECONDS = 5.0
 _PORT = 10001  # of a Ray client server, by default
-# Ray 2.60 says nothing of the reason.
+# Ray 2.60 reports a missing token as a timeout.
 _TOKENS = "; a cluster with tokens needs RAY_AUTH_MODE=token, and its token in ~/.ray/auth_token"
 # What an actor takes over from this process, where it is set.
 _VARIABLES = ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL", "AWS_ENDPOINT_URL")

@@ -188,7 +188,7 @@ def small_windows(
         seconds: length of a window; see `windows`.
         hop: seconds from the start of one window to the start of the next.
         threads: decoding threads.
-        needed: the frames that get pixels; the others are None. Default: all frames.
+        needed: the frames to convert; None takes the place of the others. Default: all frames.
 
     Raises:
         ReadError: the video cannot be decoded.

@@ -65,8 +65,8 @@ def conv_by_frames(clips: Any, kernel: Any, strides: Sequence[int], padding: str
     time, height, width, channels = clips.shape[1:]
     segments = -(-(time if padding == "same" else time - window + 1) // stride)
     last = (segments - 1) * stride + 1  # one past the first frame of the last window
-    missing = max(last - 1 + window - time, 0)
-    clips = ops.pad(clips, [(0, 0), (missing // 2, missing - missing // 2), *[(0, 0)] * 3])
+    around = zeros_around([time], [window], [stride], padding)
+    clips = ops.pad(clips, [(0, 0), *around, *[(0, 0)] * 3])
     seen = [clips[:, step : step + last : stride] for step in range(window)]
     frames = ops.reshape(ops.concatenate(seen, -1), (-1, height, width, window * channels))
     kernel = ops.reshape(ops.moveaxis(kernel, 0, 2), (*size, window * channels, filters))
@@ -79,10 +79,7 @@ def _on_torch(clips: Any, kernel: Any, strides: Sequence[int], padding: str) -> 
     from torch.nn import functional
 
     clips = clips.permute(0, 4, 1, 2, 3)
-    sides = [
-        same_padding(*axis) if padding == "same" else (0, 0)
-        for axis in zip(clips.shape[2:], kernel.shape, strides, strict=False)
-    ]
+    sides = zeros_around(clips.shape[2:], kernel.shape[:3], strides, padding)
     if any(before != after for before, after in sides):
         clips = functional.pad(clips, [zeros for side in reversed(sides) for zeros in side])
         sides = [(0, 0)] * 3
@@ -91,15 +88,22 @@ def _on_torch(clips: Any, kernel: Any, strides: Sequence[int], padding: str) -> 
     return features.permute(0, 2, 3, 4, 1)
 
 
-def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
-    """The zeros before and after one axis with padding `same`, as TensorFlow has it."""
-    missing = max((-(-size // stride) - 1) * stride + window - size, 0)
-    return missing // 2, missing - missing // 2
+def zeros_around(
+    sizes: Sequence[int], windows: Sequence[int], strides: Sequence[int], padding: str
+) -> list[tuple[int, int]]:
+    """The zeros before and after each axis: with `same` those of TensorFlow, with `valid` none."""
+    if padding == "valid":
+        return [(0, 0)] * len(sizes)
+    missing = [
+        max((-(-size // stride) - 1) * stride + window - size, 0)
+        for size, window, stride in zip(sizes, windows, strides, strict=True)
+    ]
+    return [(zeros // 2, zeros - zeros // 2) for zeros in missing]
 
 
 @functools.cache
 def _for_this_cpu() -> Callable[..., Any] | None:
-    """A faster function than the backend's 3D convolution; None: there is none, or a GPU computes."""
+    """A function that is faster than Keras's 3D convolution here. None on GPUs and TensorFlow."""
     match keras.backend.backend():
         case "jax":
             import jax

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ar3d_keras.models.convolution import conv_by_frames, same_padding
+from ar3d_keras.models.convolution import conv_by_frames, zeros_around
 
 # Elements of the windows of a block, so that they stay in a CPU's cache.
 _BLOCK = 1_000_000
@@ -62,10 +62,7 @@ def kernel_gradient(
     steps, tall, wide, channels, filters = shape
     batch, time = clips.shape[:2]
     height, width = upstream.shape[2:4]
-    (early, _), *sides = [
-        same_padding(*axis) if padding == "same" else (0, 0)
-        for axis in zip(clips.shape[1:4], shape[:3], strides, strict=True)
-    ]
+    (early, _), *sides = zeros_around(clips.shape[1:4], shape[:3], strides, padding)
     clips = jnp.pad(clips, [(0, 0), (0, 0), *sides, (0, 0)])
     # Each frame of the clips meets the gradients of `steps` frames of the output. So these are the
     # rows of the product: fewer windows are copied than with all places of the kernel in its columns.

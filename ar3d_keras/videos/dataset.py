@@ -55,7 +55,7 @@ class Dataset:
         damaged: key -> what is missing, for the videos of which only a part can be decoded.
         numbers: key -> the frames of its file, or of what a pack holds of it, that a video consists
             of; a video that is not in here consists of all of them.
-        flow: the pack of optical flow in the cache; None: there is none.
+        flow: the pack of optical flow in the cache, or None.
     """
 
     split: Split

@@ -8,9 +8,9 @@ Packets may tell wrong times: some files have none, some codecs have packets wit
 damaged packet gives no frame. So all that is decoded is compared with the packets. If something
 differs, `needed_frames` says so, and the caller decodes all frames.
 
-A decoder believes a damaged frame that says that no frame refers to it. So only those are left out
-of which the order of the packets says the same: they lie, as B frames do, between frames that were
-decoded before, and are shown before all that are decoded later.
+A damaged frame may say, wrongly, that no frame refers to it, and the decoder believes it. So a frame
+is left out only if the order of the packets agrees. Like a B frame, it is decoded after a frame that
+is shown later, and it is shown before every frame that is decoded after it.
 """
 
 import math
@@ -40,8 +40,8 @@ class PacketTimes:
     Attributes:
         stamps: int64 (frames,), the time stamps in the file in units of its time base, rising.
         times: float64 (frames,), seconds since the first frame, as decoding gives them.
-        between: bool (frames,), whether a frame is decoded after one that is shown later, and
-            before all others that are shown later.
+        between: bool (frames,), whether a frame is decoded after one that is shown later, and shown
+            before every frame that is decoded after it.
     """
 
     stamps: np.ndarray
