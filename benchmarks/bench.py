@@ -6,9 +6,11 @@ the configuration.
 """
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -109,17 +111,29 @@ def report(
 
 
 def machine() -> dict[str, object]:
-    """What the numbers depend on: CPU, its flags, cores and Python."""
+    """What the numbers depend on: CPU, its flags, cores, GPU and Python."""
     return {
-        "cpu": cpu_model(), "flags": cpu_flags(), "cores": cores(),
+        "cpu": cpu_model(), "flags": cpu_flags(), "cores": cores(), "gpu": gpu(),
         "python": sys.version.split()[0],
     }  # fmt: skip
+
+
+def gpu() -> str | None:
+    """The name of the first NVIDIA GPU; None if there is none."""
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        return subprocess.run(query, capture_output=True, text=True, check=True).stdout.split("\n")[
+            0
+        ]
+    return None
 
 
 def machine_line() -> str:
     """The machine in words."""
     found = machine()
-    return f"{found['cpu']}, {found['cores']} cores ({' '.join(cpu_flags())}), Python {found['python']}"
+    gpu = f"{found['gpu']}, " if found["gpu"] else ""
+    cpu = f"{found['cpu']}, {found['cores']} cores ({' '.join(cpu_flags())})"
+    return f"{gpu}{cpu}, Python {found['python']}"
 
 
 def _short(value: float | None) -> str:

@@ -6,9 +6,11 @@ Measures the time per clip of a forward step and of a training step (loss, gradi
 paper's network with the default sizes and clips in memory. The contenders are this package with its
 default precision on TensorFlow, JAX and torch, and the same network in plain PyTorch: float32 or
 bfloat16 autocast, with or without channels_last_3d, compiled or not. Each contender has its own
-process, which is warm and idle until its turn. On a GPU all compute there, TensorFlow and JAX with XLA. Without --batch the first contender's speed decides:
-16 clips, or 8 or 4 where a training step of 16 would take more than 4 seconds. A contender that takes more than twice as long as
-the fastest is measured only once.
+process, which is warm and idle until its turn. On a GPU all compute there, TensorFlow and JAX with
+XLA, and the network in plain JAX competes too, channels first and last; a step includes the copy of
+the clips to the GPU. Backends that are not installed are left out. Without --batch the first
+contender's speed decides: 16 clips, or 8 or 4 where a training step of 16 would take more than 4
+seconds. A contender that takes more than twice as long as the fastest is measured only once.
 """
 
 import argparse
@@ -17,13 +19,14 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 
 from benchmarks import bench, plain_torch
 
 CLASSES = 101
-# Backend -> the largest batch to time: JAX and torch are slower and take more memory on a CPU.
+# Backend -> the largest batch to time on a CPU, where JAX and torch are slower and take more memory.
 OURS = {"tensorflow": 64, "jax": 4, "torch": 4}
 STEP_SECONDS = 4.0
 # name -> (autocast to bfloat16, channels_last_3d, torch.compile)
@@ -34,7 +37,12 @@ PLAIN = {
     "PyTorch, bf16, compiled": (True, False, True),
     "PyTorch, bf16, channels last, compiled": (True, True, True),
 }
+# Only on a GPU: on a CPU their 3D convolution takes minutes. name -> channels first
+PLAIN_JAX = {"JAX, bf16, channels first": True, "JAX, bf16, channels last": False}
 KINDS = ("forward", "train")
+# No contender takes the whole memory of the GPU.
+SHARED_GPU = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+LEAST_SECONDS = 0.5  # of a measurement: a step on a GPU takes milliseconds
 
 
 def main() -> None:
@@ -48,33 +56,36 @@ def main() -> None:
         serve(options.contender, options.batch)
         return
     names = [f"ar3d_keras, {backend}" for backend in OURS] + list(PLAIN)
+    names += list(PLAIN_JAX) if bench.gpu() else []
     names = [name for name in names if not options.only or name in options.only]
+    names = [name for name in names if find_spec(backend_of(name))]
     options.batch = options.batch or batch_for_this_machine(names[0])
     processes = {name: Contender(name, options.batch) for name in names}  # they start in parallel
     for process in processes.values():
         process.warm_up()
-    seconds = {kind: measure(processes, kind, options.repeats) for kind in KINDS}
+    times = {kind: measure(processes, kind, options.repeats) for kind in KINDS}
     precisions = {name: process.close() for name, process in processes.items()}
+    digits = 2 if bench.gpu() else 0
     lines = []
     for name in names:
-        middle = {kind: statistics.median(seconds[kind][name]) for kind in KINDS}
-        fastest = {kind: statistics.median(seconds[kind][names[0]]) for kind in KINDS}
+        middle = {kind: statistics.median(times[kind][name]) for kind in KINDS}
+        fastest = {kind: statistics.median(times[kind][names[0]]) for kind in KINDS}
         lines.append(
             [name, precisions[name]]
-            + [bench.spread([1e3 * s for s in seconds[kind][name]]) for kind in KINDS]
+            + [bench.spread([1e3 * s for s in times[kind][name]], digits) for kind in KINDS]
             + [f"{middle[kind] / fastest[kind]:.2f}" for kind in KINDS]
         )
     header = ["", "precision, batch", "forward, ms a clip", "training, ms a clip"]
     header += [f"forward / {names[0]}", f"training / {names[0]}"]
     plain = [name for name in names if name in PLAIN]
     ratios = {}
-    if plain and names[0] not in PLAIN:
+    if plain and names[0].startswith("ar3d_keras"):
         for kind, key in (
             ("train", "step.vs_best_torch"),
             ("forward", "step.forward_vs_best_torch"),
         ):
-            best = min(plain, key=lambda name: statistics.median(seconds[kind][name]))
-            ratios[key] = bench.ratio(seconds[kind], best, names[0])
+            best = min(plain, key=lambda name: statistics.median(times[kind][name]))
+            ratios[key] = bench.ratio(times[kind], best, names[0])
     bench.report(
         options,
         bench.table(header, lines),
@@ -103,19 +114,25 @@ def measure(processes: dict[str, "Contender"], kind: str, repeats: int) -> dict[
     return {name: values.get(name, first[name] * repeats) for name in processes}
 
 
+def backend_of(name: str) -> str:
+    """The package that computes for a contender."""
+    if name.startswith("ar3d_keras"):
+        return name.removeprefix("ar3d_keras, ")
+    return "torch" if name in PLAIN else "jax"
+
+
 class Contender:
     """A process with one network, which times steps on request."""
 
     def __init__(self, name: str, batch: int) -> None:
-        backend = name.removeprefix("ar3d_keras, ")
         command = [sys.executable, "-m", "benchmarks.step", "--contender", name]
         self.process = subprocess.Popen(
-            [*command, "--batch", str(min(batch, OURS.get(backend, batch)))],
+            [*command, "--batch", str(batch)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, "KERAS_BACKEND": backend if backend in OURS else "torch"},
+            env={**os.environ, **SHARED_GPU, "KERAS_BACKEND": backend_of(name)},
         )
 
     def warm_up(self) -> None:
@@ -143,9 +160,13 @@ class Contender:
 
 def serve(name: str, batch: int) -> None:
     """Serves the requests of a Contender, in its process."""
+    from ar3d_keras.training import hardware
+
+    if name.startswith("ar3d_keras") and hardware.gpu_name() is None:
+        batch = min(batch, OURS[backend_of(name)])
     clips = np.random.default_rng(0).integers(0, 256, (batch, 16, 112, 112, 3), np.uint8)
     labels = np.arange(batch) % CLASSES
-    build = plain if name in PLAIN else ours
+    build = ours if name.startswith("ar3d_keras") else plain if name in PLAIN else in_jax
     precision, forward, train = build(name, clips, labels)
     steps = {"forward": forward, "train": train}
 
@@ -156,10 +177,19 @@ def serve(name: str, batch: int) -> None:
     responses = {
         "precision": lambda: f"{precision}, {batch}",
         "warm up": warm_up,
-        **{kind: lambda step=step: bench.seconds(step) / batch for kind, step in steps.items()},
+        **{kind: lambda step=step: seconds(step) / batch for kind, step in steps.items()},
     }
     for line in sys.stdin:
         print(f"> {responses[line.strip()]()}", flush=True)
+
+
+def seconds(step: Callable[[], object]) -> float:
+    """The mean time of steps that take LEAST_SECONDS together."""
+    passed, count = 0.0, 0
+    while passed < LEAST_SECONDS:
+        passed += bench.seconds(step)
+        count += 1
+    return passed / count
 
 
 def ours(name: str, clips: np.ndarray, labels: np.ndarray) -> tuple[str, Callable, Callable]:
@@ -196,11 +226,11 @@ def plain(name: str, clips: np.ndarray, labels: np.ndarray) -> tuple[str, Callab
         network = network.to(memory_format=torch.channels_last_3d)
     optimizer = torch.optim.Adam(network.parameters(), 1e-4, weight_decay=1e-4)
     call = torch.compile(network) if compiled else network
-    clip, label = torch.from_numpy(clips).to(device), torch.from_numpy(labels).to(device)
+    label = torch.from_numpy(labels).to(device)
 
     def logits() -> torch.Tensor:
         with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
-            return call(clip).float()
+            return call(torch.from_numpy(clips).to(device)).float()
 
     def train() -> None:
         network.train()
@@ -216,6 +246,25 @@ def plain(name: str, clips: np.ndarray, labels: np.ndarray) -> tuple[str, Callab
             logits().cpu()
 
     return "bfloat16 autocast" if bfloat16 else "float32", forward, train
+
+
+def in_jax(name: str, clips: np.ndarray, labels: np.ndarray) -> tuple[str, Callable, Callable]:
+    """The same layers, sizes and optimizer in plain JAX."""
+    import jax.numpy as jnp
+
+    from benchmarks import plain_jax
+
+    weights, call = plain_jax.gated(CLASSES, channels_first=PLAIN_JAX[name], dtype=jnp.bfloat16)
+    moments = [{key: jnp.zeros_like(value) for key, value in weights.items()} for _ in range(2)]
+    state, step, number = (weights, moments), plain_jax.adam(call), 0
+
+    def train() -> None:
+        nonlocal state, number
+        number += 1
+        *state, loss = step(*state, clips, labels, number)
+        float(loss)  # the GPU has finished the step
+
+    return "bfloat16", lambda: np.asarray(call(state[0], clips)), train
 
 
 if __name__ == "__main__":

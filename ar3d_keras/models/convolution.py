@@ -1,8 +1,9 @@
-"""A Conv3D that works around slow and wrong 3D convolutions of the backends on CPUs.
+"""A Conv3D that works around slow and wrong 3D convolutions of the backends.
 
 On JAX it is a Conv2D: with the frames in the batch dimension and the frames under the kernel in the
-channels, a convolution over time and space is one over space. JAX's own 3D convolution takes minutes
-where this one takes seconds, see docs/benchmarks.md. PyTorch gets its input as it lies in memory.
+channels, a convolution over time and space is one over space. On a CPU, JAX's own 3D convolution takes
+minutes where this one takes seconds; on a GPU it takes 1.4 times as long (docs/benchmarks.md). On a CPU,
+PyTorch gets its input as it lies in memory.
 """
 
 import functools
@@ -32,8 +33,11 @@ class Conv3D(keras.layers.Conv3D):
             inputs = ops.pad(inputs, [(0, 0), *sides, (0, 0)])
             return ops.conv(inputs, kernel, 1, "valid", self.data_format)
         plain = self.groups == 1 and set(self.dilation_rate) == {1}
-        if plain and self.data_format == "channels_last" and (faster := _for_this_cpu()):
-            return faster(inputs, ops.convert_to_tensor(kernel), self.strides, self.padding)
+        if plain and self.data_format == "channels_last" and (faster := _for_this_device()):
+            kernel = ops.convert_to_tensor(kernel)
+            if set(self.kernel_size) == set(self.strides) == {1}:
+                return ops.matmul(inputs, kernel[0, 0, 0])  # its gradient needs no transposes
+            return faster(inputs, kernel, self.strides, self.padding)
         return super().convolution_op(inputs, kernel)
 
     def _has_wrong_gradient(self, inputs: Any) -> bool:
@@ -102,16 +106,17 @@ def zeros_around(
 
 
 @functools.cache
-def _for_this_cpu() -> Callable[..., Any] | None:
-    """A function that is faster than Keras's 3D convolution here. None on GPUs and TensorFlow."""
+def _for_this_device() -> Callable[..., Any] | None:
+    """A function that is faster than Keras's 3D convolution here; None: not known."""
     match keras.backend.backend():
         case "jax":
             import jax
 
-            if jax.default_backend() != "cpu":
+            platform = jax.default_backend()
+            if platform not in ("cpu", "gpu"):
                 return None
             # The blocks of a batch that is divided among devices would be sent from one to the other.
-            if jax.device_count() > 1:
+            if platform == "gpu" or jax.device_count() > 1:
                 return conv_by_frames
             from ar3d_keras.models.kernel_gradient import conv3d
 

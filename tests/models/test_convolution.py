@@ -12,6 +12,8 @@ CASES = [
     {"kernel_size": (3, 1, 1), "padding": "same", "strides": (2, 1, 1), "use_bias": False},
     {"kernel_size": (2, 3, 4), "padding": "valid", "activation": "relu"},
     {"kernel_size": (5, 3, 3), "padding": "same", "strides": 2},
+    {"kernel_size": 1, "padding": "same"},
+    {"kernel_size": 1, "padding": "valid", "strides": (1, 2, 1)},
 ]
 
 
