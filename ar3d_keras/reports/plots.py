@@ -304,14 +304,16 @@ def _curve(axes: Axes, history: History, key: str, colour: str, best: float | No
         return
     if best is not None:
         axes.axvline(best, color="#9aa5b1", linewidth=1, linestyle=(0, (4, 3)))
-        axes.plot(epochs[epochs == best], values[epochs == best], "o", color=colour, ms=5)
+        at_best = epochs == best
+        axes.plot(epochs[at_best], values[at_best], "o", color=colour, ms=5, clip_on=False)
     axes.plot(epochs, values, color=colour, lw=1.8, marker="o" if len(epochs) < 3 else "", ms=5)
+    near_zero = values[-1] < 0.06 * axes.get_ylim()[1]  # centered it would touch the axis
     axes.annotate(
         f"{values[-1]:.3f}",
         (epochs[-1], values[-1]),
         xytext=(6, 0),
         textcoords="offset points",
-        va="center",
+        va="bottom" if near_zero else "center",
         fontsize=9,
         color=colour,
         annotation_clip=False,
