@@ -122,9 +122,8 @@ def gpu() -> str | None:
     """The name of the first NVIDIA GPU; None if there is none."""
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        return subprocess.run(query, capture_output=True, text=True, check=True).stdout.split("\n")[
-            0
-        ]
+        names = subprocess.run(query, capture_output=True, text=True, check=True).stdout
+        return names.partition("\n")[0] or None
     return None
 
 

@@ -23,6 +23,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from ar3d_keras.training import hardware
 from benchmarks import bench, plain_torch
 
 CLASSES = 101
@@ -160,8 +161,6 @@ class Contender:
 
 def serve(name: str, batch: int) -> None:
     """Serves the requests of a Contender, in its process."""
-    from ar3d_keras.training import hardware
-
     if name.startswith("ar3d_keras") and hardware.gpu_name() is None:
         batch = min(batch, OURS[backend_of(name)])
     clips = np.random.default_rng(0).integers(0, 256, (batch, 16, 112, 112, 3), np.uint8)
@@ -195,7 +194,6 @@ def seconds(step: Callable[[], object]) -> float:
 def ours(name: str, clips: np.ndarray, labels: np.ndarray) -> tuple[str, Callable, Callable]:
     """The network as `train.py --attention` builds and compiles it."""
     from ar3d_keras.config import ModelConfig, TrainConfig
-    from ar3d_keras.training import hardware
     from ar3d_keras.training.precision import choose_precision
     from ar3d_keras.training.trainer import build_network, compile_network
 

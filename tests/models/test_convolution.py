@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from ar3d_keras.models import convolution
 from ar3d_keras.models.convolution import Conv3D, conv_by_frames
 from ar3d_keras.models.layers import AveragePooling3D
 
@@ -32,6 +33,14 @@ def test_it_equals_the_layer_of_keras(options):
             keras.ops.convert_to_tensor(clip), theirs.kernel, theirs.strides, theirs.padding
         )
         np.testing.assert_allclose(keras.ops.convert_to_numpy(found), expected, atol=1e-5)
+
+
+@pytest.mark.multi_backend
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="devices of JAX")
+@pytest.mark.parametrize(("platform", "expected"), [("gpu", conv_by_frames), ("tpu", None)])
+def test_a_device_that_is_no_cpu(platform, expected, monkeypatch):
+    monkeypatch.setattr("jax.default_backend", lambda: platform)
+    assert convolution._for_this_device.__wrapped__() is expected
 
 
 @pytest.mark.multi_backend
