@@ -3,7 +3,8 @@
 On JAX it is a Conv2D: with the frames in the batch dimension and the frames under the kernel in the
 channels, a convolution over time and space is one over space. On a CPU, JAX's own 3D convolution takes
 minutes where this one takes seconds; on a GPU it takes 1.4 times as long (docs/benchmarks.md). On a CPU,
-PyTorch gets its input as it lies in memory.
+PyTorch gets its input as it lies in memory. On one CPU, TensorFlow (in training) and JAX compute
+kernels of three frames with Winograd's algorithm, see `winograd`.
 """
 
 import functools
@@ -12,6 +13,8 @@ from typing import Any
 
 import keras
 from keras import ops
+
+from ar3d_keras.models import winograd
 
 PACKAGE = "ar3d_keras"
 
@@ -27,18 +30,40 @@ class Conv3D(keras.layers.Conv3D):
     the gradient is right (tests/models/test_conv3d_bfloat16.py).
     """
 
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if not self._is_faster_with_winograd(inputs, training):
+            return super().call(inputs)
+        convolution = _for_this_device() or _of_keras
+        features = winograd.conv3d(inputs, self.kernel, self.strides, convolution)
+        return self.activation(features + self.bias if self.use_bias else features)
+
+    def _is_faster_with_winograd(self, inputs: Any, training: bool) -> bool:
+        return (
+            self._is_plain
+            and self.compute_dtype == "float32"
+            and winograd.is_faster(inputs.shape, self.kernel.shape, self.strides, self.padding)
+            # XLA computes its sums. Model servers have none for CPUs, so a TensorFlow network that
+            # is not trained has to do without.
+            and (training or keras.backend.backend() == "jax")
+            and _has_fast_sums()
+        )
+
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         if self._has_wrong_gradient(inputs):
             sides = [(size // 2, size // 2) for size in self.kernel_size]
             inputs = ops.pad(inputs, [(0, 0), *sides, (0, 0)])
             return ops.conv(inputs, kernel, 1, "valid", self.data_format)
-        plain = self.groups == 1 and set(self.dilation_rate) == {1}
-        if plain and self.data_format == "channels_last" and (faster := _for_this_device()):
+        if self._is_plain and (faster := _for_this_device()):
             kernel = ops.convert_to_tensor(kernel)
             if set(self.kernel_size) == set(self.strides) == {1}:
                 return ops.matmul(inputs, kernel[0, 0, 0])  # its gradient needs no transposes
             return faster(inputs, kernel, self.strides, self.padding)
         return super().convolution_op(inputs, kernel)
+
+    @property
+    def _is_plain(self) -> bool:
+        plain = self.groups == 1 and set(self.dilation_rate) == {1}
+        return plain and self.data_format == "channels_last"
 
     def _has_wrong_gradient(self, inputs: Any) -> bool:
         return (
@@ -78,6 +103,10 @@ def conv_by_frames(clips: Any, kernel: Any, strides: Sequence[int], padding: str
     return ops.reshape(features, (-1, segments, *features.shape[1:]))
 
 
+def _of_keras(clips: Any, kernel: Any, strides: Sequence[int], padding: str) -> Any:
+    return ops.conv(clips, kernel, strides, padding, "channels_last")
+
+
 def _on_torch(clips: Any, kernel: Any, strides: Sequence[int], padding: str) -> Any:
     """PyTorch's own 3D convolution. Keras copies its input and output into another order of axes."""
     from torch.nn import functional
@@ -103,6 +132,21 @@ def zeros_around(
         for size, window, stride in zip(sizes, windows, strides, strict=True)
     ]
     return [(zeros // 2, zeros - zeros // 2) for zeros in missing]
+
+
+@functools.cache
+def _has_fast_sums() -> bool:
+    """Whether Winograd's algorithm is faster here: one CPU, on which XLA computes its sums."""
+    match keras.backend.backend():
+        case "jax":
+            import jax
+
+            return jax.default_backend() == "cpu" and jax.device_count() == 1
+        case "tensorflow":
+            import tensorflow as tf
+
+            return not tf.config.get_visible_devices("GPU")
+    return False
 
 
 @functools.cache
