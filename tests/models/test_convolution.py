@@ -73,11 +73,14 @@ def test_gradients_are_those_of_jax(size, window, strides, padding, block):
     upstream = draw.normal(size=features.shape).astype("float32")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_BLOCK", block)
-        found = module.kernel_gradient(clips, upstream, kernel_shape, strides, padding)
+        given = clips, upstream, kernel_shape, strides, padding
+        found = module.kernel_gradient(*given)
+        of_few = module.kernel_gradient_of_few_channels(*given)
         both = jax.vjp(lambda *given: module.conv3d(*given, strides, padding), clips, kernel)
         to_clips, to_kernel = both[1](upstream)
     right = expected(upstream)
-    for ours, gradient in ((found, right[1]), (to_clips, right[0]), (to_kernel, right[1])):
+    pairs = (found, right[1]), (of_few, right[1]), (to_clips, right[0]), (to_kernel, right[1])
+    for ours, gradient in pairs:
         np.testing.assert_allclose(ours, gradient, atol=1e-4)
 
 
