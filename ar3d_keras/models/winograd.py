@@ -2,7 +2,7 @@
 
 A kernel of three frames takes twelve products of a frame and a part of the kernel for four frames of
 output. Winograd's algorithm F(4, 3) takes six, of sums of frames. A training step of the paper's
-network takes 0.7 of the time (docs/benchmarks.md). In 16 bits the sums would lose too much.
+network takes 0.73 of the time (docs/benchmarks.md). Sums in 16 bits would be less exact.
 
 Source: Lavin, Gray: *Fast Algorithms for Convolutional Neural Networks*, CVPR 2016, section 4.1 and
 appendix, here in time only.
@@ -85,8 +85,8 @@ def conv3d(clips: Any, kernel: Any, strides: Sequence[int], convolution: Convolu
         convolution: computes it with kernels of one frame.
 
     Returns:
-        (batch, time, height', width', filters). In float32 about 2e-6 of the standard deviation
-        of the result from what the definition gives, which itself is 1e-6 from the exact value.
+        (batch, time, height', width', filters). It differs from what the definition gives by about
+        2e-6 of its standard deviation, because float32 sums are rounded.
     """
     kernels = ops.tensordot(np.asarray(_OF_KERNEL, "float32"), kernel, 1)
     if keras.backend.backend() == "tensorflow":
@@ -155,7 +155,7 @@ def _weighted(weights: Iterable[float], values: Iterable[Any]) -> Any:
 
 
 def _clips_of_a_part(clips: Any, kernel: Any) -> int:
-    """As many as have 16 million features, the memory of the paper's network for one clip and a bit."""
+    """As many as have 16 million features; a clip of the paper's network has 13 million."""
     features = math.prod(clips.shape[1:-1]) * max(kernel.shape[-2:])
     return max(1, 2**24 // features)
 
@@ -166,8 +166,8 @@ def _in_parts(
 ) -> Callable[[Any, Any], Any]:
     """The convolution of `size` clips at a time, for TensorFlow.
 
-    The sums and products of a whole batch would take 4 GB more with the paper's network and 16
-    clips. The gradient computes the sums again.
+    So the sums and products of the paper's network and 16 clips need 0.7 GB instead of 4. The
+    gradient computes the sums again.
     """
     import tensorflow as tf
 
@@ -178,7 +178,10 @@ def _in_parts(
 
     def over_parts(body, clips, shape, *state):
         starts = tf.range(0, tf.shape(clips)[0], size)
-        parts = tf.TensorArray(clips.dtype, tf.size(starts), infer_shape=False)
+        # With the shape of an element, a batch of no clips works too: a device may get none.
+        parts = tf.TensorArray(
+            clips.dtype, tf.size(starts), infer_shape=False, element_shape=(None, *shape)
+        )
 
         def step(index, parts, *state):
             part, *state = body(slice(starts[index], starts[index] + size), *state)
@@ -190,7 +193,7 @@ def _in_parts(
             (0, parts, *state),
             parallel_iterations=1,
         )
-        return tf.ensure_shape(parts.concat(), (None, *shape)), *state
+        return parts.concat(), *state
 
     @tf.custom_gradient
     def convolved(clips, kernels):

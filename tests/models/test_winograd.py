@@ -37,8 +37,10 @@ def by_definition(clips, kernel, strides):
 
 
 def random_case(seed):
+    """Seed 0 has no clips: a device can get none of a batch."""
     draw = np.random.default_rng(seed)
     batch, tiles, height, width, channels, filters = draw.integers(1, [4, 4, 8, 8, 6, 6])
+    batch = batch if seed else 0
     kernel = draw.normal(size=(3, *draw.integers(1, 4, 2), channels, filters))
     clips = draw.normal(size=(batch, 4 * tiles, height, width, channels))
     return clips.astype("float32"), kernel.astype("float32"), (1, *map(int, draw.integers(1, 3, 2)))
@@ -47,14 +49,11 @@ def random_case(seed):
 @pytest.mark.parametrize("seed", range(6))
 def test_it_equals_the_definition(seed):
     clips, kernel, strides = random_case(seed)
-
     given = map(ops.convert_to_tensor, (clips, kernel))
     found = winograd.conv3d(*given, strides, convolution._of_keras)
     expected = by_definition(clips, kernel, strides)
     assert found.shape == expected.shape
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(found), expected, atol=1e-5 * max(1, expected.std())
-    )
+    np.testing.assert_allclose(ops.convert_to_numpy(found), expected, atol=2e-4)
 
 
 def gradients(layer, clips, upstream):
@@ -77,10 +76,12 @@ def gradients(layer, clips, upstream):
     return tape.gradient(loss, [clips, *(v.value for v in layer.variables)])
 
 
-@pytest.mark.parametrize("options", [{}, {"strides": (1, 2, 2), "activation": "relu"}])
-def test_training_equals_the_layer_of_keras(options, monkeypatch):
+@pytest.mark.parametrize(
+    ("number", "options"), [(3, {}), (2, {"strides": (1, 2, 2), "activation": "relu"})]
+)
+def test_training_equals_the_layer_of_keras(number, options, monkeypatch):
     draw = np.random.default_rng(0)
-    clips = draw.normal(size=(2, 8, 5, 6, 32)).astype("float32")
+    clips = draw.normal(size=(number, 8, 5, 6, 32)).astype("float32")
     settings = {"filters": 40, "kernel_size": 3, "padding": "same", "data_format": "channels_last"}
     theirs, ours = (kind(**settings, **options) for kind in (keras.layers.Conv3D, Conv3D))
     ours.build(clips.shape)
@@ -91,6 +92,7 @@ def test_training_equals_the_layer_of_keras(options, monkeypatch):
     original = winograd.conv3d
     monkeypatch.setattr(winograd, "conv3d", lambda *given: calls.append(1) or original(*given))
     monkeypatch.setattr(winograd, "_WORTHWHILE", 1)
+    monkeypatch.setattr(winograd, "_clips_of_a_part", lambda *_: 2)
     found = ops.convert_to_numpy(ours(clips, training=True))
     assert calls
     np.testing.assert_allclose(found, ops.convert_to_numpy(theirs(clips)), atol=2e-5)
@@ -100,7 +102,7 @@ def test_training_equals_the_layer_of_keras(options, monkeypatch):
     ):
         expected = ops.convert_to_numpy(expected)
         np.testing.assert_allclose(
-            ops.convert_to_numpy(gradient), expected, atol=1e-4 * expected.std()
+            ops.convert_to_numpy(gradient), expected, atol=1e-4 * np.abs(expected).max()
         )
 
 
