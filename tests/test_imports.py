@@ -22,6 +22,7 @@ MAY_IMPORT_BACKENDS = (
     "models/convolution.py",
     "models/gating.py",
     "models/one_pass.py",
+    "models/winograd.py",
     "serving/",
     "training/hardware.py",
     "training/profiling.py",
