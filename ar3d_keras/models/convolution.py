@@ -21,7 +21,9 @@ PACKAGE = "ar3d_keras"
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class Conv3D(keras.layers.Conv3D):
-    """keras.layers.Conv3D, with the same arguments, weights and results (within 1e-5).
+    """keras.layers.Conv3D, with the same arguments and weights.
+
+    In float32, results differ by less than 1e-5 of their largest value.
 
     On TensorFlow its gradient is right in bfloat16 on a CPU too. With padding "same" and fewer frames
     than the kernel has, oneDNN (TensorFlow 2.21, a CPU with AVX512_BF16) uses memory that nothing has
